@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * flow (L8): the registry of steps; running, skipping, resuming, replaying.
+ *
+ * A step reads artifacts and writes files into a staging directory; flow computes the
+ * recipe id, skips the step when the store already holds its result, and commits.  CLI
+ * verbs and `smelt run` go through the same sm_flow_step, so their results are the same.
+ */
+#ifndef SMELT_FLOW_H
+#define SMELT_FLOW_H
+
+#include "smelt/base.h"
+#include "smelt/conf.h"
+#include "smelt/store.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What a step is given. All borrowed for the call. */
+typedef struct sm_step_io {
+    const sm_ctx *ctx;
+    sm_store *store;
+    const json_t *options;      /* resolved against the step's table                    */
+    const sm_artifact *input;   /* in the order of sm_step.inputs                       */
+    size_t n_input;
+    const char *staging;        /* write outputs here                                   */
+    const char *scratch;        /* survives interruption of the same recipe: checkpoints */
+    json_t *figures;            /* object: figures of merit for the run record          */
+} sm_step_io;
+
+/** A step. To add one: fill a const sm_step in flow/step_NAME.c and list it in registry.c.
+ */
+typedef struct sm_step {
+    const char *name;     /* "data.curate"                                              */
+    int version;          /* raise when the meaning changes                             */
+    const char *output;   /* kind of the artifact                                       */
+    const char *inputs;   /* kinds, "dataset tokenizer"; "source+" = one or more        */
+    const char *help;
+    const sm_option *options;
+    /** Extra facts for the recipe (parser versions, hash of named input files); may be
+     * NULL.  New reference or NULL. */
+    json_t *(*facts)(const json_t *options, sm_err *err);
+    sm_status (*run)(const sm_step_io *io, sm_err *err);
+} sm_step;
+
+SM_API const sm_step *sm_step_find(const char *name);
+/** The i-th step, NULL past the end. */
+SM_API const sm_step *sm_step_at(size_t i);
+
+typedef struct sm_flow_result {
+    sm_artifact artifact;
+    bool was_there; /* skipped: the recipe had been made before */
+    double seconds;
+} sm_flow_result;
+
+/** Run one step (or find its result) and move `ref` to it (NULL: none).
+ * @param given  options as from flags or YAML, not yet resolved */
+SM_API sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
+                              const char *step, const char *const *input_refs,
+                              size_t n_input, const json_t *given, const char *where,
+                              const char *ref, sm_err *err);
+SM_API void sm_flow_result_free(sm_flow_result *r);
+
+/** Run a pipeline file; docs/formats/pipeline.md has the schema.
+ *   pipeline: NAME
+ *   steps: [{step: data.add, as: REF, in: [REF...], options: {...}}]  */
+SM_API sm_status sm_flow_run(const sm_ctx *ctx, sm_store *store, const char *path,
+                             const json_t *overrides, sm_err *err);
+
+/** Recompute `ref` from its inputs alone (whole: and their makers, up to sources) in a
+ * scratch workspace and compare content ids. SM_EDENIED with what differs. */
+SM_API sm_status sm_flow_replay(const sm_ctx *ctx, sm_store *store, const char *ref,
+                                bool whole, sm_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * model (L4): configuration, parameters, forward and backward of one decoder family;
+ * Hugging Face config.json and safetensors in and out.
+ *
+ *   h = x + Attention(RMSNorm(x));  y = h + FFN(RMSNorm(h));  logits = W_head RMSNorm(y_L)
+ *
+ * Numerics: every activation is f32; operands of products are rounded when packed (profile
+ * bf16/1) or not (f32/1); see kern.h.
+ */
+#ifndef SMELT_MODEL_H
+#define SMELT_MODEL_H
+
+#include "smelt/base.h"
+#include "smelt/conf.h"
+#include "smelt/kern.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum sm_router {
+    SM_ROUTER_SOFTMAX_TOPK = 0, /* Mixtral: softmax over the k chosen, weights outputs   */
+    SM_ROUTER_SIGMOID_TOP1 = 1  /* Llama 4: sigmoid(logit) scales the expert's INPUT,
+                                   plus a shared expert                                  */
+} sm_router;
+
+/** One decoder.  Zero is not valid; start from SM_MODEL_CONFIG_DEFAULT. */
+typedef struct sm_model_config {
+    int32_t n_vocab;
+    int32_t n_layer;
+    int32_t d_model;
+    int32_t n_head, n_kv_head, d_head; /* n_head % n_kv_head == 0; d_head even          */
+    int32_t d_ff;           /* hidden width of dense layers' SwiGLU                      */
+    int32_t n_expert;       /* 0: every layer dense                                      */
+    int32_t k_expert;       /* experts a token visits; 1 for SM_ROUTER_SIGMOID_TOP1      */
+    int32_t d_expert;       /* hidden width of one expert                                */
+    int32_t d_shared;       /* hidden width of the shared expert, 0: none                */
+    int32_t moe_every;      /* layer i is MoE when (i+1) % moe_every == 0                */
+    sm_router router;
+    bool router_bias;       /* selection by logit + bias (loss-free balancing)           */
+    float rope_theta;
+    bool rope_interleaved;  /* Llama 4 pairs (2j,2j+1); false: half-split (HF Llama 3)   */
+    int32_t nope_every;     /* layer i has no rope when (i+1) % nope_every == 0; 0 never */
+    int32_t attn_chunk;     /* rope layers see only their chunk of positions; 0: all     */
+    bool qk_norm;           /* weightless RMS norm of q and k after rope (rope layers)   */
+    float attn_temp_scale;  /* NoPE layers: q *= 1 + scale*ln(1+floor((p+1)/floor)); 0 off */
+    float attn_temp_floor;
+    float norm_eps;
+    bool tied;              /* output head shares the embedding                          */
+    int32_t max_ctx;        /* longest sequence                                          */
+} sm_model_config;
+
+#define SM_MODEL_CONFIG_DEFAULT                                                         \
+    {                                                                                   \
+        .n_vocab = 8192, .n_layer = 4, .d_model = 256, .n_head = 4, .n_kv_head = 2,     \
+        .d_head = 64, .d_ff = 704, .moe_every = 1, .k_expert = 1, .rope_theta = 10000,  \
+        .norm_eps = 1e-5f, .tied = true, .max_ctx = 512                                 \
+    }
+
+/** Names the bad field, the value and the range wanted. */
+SM_API sm_status sm_model_config_check(const sm_model_config *c, sm_err *err);
+/** Hugging Face config.json (llama, mixtral, llama4_text model types) in and out. */
+SM_API sm_status sm_model_config_from_json(sm_model_config *out, const json_t *json,
+                                           sm_err *err);
+SM_API json_t *sm_model_config_to_json(const sm_model_config *c);
+
+/** Parameters in all and those one token uses (a tied embedding counted once). */
+SM_API int64_t sm_model_n_param(const sm_model_config *c);
+SM_API int64_t sm_model_n_active(const sm_model_config *c);
+/** FLOPs of forward and backward for one token at context n_ctx (6N plus attention). */
+SM_API double sm_model_flops_per_token(const sm_model_config *c, int64_t n_ctx);
+
+/** One named parameter, a view into the model's single f32 allocation. */
+typedef struct sm_param {
+    char name[96];    /* Hugging Face name                                     */
+    int64_t shape[3]; /* [rows, cols] or [d] or [expert, rows, cols]           */
+    int32_t n_dim;
+    int64_t offset;   /* first element in the allocation                       */
+    int64_t n;
+    bool decay;       /* weight decay applies (matrices, not norms)            */
+    int32_t fan_in;
+} sm_param;
+
+typedef struct sm_model {
+    sm_model_config config;
+    sm_param *param;
+    int32_t n_param_tensors;
+    int64_t n_weight;    /* elements of weight[]                                */
+    float *weight;       /* master weights, f32                                 */
+    float *router_bias;  /* [n_layer, n_expert], NULL unless config.router_bias */
+} sm_model;
+
+/** Allocate and initialise: normal(0, 0.02) (outputs of blocks scaled by 1/sqrt(2 n_layer)),
+ * norms 1; a pure function of (config, seed). */
+SM_API sm_status sm_model_create(sm_model **out, const sm_model_config *c, uint64_t seed,
+                                 sm_err *err);
+SM_API void sm_model_free(sm_model *m);
+
+/** Read / write a directory with config.json and model.safetensors.  Writing is
+ * deterministic.  @param type SM_BF16 or SM_F32 */
+SM_API sm_status sm_model_load(sm_model **out, const char *config_path,
+                               const char *safetensors_path, sm_err *err);
+SM_API sm_status sm_model_save(const sm_model *m, const char *dir, sm_dtype type,
+                               sm_err *err);
+
+/* --------------------------------------------------- safetensors (generic) */
+
+typedef struct sm_tensor_entry {
+    char name[128];
+    int64_t shape[4];
+    int32_t n_dim;
+    char dtype[8]; /* "F32", "BF16", "I64", ... */
+    const void *data;
+    size_t bytes;
+} sm_tensor_entry;
+
+typedef struct sm_safetensors sm_safetensors;
+/** Map and check a file: offsets in order, inside the file, no overlap, known dtypes. */
+SM_API sm_status sm_safetensors_open(sm_safetensors **out, const char *path, sm_err *err);
+SM_API sm_status sm_safetensors_parse(sm_safetensors **out, const void *data, size_t len,
+                                      const char *name, sm_err *err);
+SM_API size_t sm_safetensors_n(const sm_safetensors *s);
+SM_API const sm_tensor_entry *sm_safetensors_at(const sm_safetensors *s, size_t i);
+SM_API const sm_tensor_entry *sm_safetensors_find(const sm_safetensors *s, const char *name);
+SM_API void sm_safetensors_close(sm_safetensors *s);
+/** Write entries in the order given, atomically. metadata: object of strings or NULL. */
+SM_API sm_status sm_safetensors_write(const char *path, const sm_tensor_entry *entry,
+                                      size_t n, const json_t *metadata, sm_err *err);
+
+/* --------------------------------------------------------- forward, backward */
+
+/** A micro-batch: n_seq rows of n_ctx tokens. Rows r*seq_per_shard .. belong to one logical
+ * shard; a micro-batch is a whole number of shards, a power of two of them. */
+typedef struct sm_batch {
+    int64_t n_seq, n_ctx;
+    int64_t seq_per_shard;
+    const int32_t *token;     /* [n_seq, n_ctx], each 0..n_vocab-1                       */
+    const int32_t *target;    /* [n_seq, n_ctx], -1: not counted                         */
+    const int32_t *doc_start; /* [n_seq, n_ctx] first index in the row of the token's
+                                 document; a token sees doc_start..itself and its rope
+                                 position is index - doc_start                           */
+} sm_batch;
+
+/** Coefficients of the auxiliary terms; 0 = off. */
+typedef struct sm_loss_config {
+    float aux_coef;    /* load balance: coef * E * sum_i f_i P_i, f over the GLOBAL batch */
+    float z_coef;      /* router z-loss: coef * mean lse^2                               */
+    float head_z_coef; /* the same on the output logits                                  */
+} sm_loss_config;
+
+/** Sums over a micro-batch, by logical shard, for the caller's fixed tree. */
+typedef struct sm_shard_stats {
+    double loss_sum;   /* nats, cross-entropy over counted targets   */
+    double aux_z_sum;  /* router z terms                             */
+    int64_t n_target;
+} sm_shard_stats;
+
+/** Buffers of one micro-batch shape: activations (planned), packed weights, scratch. */
+typedef struct sm_pass sm_pass;
+
+typedef struct sm_pass_config {
+    const sm_model *model;  /* borrowed, outlives the pass                              */
+    const char *profile;    /* "bf16/1" or "f32/1"                                      */
+    int64_t n_seq, n_ctx, seq_per_shard; /* of one micro-batch                          */
+    int64_t n_micro;        /* micro-batches whose activations are held at once (>= 1)  */
+    bool recompute;         /* keep only block inputs; recompute the rest (bit-neutral) */
+    bool backward;          /* false: forward only (evaluation)                         */
+    sm_loss_config loss;
+} sm_pass_config;
+SM_API sm_status sm_pass_create(sm_pass **out, const sm_ctx *ctx, const sm_pass_config *c,
+                                sm_err *err);
+SM_API void sm_pass_free(sm_pass *p);
+SM_API size_t sm_pass_bytes(const sm_pass *p);
+/** Convert and pack the weights; call after every change of model->weight. */
+SM_API sm_status sm_pass_pack(sm_pass *p, sm_err *err);
+
+/** Forward of micro-batch `slot` (0..n_micro-1).
+ * @param[out] stats [n_shard of the micro-batch]
+ * @param[in,out] counts [n_layer, n_expert] tokens routed, added to (NULL when dense)
+ * @param[out] token_loss [n_seq, n_ctx] nats, 0 where not counted; may be NULL
+ * @return SM_ENUMERIC names layer and tensor of the first NaN or infinity;
+ *         SM_EINVAL names a token id out of range */
+SM_API sm_status sm_pass_forward(sm_pass *p, const sm_batch *b, int64_t slot,
+                                 sm_shard_stats *stats, int64_t *counts,
+                                 float *token_loss, sm_err *err);
+/** Backward of the micro-batch held in `slot`; gradients of
+ *   loss_sum/n_target_global + auxiliary terms
+ * summed over the micro-batch's shards along a binary tree over shard index.
+ * @param[out] grad [n_weight] overwritten
+ * @param counts_global [n_layer, n_expert] over the whole global batch
+ * @param n_target_global, n_tok_global  counted targets / tokens of the global batch */
+SM_API sm_status sm_pass_backward(sm_pass *p, const sm_batch *b, int64_t slot, float *grad,
+                                  const int64_t *counts_global, int64_t n_target_global,
+                                  int64_t n_tok_global, sm_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

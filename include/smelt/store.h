@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * store (L3): the workspace: objects, artifacts, recipes, refs, catalog, run records,
+ * lineage and the audit log.  docs/formats/workspace.md states the invariants.
+ *
+ *   .smelt/objects/ab/cdef...       bytes; name = SHA-256 of the bytes
+ *   .smelt/objects/ab/cdef....leaf  SHA-256 of each 1 MiB leaf, to locate damage
+ *   .smelt/catalog.db               SQLite: artifacts, refs, runs, metrics
+ *   .smelt/audit/log.jsonl          hash-chained, signed records
+ *   .smelt/keys/                    Ed25519 key pair, mode 0600
+ *   .smelt/tmp/                     staging of steps under way
+ */
+#ifndef SMELT_STORE_H
+#define SMELT_STORE_H
+
+#include "smelt/base.h"
+#include "smelt/conf.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A SHA-256 as 64 lower-case hex digits and NUL. */
+typedef struct sm_id {
+    char hex[65];
+} sm_id;
+
+/** Hash bytes / a file / check the form of text. */
+SM_API sm_status sm_id_of_bytes(sm_id *out, const void *data, size_t len, sm_err *err);
+SM_API sm_status sm_id_of_file(sm_id *out, const char *path, sm_err *err);
+SM_API bool sm_id_parse(sm_id *out, const char *text);
+
+typedef struct sm_store sm_store;
+
+/** Make a workspace in `dir`/.smelt with a signing key. SM_EEXIST when there is one. */
+SM_API sm_status sm_store_init(const char *dir, sm_err *err);
+/** Open the workspace found in `dir` or the nearest parent; `dir` NULL = current.
+ * SM_ENOENT tells how to make one.  Safe with other processes on the same workspace. */
+SM_API sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err);
+SM_API void sm_store_close(sm_store *s);
+/** The directory that holds .smelt, and .smelt itself; borrowed. */
+SM_API const char *sm_store_root(const sm_store *s);
+SM_API const char *sm_store_dir(const sm_store *s);
+
+/* --------------------------------------------------------------- artifacts */
+
+/** One file of an artifact. */
+typedef struct sm_artifact_file {
+    char *path; /* relative, '/'-separated, no "." or ".." */
+    sm_id object;
+    int64_t bytes;
+} sm_artifact_file;
+
+/** An immutable result: sorted files, and the recipe that made it. */
+typedef struct sm_artifact {
+    char kind[24];     /* "source", "dataset", "tokenizer", "model", ... */
+    sm_id content;     /* SHA-256 of canonical JSON [[path, object id], ...] */
+    sm_id recipe;      /* SHA-256 of the canonical recipe                 */
+    json_t *recipe_json;
+    sm_artifact_file *file;
+    size_t n_file;
+} sm_artifact;
+SM_API void sm_artifact_free(sm_artifact *a);
+
+/** Take every file below `staging` into the store as one artifact: objects are durable,
+ * then one transaction makes artifact, recipe and run visible and moves `ref` (the new
+ * version is ref@vN), with its audit record durable first.  `staging` is removed.
+ * @param ref   may be NULL (no ref moves)
+ * @param run   run record: {"argv", "build", "machine", "threads", "started", "seconds",
+ *              "figures", "options"}; may be NULL */
+SM_API sm_status sm_store_commit(sm_artifact *out, sm_store *s, const char *kind,
+                                 const json_t *recipe, const char *staging,
+                                 const char *ref, const json_t *run, sm_err *err);
+
+/** Find by ref ("docs", "docs@v3", "unix:stable"), content id or its prefix (>= 8 digits).
+ * SM_ENOENT names the nearest ref; SM_EINVAL when a prefix is ambiguous. */
+SM_API sm_status sm_store_find(sm_artifact *out, sm_store *s, const char *ref, sm_err *err);
+/** The artifact that a recipe has already made here; SM_ENOENT when none. */
+SM_API sm_status sm_store_find_recipe(sm_artifact *out, sm_store *s, const sm_id *recipe,
+                                      sm_err *err);
+/** Absolute path of a file of an artifact in the object store (read only, mappable);
+ * *out malloc'd. SM_ENOENT when the artifact has no such file or the object is gone. */
+SM_API sm_status sm_store_path(char **out, sm_store *s, const sm_artifact *a,
+                               const char *path, sm_err *err);
+/** Point a movable tag ("name:tag") or a ref at an artifact. */
+SM_API sm_status sm_store_set_ref(sm_store *s, const char *ref, const sm_id *content,
+                                  sm_err *err);
+/** A fresh staging directory below .smelt/tmp; *out malloc'd. Left-overs of dead processes
+ * are removed when the store is opened. */
+SM_API sm_status sm_store_staging(char **out, sm_store *s, const char *name, sm_err *err);
+
+/** Recipe of a step: {"step","version","inputs":[content ids],"options","profile",
+ * "parsers"}; options hold only those that affect the result and differ from defaults. */
+SM_API json_t *sm_recipe_new(const char *step, int version, const sm_id *input,
+                             size_t n_input, const json_t *options, const char *profile);
+SM_API sm_status sm_recipe_id(sm_id *out, const json_t *recipe, sm_err *err);
+
+/* ----------------------------------------------------- metrics, lineage, audit */
+
+/** One row for `smelt status`, pages and plots; name e.g. "loss". */
+SM_API sm_status sm_store_metric(sm_store *s, const char *run, const char *name,
+                                 int64_t step, double value, sm_err *err);
+
+/** Re-hash everything reachable from `ref` (NULL: the whole workspace), recipes, refs and
+ * the audit chain included.  One finding a line through `emit`, naming object and leaf.
+ * @return SM_OK when clean, SM_ECORRUPT when not (err holds the first finding) */
+SM_API sm_status sm_store_verify(sm_store *s, const char *ref,
+                                 void (*emit)(void *self, const char *line), void *self,
+                                 int64_t *n_checked, sm_err *err);
+
+/** The graph that led to `ref`: {"nodes":[{"id","kind","content","recipe","step","refs",
+ * "bytes","files","options","made"}],"edges":[[from,to]]}, inputs first. New reference. */
+SM_API sm_status sm_store_lineage(json_t **out, sm_store *s, const char *ref, sm_err *err);
+SM_API sm_status sm_lineage_tree(sm_buf *out, const json_t *graph, sm_err *err);
+SM_API sm_status sm_lineage_dot(sm_buf *out, const json_t *graph, sm_err *err);
+SM_API sm_status sm_lineage_svg(sm_buf *out, const json_t *graph, sm_err *err);
+
+/** Append a signed record {"event", ...detail} to the hash chain; durable on return. */
+SM_API sm_status sm_audit_append(sm_store *s, const char *event, const json_t *detail,
+                                 sm_err *err);
+/** Check the chain and its signatures, against a saved checkpoint when given (NULL = none).
+ */
+SM_API sm_status sm_audit_verify(sm_store *s, const char *checkpoint_path,
+                                 int64_t *n_records, sm_err *err);
+/** Write {"n","head","time","signature"} to keep elsewhere. */
+SM_API sm_status sm_audit_checkpoint(sm_store *s, const char *out_path, sm_err *err);
+
+/** Sign / check bytes with the workspace's Ed25519 key. */
+SM_API sm_status sm_store_sign(unsigned char sig[64], sm_store *s, const void *data,
+                               size_t len, sm_err *err);
+SM_API sm_status sm_store_check_signature(sm_store *s, const void *data, size_t len,
+                                          const unsigned char sig[64], sm_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

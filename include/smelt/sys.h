@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * sys (L1): files, clock, CPU features, threads, communication between ranks.
+ */
+#ifndef SMELT_SYS_H
+#define SMELT_SYS_H
+
+#include "smelt/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------- files */
+
+/** Read a whole regular file.  *out is NUL-terminated at out[len], release with free().
+ * @param max_bytes larger files are refused with SM_EINVAL (0 = 4 GiB)
+ * @return SM_ENOENT, SM_EIO, SM_EINVAL (too large, a directory), SM_ENOMEM */
+SM_API sm_status sm_file_read(char **out, size_t *len, const char *path, size_t max_bytes,
+                              sm_err *err);
+
+/** A read-only mapping.  Empty files map to data == "" with len 0. */
+typedef struct sm_map {
+    const unsigned char *data;
+    size_t len;
+    void *handle;
+} sm_map;
+SM_API sm_status sm_map_open(sm_map *out, const char *path, sm_err *err);
+SM_API void sm_map_close(sm_map *m);
+
+/** Write a file so that a crash at any instruction leaves the old file or the new one:
+ * temporary file in the same directory, fsync, rename, fsync of the directory.
+ * @param mode permission bits of the new file, e.g. 0644 */
+SM_API sm_status sm_file_write_atomic(const char *path, const void *data, size_t len,
+                                      unsigned mode, sm_err *err);
+
+/** A file being written; visible under `path` only after commit (as above). */
+typedef struct sm_file_writer sm_file_writer;
+SM_API sm_status sm_file_writer_open(sm_file_writer **out, const char *path, unsigned mode,
+                                     sm_err *err);
+SM_API sm_status sm_file_writer_put(sm_file_writer *w, const void *data, size_t len,
+                                    sm_err *err);
+/** Flush, fsync, rename.  Frees the writer whatever the outcome. */
+SM_API sm_status sm_file_writer_commit(sm_file_writer *w, sm_err *err);
+/** Remove the temporary and free.  NULL-safe. */
+SM_API void sm_file_writer_abort(sm_file_writer *w);
+
+/** Create a directory and its parents (mode 0755); existing ones are fine. */
+SM_API sm_status sm_mkdirs(const char *path, sm_err *err);
+/** Remove a file or a whole directory tree; does not follow symbolic links. */
+SM_API sm_status sm_remove_tree(const char *path, sm_err *err);
+SM_API bool sm_path_exists(const char *path);
+SM_API bool sm_path_is_dir(const char *path);
+/** "a/b" from a and b; *out is malloc'd, NULL when out of memory. */
+SM_API char *sm_path_join(const char *a, const char *b);
+
+/** Regular files below a directory, as paths relative to it, sorted by bytes (strcmp).
+ * Symbolic links are not followed and not listed.  Release with sm_list_free. */
+typedef struct sm_list {
+    char **item;
+    size_t n, cap;
+} sm_list;
+SM_API sm_status sm_list_files(sm_list *out, const char *dir, sm_err *err);
+SM_API bool sm_list_push(sm_list *l, const char *item);
+SM_API void sm_list_sort(sm_list *l);
+SM_API void sm_list_free(sm_list *l);
+
+/* ------------------------------------------------------------------- clock */
+
+/** Monotonic nanoseconds (durations) and wall-clock nanoseconds since 1970 UTC. */
+SM_API int64_t sm_clock_ns(void);
+SM_API int64_t sm_wall_ns(void);
+/** "2026-01-31T12:00:00Z" of wall nanoseconds; out has room for 32 bytes. */
+SM_API void sm_wall_format(char out[32], int64_t wall_ns);
+
+/* --------------------------------------------------------------------- CPU */
+
+typedef struct sm_cpu {
+    bool avx2;   /* AVX2, FMA and F16C, and the OS saves ymm               */
+    bool avx512; /* F, BW, DQ, VL, VNNI, BF16, and the OS saves zmm        */
+    bool amx;    /* AMX tile, bf16 and int8, OS support, permission given  */
+    bool sha;
+    char model[64];
+    int n_cpu; /* processors this process may use */
+} sm_cpu;
+/** Detect; asks the kernel for AMX permission the first time. Thread-safe. */
+SM_API const sm_cpu *sm_cpu_get(void);
+
+/* ----------------------------------------------------------------- threads */
+
+/** A fork-join pool.  Work is split by shape, never by thread count, so results do not
+ * depend on n_threads.  One loop at a time; not re-entrant from inside a task. */
+typedef struct sm_pool sm_pool;
+/** @param n_threads 1..256, 0 = processors available.  Workers run with MXCSR 0x9fc0. */
+SM_API sm_status sm_pool_create(sm_pool **out, int n_threads, sm_err *err);
+SM_API int sm_pool_n_threads(const sm_pool *pool);
+/** Call fn(arg, i, thread) for every i in 0..n-1, in any order; thread in
+ * 0..n_threads-1 (index of scratch).  Returns when all are done.  The caller takes part,
+ * with MXCSR 0x9fc0 inside the tasks and restored after.  pool NULL = run serially. */
+SM_API void sm_pool_run(sm_pool *pool, ptrdiff_t n,
+                        void (*fn)(void *arg, ptrdiff_t i, int thread), void *arg);
+SM_API void sm_pool_free(sm_pool *pool);
+
+/** MXCSR for recorded arithmetic (round to nearest even, FTZ, DAZ, exceptions masked).
+ * enter returns the old value for leave.  Needed around kernel calls made outside
+ * sm_pool_run. */
+SM_API unsigned sm_fp_enter(void);
+SM_API void sm_fp_leave(unsigned saved);
+
+/* ----------------------------------------------------- communication (ranks) */
+
+/**
+ * Collectives as an interface; the one-process version is built in, MPI's is a plugin.
+ * Every entry is collective unless it says otherwise.  To add one: fill the table.
+ */
+typedef struct sm_comm {
+    int rank, n_ranks;
+    void *self;
+    sm_status (*barrier)(void *self, sm_err *err);
+    /* send to / receive from one rank; blocking; not collective */
+    sm_status (*send)(void *self, const void *data, size_t bytes, int to, sm_err *err);
+    sm_status (*recv)(void *self, void *data, size_t bytes, int from, sm_err *err);
+    sm_status (*broadcast)(void *self, void *data, size_t bytes, int root, sm_err *err);
+    void (*destroy)(void *self);
+} sm_comm;
+/** The communicator of a lone process: rank 0 of 1. Static storage, never freed. */
+SM_API sm_comm *sm_comm_self(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

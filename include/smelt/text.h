@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * text (L3): Unicode helpers, pretokenizers, byte-level BPE, tokenizer files.
+ */
+#ifndef SMELT_TEXT_H
+#define SMELT_TEXT_H
+
+#include "smelt/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ----------------------------------------------------------------- Unicode */
+
+/** Decode one code point at s[0..n-1], n >= 1.  Returns bytes consumed (1..4), or 0 for an
+ * invalid sequence (then skip one byte). */
+SM_API int sm_utf8_decode(uint32_t *cp, const char *s, size_t n);
+SM_API int sm_utf8_encode(char out[4], uint32_t cp);
+/** Length of the longest valid prefix (== n when all is valid UTF-8). */
+SM_API size_t sm_utf8_valid_prefix(const char *s, size_t n);
+
+/* --------------------------------------------------------------- tokenizer */
+
+typedef struct sm_tokenizer sm_tokenizer;
+
+typedef enum sm_pretokenizer {
+    SM_PRETOK_GPT2 = 0, /* the GPT-2 regular expression           */
+    SM_PRETOK_O200K = 1 /* o200k_base, which Llama 4 uses          */
+} sm_pretokenizer;
+
+/** A source of training text: calls back with each document; data borrowed for the call. */
+typedef struct sm_text_source {
+    /** Give document i (0..n-1). Called from several threads. */
+    sm_status (*get)(void *self, size_t i, const char **text, size_t *len, sm_err *err);
+    void *self;
+    size_t n;
+} sm_text_source;
+
+typedef struct sm_bpe_train_config {
+    int32_t vocab_size;     /* 256 + specials .. 1048576; special tokens included */
+    sm_pretokenizer pretok;
+    int64_t min_count;      /* a merge must occur at least this often (default 2) */
+    const char *const *special; /* NULL-terminated, may be NULL; take the last ids */
+} sm_bpe_train_config;
+
+/** Train byte-level BPE: merges are the same at any thread count; ties go to the pair
+ * whose (left bytes, right bytes) sort first.  Fewer tokens than asked when text ends. */
+SM_API sm_status sm_bpe_train(sm_tokenizer **out, const sm_ctx *ctx,
+                              const sm_text_source *source,
+                              const sm_bpe_train_config *config, sm_err *err);
+
+/** Read and write Hugging Face tokenizer.json (byte-level BPE).  Writing is deterministic.
+ */
+SM_API sm_status sm_tokenizer_read(sm_tokenizer **out, const char *json, size_t len,
+                                   const char *name, sm_err *err);
+SM_API sm_status sm_tokenizer_load(sm_tokenizer **out, const char *path, sm_err *err);
+SM_API sm_status sm_tokenizer_write(sm_buf *out, const sm_tokenizer *t, sm_err *err);
+SM_API void sm_tokenizer_free(sm_tokenizer *t);
+
+SM_API int32_t sm_tokenizer_n_vocab(const sm_tokenizer *t);
+/** Id of a special token by its text ("<|end_of_text|>"), -1 when there is none. */
+SM_API int32_t sm_tokenizer_special(const sm_tokenizer *t, const char *text);
+
+/** A growable array of token ids. Zero-initialise; release with sm_tokens_free. */
+typedef struct sm_tokens {
+    int32_t *id;
+    size_t n, cap;
+} sm_tokens;
+SM_API bool sm_tokens_push(sm_tokens *t, int32_t id);
+SM_API void sm_tokens_free(sm_tokens *t);
+
+/** Append the ids of text; any bytes round-trip exactly.  Special tokens in the text are
+ * plain text unless allow_special.  Thread-safe. */
+SM_API sm_status sm_tokenizer_encode(const sm_tokenizer *t, sm_tokens *out,
+                                     const char *text, size_t len, bool allow_special,
+                                     sm_err *err);
+/** Append the bytes of ids; SM_EINVAL names an id out of range. skip_special omits
+ * specials. */
+SM_API sm_status sm_tokenizer_decode(const sm_tokenizer *t, sm_buf *out, const int32_t *id,
+                                     size_t n, bool skip_special, sm_err *err);
+/** Bytes of one token; borrowed, valid as long as t. NULL when out of range. */
+SM_API const char *sm_tokenizer_bytes(const sm_tokenizer *t, int32_t id, size_t *len);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

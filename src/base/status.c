@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Status codes and one-line error messages. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "smelt/base.h"
+
+const char *sm_status_name(sm_status s)
+{
+    static const char *const names[] = {"OK",       "EINVAL", "ENOMEM", "EIO",
+                                        "ECORRUPT", "ENOENT", "EEXIST", "ENOSPC",
+                                        "ECANCEL",  "EUNSUPPORTED", "EDENIED",
+                                        "ENUMERIC"};
+    int i = -(int)s;
+    if (i < 0 || i >= (int)(sizeof names / sizeof *names))
+        return "EUNKNOWN";
+    return names[i];
+}
+
+static void set_message(sm_err *err, sm_status s, const char *fmt, va_list ap)
+    SM_PRINTF(3, 0);
+
+static void set_message(sm_err *err, sm_status s, const char *fmt, va_list ap)
+{
+    err->status = s;
+    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    for (char *p = err->msg; *p; p++) /* one line, whatever was quoted in it */
+        if (*p == '\n' || *p == '\r')
+            *p = ' ';
+}
+
+sm_status sm_fail(sm_err *err, sm_status s, const char *fmt, ...)
+{
+    if (err) {
+        va_list ap;
+        va_start(ap, fmt);
+        set_message(err, s, fmt, ap);
+        va_end(ap);
+    }
+    return s;
+}
+
+static sm_status status_of_errno(int e)
+{
+    switch (e) {
+    case ENOSPC:
+    case EDQUOT:
+        return SM_ENOSPC;
+    case ENOENT:
+        return SM_ENOENT;
+    case EEXIST:
+        return SM_EEXIST;
+    case ENOMEM:
+        return SM_ENOMEM;
+    default:
+        return SM_EIO;
+    }
+}
+
+sm_status sm_fail_errno(sm_err *err, int errno_value, const char *fmt, ...)
+{
+    sm_status s = status_of_errno(errno_value);
+    if (err) {
+        va_list ap;
+        va_start(ap, fmt);
+        set_message(err, s, fmt, ap);
+        va_end(ap);
+        size_t n = strlen(err->msg);
+        char why[128];
+        if (strerror_r(errno_value, why, sizeof why) != 0)
+            snprintf(why, sizeof why, "errno %d", errno_value);
+        snprintf(err->msg + n, sizeof err->msg - n, ": %s", why);
+    }
+    return s;
+}
+
+sm_status sm_fail_context(sm_err *err, sm_status s, const char *fmt, ...)
+{
+    if (err) {
+        char old[SM_ERR_MAX];
+        memcpy(old, err->msg, sizeof old);
+        va_list ap;
+        va_start(ap, fmt);
+        set_message(err, s, fmt, ap);
+        va_end(ap);
+        size_t n = strlen(err->msg);
+        snprintf(err->msg + n, sizeof err->msg - n, "%s", old);
+    }
+    return s;
+}
