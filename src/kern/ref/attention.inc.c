@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rotary embedding (Su et al. 2021) and one step of online softmax (Milakov and
+ * Gimelshein 2018). */
+
+static void rope(float *x, const float *cosine, const float *sine, ptrdiff_t n,
+                 bool interleaved)
+{
+    ptrdiff_t half = n / 2, step = interleaved ? 2 : 1, partner = interleaved ? 1 : half;
+    for (ptrdiff_t j = 0; j < half; j++) {
+        float *p = x + j * step, a = p[0], b = p[partner], c = cosine[j], s = sine[j];
+        p[0] = fma32(a, c, -(b * s));
+        p[partner] = fma32(a, s, b * c);
+    }
+}
+
+/* With everything masked the maximum is -inf; subtracting 0 instead gives p = 0 without a
+ * special case, and a NaN among the scores stays visible. */
+static float softmax_block(float *s, ptrdiff_t n, float *m, float *l)
+{
+    float top = max_of(s, n), old = *m;
+    top = top > old ? top : old;
+    float shift = top == -INFINITY ? 0.0f : top;
+    for (ptrdiff_t i = 0; i < n; i++)
+        s[i] = exp32(s[i] - shift);
+    float a = old == top ? 1.0f : exp32(old - top);
+    *l = fma32(*l, a, sum(s, n));
+    *m = top;
+    return a;
+}
