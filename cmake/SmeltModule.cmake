@@ -133,6 +133,13 @@ function(smelt_tests)
         target_include_directories(${t} PRIVATE ${CMAKE_SOURCE_DIR}/src/${m}
           ${CMAKE_SOURCE_DIR}/tests)
         target_link_libraries(${t} PRIVATE smelt_${m} PkgConfig::CMOCKA)
+        # A test names an oracle library in its first lines: "libs: PkgConfig::PCRE2".
+        file(STRINGS ${src} oracle LIMIT_COUNT 6 REGEX "libs: ")
+        if(oracle MATCHES "libs: ([A-Za-z0-9_: ]+)")
+          string(STRIP "${CMAKE_MATCH_1}" oracle)
+          string(REPLACE " " ";" oracle "${oracle}")
+          target_link_libraries(${t} PRIVATE ${oracle})
+        endif()
         add_test(NAME unit/${m}/${stem} COMMAND ${t})
         set_tests_properties(unit/${m}/${stem} PROPERTIES LABELS "unit;short" TIMEOUT 300)
       endforeach()
