@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * tensor (L3): the table of operations and the operations themselves, built on kern.
+ *
+ * Conventions.  Activations are f32, row-major, one row a token; a leading dimension (ld)
+ * counts elements.  Operands of products are rounded when they are packed (sm_prod), so a
+ * profile is chosen by handing in kern->bf16 or kern->f32.  "_rows" routines are serial
+ * and take scratch from the caller: they are called from inside a sm_pool_run task and a
+ * driver strings several together over one block of rows.  Routines that take a pool are
+ * threaded over outputs by shape, so that results do not depend on the thread count.
+ * Nothing here allocates unless it says so; nothing fails unless it returns sm_status.
+ *
+ * Order of every long sum (the determinism contract):
+ *  - a weight gradient contracts over the tokens of ONE logical shard, ascending, in blocks
+ *    of SM_TOKEN_BLOCK; shards are joined along a binary tree over shard index;
+ *  - attention visits key blocks of SM_KEY_BLOCK, anchored at index 0 of the row, ascending;
+ *  - everything else is one row.
+ */
+#ifndef SMELT_TENSOR_H
+#define SMELT_TENSOR_H
+
+#include "smelt/base.h"
+#include "smelt/kern.h"
+#include "smelt/sys.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    SM_TOKEN_BLOCK = 32, /* contraction block of weight gradients; part of the numerics  */
+    SM_KEY_BLOCK = 64,   /* keys a step of online softmax; part of the numerics          */
+    SM_ROW_BLOCK = 128   /* rows a task takes at once; a multiple of SM_TOKEN_BLOCK; not
+                            part of the numerics                                         */
+};
+
+/* ------------------------------------------------------ table of operations */
+
+/** What the costs of an operation depend on; unused fields are 0. */
+typedef struct sm_op_shape {
+    double n_tok;               /* rows                                            */
+    double n_out, n_in;         /* linear: y [n_tok, n_out] = x [n_tok, n_in] W^T  */
+    double n_ctx;               /* attention: keys a query sees on average         */
+    double n_head, n_kv_head, d_head;
+    double n_expert, k_expert, n_vocab;
+} sm_op_shape;
+
+/** How an operation may be cut over ranks. */
+enum {
+    SM_SPLIT_TOKENS = 1,  /* rows are independent                                   */
+    SM_SPLIT_OUT = 2,     /* columns of the output (tensor parallel, column)        */
+    SM_SPLIT_IN = 4,      /* the contraction, in blocks of 32, chained in order     */
+    SM_SPLIT_HEADS = 8,   /* groups of heads that share a key head                  */
+    SM_SPLIT_EXPERTS = 16 /* experts                                                */
+};
+
+/** One operation of the family.  The planner, the profiler and the FLOP counter read this
+ * table, so that they cannot diverge from the drivers. */
+typedef struct sm_op {
+    const char *name;
+    double (*flops_forward)(const sm_op_shape *s);
+    double (*flops_backward)(const sm_op_shape *s);
+    double (*bytes_moved)(const sm_op_shape *s); /* forward, activations and weights, f32 */
+    double (*bytes_saved)(const sm_op_shape *s); /* kept for backward                     */
+    const char *saved;      /* the tensors kept, by their names in the pass        */
+    unsigned split;         /* SM_SPLIT_* flags                                    */
+    const char *per_sample; /* how it yields one sequence's weight gradient         */
+} sm_op;
+
+/** The table; *n entries, static storage. */
+SM_API const sm_op *sm_op_table(size_t *n);
+/** Find by name; NULL when there is none. */
+SM_API const sm_op *sm_op_find(const char *name);
+
+/* ------------------------------------------------------------------ linear */
+
+/** The products of a profile ("bf16/1", "f32/1"); NULL for another name. */
+SM_API const sm_prod *sm_kern_prod(const sm_kern *kern, const char *profile);
+
+/** Bytes of a packed weight [n_out, n_in] (64-byte aligned). */
+SM_API size_t sm_weight_bytes(const sm_prod *prod, int64_t n_out, int64_t n_in);
+/** Pack W as the B operand, threaded.  is_transposed false: B = W [n_out, n_in], for
+ * y = x W^T.  true: B = W^T, for dx = dy W; the buffer has sm_weight_bytes(n_in, n_out). */
+SM_API void sm_weight_pack(sm_pool *pool, const sm_prod *prod, void *dst, const float *w,
+                           int64_t n_out, int64_t n_in, bool is_transposed);
+
+/** Bytes of scratch for the A operand of m rows of k. */
+SM_API size_t sm_linear_scratch_bytes(const sm_prod *prod, int64_t m, int64_t k);
+/** y [m, n] (+)= x [m, k] B^T, serial.  pb is a packed weight [n, k].  y must not overlap x.
+ * With `accumulate` the product is chained onto y (that is how a residual is added). */
+SM_API void sm_linear_rows(const sm_prod *prod, float *y, int64_t ldy, const float *x,
+                           int64_t ldx, const void *pb, int64_t m, int64_t n, int64_t k,
+                           bool accumulate, void *scratch);
+/** The same, threaded over tiles of rows and columns; the same bits. */
+SM_API void sm_linear(sm_pool *pool, const sm_prod *prod, float *y, int64_t ldy,
+                      const float *x, int64_t ldx, const void *pb, int64_t m, int64_t n,
+                      int64_t k, bool accumulate, void *scratch);
+
+/* -------------------------------------------------------- weight gradients */
+
+/** Rows cut into chunks for packing and contraction.  Groups (a shard; or one expert's rows
+ * in a shard) start at rows that are multiples of SM_TOKEN_BLOCK; a chunk is at most
+ * SM_ROW_BLOCK rows of one group, starting SM_ROW_BLOCK after the one before it. */
+typedef struct sm_chunk {
+    int32_t row0, n_row;
+} sm_chunk;
+
+/** Bytes per SM_TOKEN_BLOCK rows of the packed operands of a weight gradient: the chunk
+ * that starts at row r is packed at base + r / SM_TOKEN_BLOCK * unit. */
+SM_API size_t sm_grad_unit_a(const sm_prod *prod, int64_t m);
+SM_API size_t sm_grad_unit_b(const sm_prod *prod, int64_t n);
+/** Pack `src` [n_row, m] (a chunk of dy, or of x) transposed. */
+SM_API void sm_grad_pack_a(const sm_prod *prod, void *base, const float *src, int64_t ld,
+                           sm_chunk c, int64_t m);
+SM_API void sm_grad_pack_b(const sm_prod *prod, void *base, const float *src, int64_t ld,
+                           sm_chunk c, int64_t n);
+
+/** One weight gradient: dst [m, n] = tree over shards s of
+ *   sum over chunks first[s] .. first[s+1]-1 of  A_chunk^T B_chunk. */
+typedef struct sm_grad_job {
+    const sm_prod *prod;
+    float *dst;            /* [m, n], overwritten                            */
+    int64_t m, n;
+    const void *a, *b;     /* packed chunks                                  */
+    const sm_chunk *chunk; /* all chunks                                     */
+    const int32_t *first;  /* [n_shard + 1] indices into chunk               */
+} sm_grad_job;
+/** Bytes of scratch a thread needs (tiles of the tree). */
+SM_API size_t sm_grad_scratch_bytes(const sm_kern *kern, int64_t n_shard);
+/** Run jobs, threaded over tiles of all of them.
+ * @param n_shard a power of two
+ * @param scratch [n_threads] blocks of sm_grad_scratch_bytes, 64-byte aligned
+ * @return -1, or the lowest index of a job whose result holds a NaN or an infinity */
+SM_API int64_t sm_grad_run(sm_pool *pool, const sm_kern *kern, const sm_grad_job *job,
+                           int64_t n_job, int64_t n_shard, void *scratch);
+
+/** x [n_leaf][n] -> x[0] = tree sum over the leaves, overwriting them. n_leaf a power of 2. */
+SM_API void sm_tree_sum(const sm_kern *kern, float *x, int64_t n_leaf, int64_t n,
+                        int64_t stride);
+
+/* -------------------------------------------------------------------- rope */
+
+/** cos and sin [n_pos, d_head/2] of p * theta^(-2j/d_head), in double, then f32. */
+SM_API void sm_rope_table(float *cos, float *sin, int64_t n_pos, int64_t d_head,
+                          double theta);
+/** Query temperature [n_pos]: 1 + scale * ln(1 + floor((p+1)/floor_at)). */
+SM_API void sm_temp_table(float *temp, int64_t n_pos, double scale, double floor_at);
+
+/** What happens to q and k of a layer between projection and attention. */
+typedef struct sm_rotary {
+    const float *cos, *sin; /* NULL: no rope on this layer                          */
+    const float *temp;      /* NULL: off; multiplies q                              */
+    bool is_interleaved;
+    bool has_qk_norm;       /* weightless RMS norm per head after rope              */
+    float norm_eps;
+    int32_t n_head, n_kv_head, d_head;
+} sm_rotary;
+/** Apply to one token's q|k|v row at position pos, in place.
+ * @param[out] r [n_head + n_kv_head] 1/rms of each head (has_qk_norm; else may be NULL) */
+SM_API void sm_rotary_row(const sm_kern *kern, const sm_rotary *ro, float *qkv, float *r,
+                          int64_t pos);
+/** Backward, in place on the gradient of the row.
+ * @param qkv the row that sm_rotary_row left;  @param tmp [d_head] scratch */
+SM_API void sm_rotary_row_bwd(const sm_kern *kern, const sm_rotary *ro, float *dqkv,
+                              const float *qkv, const float *r, int64_t pos, float *tmp);
+
+/* --------------------------------------------------------------- attention */
+
+/**
+ * Keys and values of one sequence and one key head, packed by blocks of SM_KEY_BLOCK keys
+ * anchored at index 0: block b holds keys b*64 .. b*64+63, missing ones as zeros.
+ *   k: B operand [64 keys, d_head], block stride sm_attn_k_bytes
+ *   v: B operand [d_head, 64 keys], block stride sm_attn_v_bytes
+ * A KV cache keeps exactly these; when a key is appended its block is packed again.
+ */
+typedef struct sm_attn_kv {
+    const void *k, *v;
+} sm_attn_kv;
+SM_API size_t sm_attn_k_bytes(const sm_prod *prod, int64_t d_head);
+SM_API size_t sm_attn_v_bytes(const sm_prod *prod, int64_t d_head);
+/** Pack one block: n_key (1..64) rows of k and v with leading dimension ld. */
+SM_API void sm_attn_pack(const sm_prod *prod, void *k_block, void *v_block, const float *k,
+                         const float *v, int64_t ld, int64_t n_key, int64_t d_head);
+
+/** The first key that the query at `index` sees: same document, and with chunk > 0 the same
+ * chunk of positions. It sees first..index. */
+SM_API int32_t sm_attn_first(int32_t index, int32_t doc_start, int32_t chunk);
+
+/**
+ * Attention of up to SM_KEY_BLOCK query rows of one head.  For each key block ascending:
+ *   s = (q k^T) * scale, -inf outside first[i]..index[i];  (a, m, l, p) = softmax_block(s);
+ *   o = o*a + p v  (p rounded by packing)
+ * and at the end o = o * (1/l).  A row's result depends on its own q, index and first and
+ * on the keys and values first..index, not on which other rows are computed with it: blocks
+ * that a row does not see change nothing.
+ * @param[out] o [n_q, ldo]
+ * @param[out] m, l  one a query with stride ml_stride (NULL: not kept)
+ * @param index, first [n_q]  0 <= first[i] <= index[i] < keys packed
+ */
+typedef struct sm_attn_rows {
+    const sm_kern *kern;
+    const sm_prod *prod;
+    int64_t d_head;
+    float scale;
+    float *o;
+    int64_t ldo;
+    const float *q;
+    int64_t ldq;
+    int64_t n_q;
+    const int32_t *index, *first;
+    sm_attn_kv kv;
+    float *m, *l;
+    int64_t ml_stride;
+} sm_attn_rows;
+SM_API size_t sm_attn_scratch_bytes(const sm_prod *prod, int64_t d_head);
+SM_API void sm_attn_forward_rows(const sm_attn_rows *a, void *scratch);
+
+/** A micro-batch of attention: n_seq rows of n_ctx tokens, row of a token is q|k|v. */
+typedef struct sm_attn {
+    const sm_kern *kern;
+    const sm_prod *prod;
+    int64_t n_seq, n_ctx, n_head, n_kv_head, d_head;
+    int32_t chunk;            /* 0: all                                              */
+    const int32_t *doc_start; /* [n_seq, n_ctx]                                      */
+    float *qkv;               /* [n_seq*n_ctx, (n_head + 2 n_kv_head) d_head]        */
+    float *o;                 /* [n_seq*n_ctx, n_head d_head]                        */
+    float *m, *l;             /* [n_seq*n_ctx, n_head]                               */
+    const float *d_o;         /* backward: gradient of o                             */
+    float *dqkv;              /* backward: gradient of qkv, overwritten              */
+} sm_attn;
+/** Bytes of scratch a thread needs, forward and backward. */
+SM_API size_t sm_attn_thread_bytes(const sm_prod *prod, int64_t n_ctx, int64_t d_head,
+                                   bool backward);
+/** Threaded over (sequence, key head).  Backward contracts, for each key block ascending,
+ * over the heads of the group and query blocks ascending. */
+SM_API void sm_attn_forward(sm_pool *pool, const sm_attn *a, void *scratch, size_t stride);
+SM_API void sm_attn_backward(sm_pool *pool, const sm_attn *a, void *scratch, size_t stride);
+
+/* ------------------------------------------------------------------ router */
+
+/**
+ * Choose the k best experts of each row by logit + bias (bias NULL: none); ties go to the
+ * lower id.  The bias takes part in the choice only.
+ * is_sigmoid false: weight[t,:] = softmax over the k chosen logits (of the output);
+ * is_sigmoid true:  weight[t,j] = sigmoid(logit) (of the expert's input).
+ * @param[out] expert [n, k] best first; always valid ids, NaN logits included
+ */
+SM_API void sm_route_rows(const sm_kern *kern, int32_t *expert, float *weight,
+                          const float *logit, const float *bias, int64_t n,
+                          int32_t n_expert, int32_t k, bool is_sigmoid);
+
+/** Gradient of the router's logits of one row.
+ *   softmax: dlogit_j = w_j (dw_j - sum w dw);  sigmoid: dlogit = dw w (1-w)
+ *   + p (g - <p, g>),  p = softmax(all logits), g [n_expert] = gradient of p (aux loss)
+ *   + 2 z lse p
+ * @param dweight [k];  @param g may be NULL (no aux); z = 0: no z-loss
+ * @param[out] dlogit [n_expert];  @param tmp [n_expert] */
+SM_API void sm_route_row_bwd(const sm_kern *kern, float *dlogit, const float *logit,
+                             const int32_t *expert, const float *weight,
+                             const float *dweight, const float *g, float z,
+                             int32_t n_expert, int32_t k, bool is_sigmoid, float *tmp);
+/** log sum exp of one row of logits. @param tmp [n] */
+SM_API float sm_logsumexp_row(const sm_kern *kern, const float *x, int64_t n, float *tmp);
+
+/**
+ * Rows sorted by expert, then shard, then token: group (e, s) holds shard s's tokens for
+ * expert e in order, its first row a multiple of SM_TOKEN_BLOCK.  slot = token * k + choice.
+ * Buffers belong to the caller, sized by sm_perm_max_row and sm_perm_max_chunk.
+ */
+typedef struct sm_perm {
+    int64_t n_row;       /* rows in use, paddings included                             */
+    int32_t n_chunk;
+    int32_t *row_slot;   /* [max_row] slot of a row, -1 for padding                    */
+    int32_t *slot_row;   /* [n_tok * k]                                                */
+    sm_chunk *chunk;     /* [max_chunk]                                                */
+    int32_t *chunk_expert; /* [max_chunk]                                              */
+    int32_t *first;      /* [n_expert * n_shard + 1] first chunk of a group            */
+    int32_t *count;      /* [n_expert * n_shard] tokens in a group                     */
+} sm_perm;
+SM_API int64_t sm_perm_max_row(int64_t n_tok, int32_t k, int32_t n_expert, int64_t n_shard);
+SM_API int64_t sm_perm_max_chunk(int64_t n_tok, int32_t k, int32_t n_expert,
+                                 int64_t n_shard);
+SM_API void sm_perm_build(sm_perm *p, const int32_t *expert, int64_t n_tok, int32_t k,
+                          int32_t n_expert, int64_t n_shard);
+
+/* --------------------------------------------------------------- embedding */
+
+/** x[t] = w[token[t]], serial, for n rows. */
+SM_API void sm_embed_rows(float *x, const float *w, const int32_t *token, int64_t n,
+                          int64_t d);
+/**
+ * Gradient of the embedding, per shard then tree.  A leaf row v of shard s is
+ *   scale * head[s][v]  (head NULL: +0)  + dx[t] for the shard's tokens t of id v, ascending.
+ * Threaded over blocks of rows.
+ * @param[out] dw [n_vocab, d]
+ * @param head [n_shard][n_vocab, d] unscaled gradient of a tied or separate output head
+ * @param dx   [n_tok, d], NULL: none (separate head)
+ * @param order, start  [n_tok], [n_vocab + 1]: tokens sorted by id (sm_embed_sort)
+ * @param scratch [n_threads] rows of (1 + log2 n_shard) * d floats
+ * @return false when a NaN or an infinity came out
+ */
+typedef struct sm_embed_grad {
+    const sm_kern *kern;
+    float *dw;
+    const float *head, *dx;
+    float scale;
+    const int32_t *order, *start;
+    int64_t n_vocab, d, n_shard, shard_tok;
+} sm_embed_grad;
+SM_API void sm_embed_sort(int32_t *order, int32_t *start, const int32_t *token,
+                          int64_t n_tok, int64_t n_vocab);
+SM_API size_t sm_embed_scratch_bytes(int64_t d, int64_t n_shard);
+SM_API bool sm_embed_grad_run(sm_pool *pool, const sm_embed_grad *g, void *scratch);
+
+/* ------------------------------------------------- output head, cross-entropy */
+
+/**
+ * Logits, loss and (want_grad) gradients of the output head over blocks of rows; memory is
+ * a block of rows times the vocabulary, never all tokens times the vocabulary.
+ * Gradients are unscaled: of the SUM of losses.  dlogit = p - onehot (+ 2 z lse p).
+ *   loss[t]   nats, 0 where target is -1
+ *   dx [n_tok, d] = dlogit W;   dw[s] [n_vocab, d] = shard s's dlogit^T x
+ */
+typedef struct sm_head {
+    const sm_kern *kern;
+    const sm_prod *prod;
+    int64_t n_vocab, d, n_shard, shard_tok;
+    float z_coef;
+    const void *w, *wt;    /* packed [n_vocab, d] and, for gradients, transposed      */
+    const float *x;        /* [n_tok, d] residual stream                              */
+    const float *norm;     /* [d] final norm weight                                   */
+    float norm_eps;
+    const int32_t *target; /* [n_tok]                                                 */
+    float *loss;           /* [n_tok]                                                 */
+    float *r;              /* [n_tok] 1/rms of x                                      */
+    float *dx, *dw;        /* NULL: loss only                                         */
+} sm_head;
+SM_API size_t sm_head_thread_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
+                                   bool want_grad);
+/** Bytes of the packed blocks between the two phases. */
+SM_API size_t sm_head_shared_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d);
+SM_API void sm_head_run(sm_pool *pool, const sm_head *h, void *shared, void *scratch,
+                        size_t stride);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
