@@ -173,6 +173,15 @@ typedef struct sm_progress {
 SM_API void sm_progress_update(const sm_progress *p, const char *what, int64_t done,
                                int64_t total, const char *unit, const char *detail);
 
+/** A model as lower layers see one: log p(continuation | prefix) in nats and the number of
+ * scored tokens.  Bound by flow; data and label ask for nothing more. */
+typedef struct sm_scorer {
+    sm_status (*score)(void *self, const char *prefix, size_t prefix_len,
+                       const char *continuation, size_t continuation_len, double *nats,
+                       int64_t *n_token, sm_err *err);
+    void *self;
+} sm_scorer;
+
 struct sm_pool;
 struct sm_kern;
 struct sm_comm;

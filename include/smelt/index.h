@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * index (part of module data, L4): passages, full-text search and ranking for questions.
+ *
+ *   dataset --sm_index_build--> passages.jsonl (artifact "index") --sm_index_open-->
+ *   a full-text cache (SQLite FTS5, Porter stems) --sm_index_search--> ranked documents
+ *
+ * The score of document d for question q is
+ *
+ *   score(d) = page(d) + w_passage * max_p passage(p) + w_title * abbreviation(title, q)
+ *            + w_model * mean_token log p(q | best passage of d)
+ *
+ * page and passage are FTS5's BM25 (k1 1.2, b 0.75) with a weight for each field;
+ * abbreviation says how well a title such as "lsof" abbreviates the words of q ("list open
+ * files"); the last term is query likelihood (Ponte and Croft, SIGIR'98) by a model and
+ * concerns the n_rerank best documents alone.
+ */
+#ifndef SMELT_INDEX_H
+#define SMELT_INDEX_H
+
+#include "smelt/base.h"
+#include "smelt/conf.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Options of step `index`: passage_words, parts. */
+SM_API extern const sm_option sm_index_options[];
+
+/** Cut the documents of one or more .jsonl files into passages: at headings, then at
+ * paragraphs, up to `passage_words` words. Writes `staging`/passages.jsonl, sorted by
+ * document id and place.
+ * @return SM_EINVAL when there is no passage, SM_ECORRUPT, SM_EIO, SM_ENOMEM */
+SM_API sm_status sm_index_build(const sm_ctx *ctx, const char *const *path, size_t n_path,
+                                const json_t *options, const char *staging,
+                                json_t *figures, sm_err *err);
+
+typedef struct sm_index sm_index;
+
+/** Open passages.jsonl.
+ * @param cache_path  where the full-text tables are kept and reused (a file; made when
+ *                    absent, remade when it does not fit); NULL: in memory
+ * @param with_names  false leaves out NAME sections and summaries, for evaluation */
+SM_API sm_status sm_index_open(sm_index **out, const char *passages_path,
+                               const char *cache_path, bool with_names, sm_err *err);
+SM_API void sm_index_close(sm_index *x);
+SM_API size_t sm_index_n_doc(const sm_index *x);
+SM_API size_t sm_index_n_passage(const sm_index *x);
+
+/** One passage; strings are borrowed until close, never NULL. */
+typedef struct sm_passage {
+    int32_t doc; /* ordinal of its document, 0..n_doc-1 */
+    const char *id, *title, *summary, *section, *heading, *package, *version, *licence,
+        *path, *text;
+} sm_passage;
+/** Passage i, 0 <= i < n_passage (assert). */
+SM_API sm_passage sm_index_passage(const sm_index *x, size_t i);
+/** First passage of a document (its title, summary, ... are the document's). */
+SM_API size_t sm_index_first_passage(const sm_index *x, int32_t doc);
+
+/** How to rank.  Start from SM_RANK_DEFAULT. */
+typedef struct sm_rank {
+    bool whole_page_only; /* plain BM25 of the whole page, one field: the baseline   */
+    float w_passage, w_title, w_model;
+    int32_t n_rerank;     /* documents whose passage the model scores                */
+} sm_rank;
+#define SM_RANK_DEFAULT {.w_passage = 0.3f, .w_title = 6, .w_model = 0, .n_rerank = 20}
+
+typedef struct sm_hit {
+    int32_t doc;
+    size_t passage;       /* the best passage of the document                         */
+    double score;
+    double page, passage_bm25, title, model; /* the terms before their weights        */
+} sm_hit;
+
+/** Rank documents for a question, best first (ties: lower ordinal).
+ * @param scorer  NULL: no model term
+ * @param[out] hit [k]; *n_hit <= k
+ * @return SM_EINVAL for a question without a word, errors of the scorer.
+ *         One search at a time on an index. */
+SM_API sm_status sm_index_search(sm_index *x, const char *question, const sm_rank *rank,
+                                 const sm_scorer *scorer, sm_hit *hit, int32_t k,
+                                 int32_t *n_hit, sm_err *err);
+
+/** The one to three sentences of a passage that share most words with the question, in
+ * their order; appended to out. */
+SM_API bool sm_index_extract_answer(sm_buf *out, const sm_passage *p, const char *question);
+
+/** How well `title` abbreviates `question`, 0..1: the letters of the title are found in
+ * order in the question; 1 for one at the start of a word, 0.9 right after the one before,
+ * 0.25 elsewhere; the best total over max(3, letters). */
+SM_API double sm_index_abbreviation(const char *title, const char *question);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
