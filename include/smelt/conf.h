@@ -84,6 +84,18 @@ typedef struct sm_option {
  * that holds every key of the table. */
 SM_API sm_status sm_options_resolve(json_t **out, const sm_option *table,
                                     const json_t *given, const char *where, sm_err *err);
+/** Check the keys that `given` has (not which are missing), each message beginning with the
+ * position of the key at fault: given is the node at `pointer` of a document read with
+ * positions.  For pipeline files. */
+SM_API sm_status sm_options_check(const sm_option *table, const json_t *given,
+                                  const sm_positions *pos, const char *pointer,
+                                  sm_err *err);
+/** The option called `key`, NULL when there is none. */
+SM_API const sm_option *sm_option_find(const sm_option *table, const char *key);
+/** The key most like `key`, or the known name most like `name`, for "did you mean"; NULL
+ * when none is near. Borrowed from the table. */
+SM_API const char *sm_option_nearest(const sm_option *table, const char *key);
+SM_API const char *sm_nearest_name(const char *name, const char *const *known, size_t n);
 /** The options that affect the result and differ from their defaults, for a recipe. */
 SM_API json_t *sm_options_recipe(const sm_option *table, const json_t *resolved);
 /** Set one key of `given` from text, as a flag does (parses by type, no range check).  */
