@@ -16,6 +16,7 @@ extern "C" {
 /** Decode one code point at s[0..n-1], n >= 1.  Returns bytes consumed (1..4), or 0 for an
  * invalid sequence (then skip one byte). */
 SM_API int sm_utf8_decode(uint32_t *cp, const char *s, size_t n);
+/** Bytes written (1..4), or 0 for a surrogate or a number beyond U+10FFFF. */
 SM_API int sm_utf8_encode(char out[4], uint32_t cp);
 /** Length of the longest valid prefix (== n when all is valid UTF-8). */
 SM_API size_t sm_utf8_valid_prefix(const char *s, size_t n);
@@ -26,7 +27,8 @@ typedef struct sm_tokenizer sm_tokenizer;
 
 typedef enum sm_pretokenizer {
     SM_PRETOK_GPT2 = 0, /* the GPT-2 regular expression           */
-    SM_PRETOK_O200K = 1 /* o200k_base, which Llama 4 uses          */
+    SM_PRETOK_O200K = 1, /* o200k_base, which Llama 4 uses         */
+    SM_PRETOK_LLAMA3 = 2 /* cl100k_base, which Llama 3 uses        */
 } sm_pretokenizer;
 
 /** A source of training text: calls back with each document; data borrowed for the call. */
