@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the retrieval index share. */
+#ifndef SMELT_DATA_INDEX_INTERNAL_H
+#define SMELT_DATA_INDEX_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "smelt/index.h"
+
+/** Passages of one document are consecutive. */
+struct sm_index {
+    json_t *lines;       /* array: one object a passage, owns the strings   */
+    sm_passage *passage; /* [n_passage]                                     */
+    size_t n_passage;
+    size_t *first;       /* [n_doc+1] first passage of each document        */
+    size_t n_doc;
+    sqlite3 *db;
+    bool with_names;
+};
+
+/** A word of a question: letters, digits and bytes beyond ASCII, lower case. */
+typedef struct index_words {
+    char *text; /* the words, each NUL-terminated, one after another */
+    const char **word;
+    size_t n;
+} index_words;
+
+/** Distinct words of a text in order, without English stop words unless nothing else is
+ * left. */
+bool sm_index_words(index_words *out, const char *text, bool drop_stop_words);
+void sm_index_words_free(index_words *w);
+
+/** True when the heading is that of a NAME section. */
+bool sm_index_is_name(const char *heading);
+
+/** Make the full-text tables in an open, empty database. */
+sm_status sm_index_fill(sm_index *x, sm_err *err);
+sm_status sm_index_sql(sqlite3 *db, const char *sql, sm_err *err);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Words of a question, abbreviations, and the sentences that answer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "index_internal.h"
+
+static bool is_word_byte(unsigned char c)
+{
+    return c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+           (c >= 'A' && c <= 'Z');
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+static bool is_stop_word(const char *w)
+{
+    static const char *const stop[] = {
+        "a",    "an",   "and",  "are",  "as",   "at",  "be",   "by",   "can",  "do",
+        "does", "for",  "from", "how",  "i",    "in",  "into", "is",   "it",   "its",
+        "my",   "not",  "of",   "on",   "or",   "that", "the", "this", "to",   "what",
+        "when", "where", "which", "who", "why", "will", "with", "you", "your"};
+    for (size_t i = 0; i < sizeof stop / sizeof *stop; i++)
+        if (!strcmp(w, stop[i]))
+            return true;
+    return false;
+}
+
+static bool words_hold(const index_words *w, const char *s)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (!strcmp(w->word[i], s))
+            return true;
+    return false;
+}
+
+static void collect(index_words *out, char *text, bool drop_stop_words)
+{
+    char *p = text;
+    out->n = 0;
+    while (*p) {
+        if (!is_word_byte((unsigned char)*p)) {
+            p++;
+            continue;
+        }
+        char *start = p, last;
+        while (is_word_byte((unsigned char)*p)) {
+            *p = lower(*p);
+            p++;
+        }
+        last = *p;
+        *p = 0; /* the separator becomes the terminator for good */
+        if (!(drop_stop_words && is_stop_word(start)) && !words_hold(out, start))
+            out->word[out->n++] = start;
+        if (last)
+            p++;
+    }
+}
+
+bool sm_index_words(index_words *out, const char *text, bool drop_stop_words)
+{
+    *out = (index_words){0};
+    size_t len = strlen(text);
+    out->text = sm_strdup(text);
+    out->word = sm_alloc(len / 2 + 1, sizeof *out->word);
+    if (!out->text || !out->word) {
+        sm_index_words_free(out);
+        return false;
+    }
+    collect(out, out->text, drop_stop_words);
+    if (out->n == 0 && drop_stop_words) {
+        memcpy(out->text, text, len + 1);
+        collect(out, out->text, false);
+    }
+    return true;
+}
+
+void sm_index_words_free(index_words *w)
+{
+    free(w->text);
+    free(w->word);
+    *w = (index_words){0};
+}
+
+bool sm_index_is_name(const char *heading)
+{
+    return !strcmp(heading, "NAME") || !strcmp(heading, "Name");
+}
+
+/* ------------------------------------------------------------ abbreviation */
+
+enum { MAX_TITLE = 32, MAX_QUESTION = 256 };
+
+static double letter_gain(const char *q, size_t at, size_t prev_plus_1)
+{
+    if (at == 0 || !is_word_byte((unsigned char)q[at - 1]))
+        return 1;
+    return at == prev_plus_1 ? 0.9 : 0.25;
+}
+
+/*
+ * best[j] = best total so far among ways whose last matched letter is q[j-1]; best[0] = none
+ * matched yet.  A letter of the title may stay unmatched.
+ */
+double sm_index_abbreviation(const char *title, const char *question)
+{
+    char t[MAX_TITLE];
+    size_t nt = 0, nq = strlen(question);
+    for (const char *p = title; *p && *p != '('; p++) {
+        if (*p == ' ' || nt == MAX_TITLE)
+            return 0; /* a phrase is no abbreviation */
+        if (is_word_byte((unsigned char)*p))
+            t[nt++] = lower(*p);
+    }
+    if (nt == 0)
+        return 0;
+    if (nq > MAX_QUESTION)
+        nq = MAX_QUESTION;
+    double best[MAX_QUESTION + 1], next[MAX_QUESTION + 1];
+    for (size_t j = 0; j <= nq; j++)
+        best[j] = j == 0 ? 0 : -1;
+    for (size_t i = 0; i < nt; i++) {
+        memcpy(next, best, sizeof(double) * (nq + 1));
+        for (size_t j = 0; j < nq; j++) { /* match t[i] with question[j] */
+            if (lower(question[j]) != t[i])
+                continue;
+            for (size_t k = 0; k <= j; k++) {
+                if (best[k] < 0)
+                    continue;
+                double v = best[k] + letter_gain(question, j, k ? k : SIZE_MAX);
+                if (v > next[j + 1])
+                    next[j + 1] = v;
+            }
+        }
+        memcpy(best, next, sizeof(double) * (nq + 1));
+    }
+    double top = 0;
+    for (size_t j = 0; j <= nq; j++)
+        if (best[j] > top)
+            top = best[j];
+    return top / (double)(nt < 3 ? 3 : nt);
+}
+
+/* ---------------------------------------------------------------- answers */
+
+enum { MAX_SENTENCES = 64, WANTED = 3, ANSWER_BYTES = 480 };
+
+typedef struct sentence {
+    const char *s;
+    size_t n;
+    int shared; /* words of the question that it holds */
+    bool chosen;
+} sentence;
+
+static bool ends_sentence(const char *p)
+{
+    return (*p == '.' || *p == '?' || *p == '!') && (p[1] == ' ' || p[1] == '\n');
+}
+
+static size_t split_sentences(sentence *out, const char *text)
+{
+    size_t n = 0;
+    const char *start = text;
+    for (const char *p = text; n < MAX_SENTENCES; p++) {
+        bool blank_line = p[0] == '\n' && p[1] == '\n';
+        if (*p && !ends_sentence(p) && !blank_line)
+            continue;
+        const char *end = *p && !blank_line ? p + 1 : p;
+        while (start < end && (*start == ' ' || *start == '\n'))
+            start++;
+        if (end > start)
+            out[n++] = (sentence){.s = start, .n = (size_t)(end - start)};
+        start = end;
+        if (!*p)
+            break;
+    }
+    return n;
+}
+
+/* Words match by their first five bytes: a stem good enough to pick a sentence. */
+static bool same_stem(const char *a, const char *b)
+{
+    size_t i = 0;
+    while (i < 5 && a[i] && a[i] == b[i])
+        i++;
+    return i == 5 || a[i] == b[i] || (i >= 4 && (!a[i] || !b[i]));
+}
+
+static int count_shared(const sentence *s, const index_words *q)
+{
+    char *copy = sm_strndup(s->s, s->n);
+    index_words w;
+    if (!copy || !sm_index_words(&w, copy, true)) {
+        free(copy);
+        return 0;
+    }
+    int shared = 0;
+    for (size_t i = 0; i < q->n; i++)
+        for (size_t j = 0; j < w.n; j++)
+            if (same_stem(q->word[i], w.word[j])) {
+                shared++;
+                break;
+            }
+    sm_index_words_free(&w);
+    free(copy);
+    return shared;
+}
+
+static void choose(sentence *s, size_t n)
+{
+    size_t used = 0;
+    for (int pick = 0; pick < WANTED; pick++) {
+        sentence *best = NULL;
+        for (size_t i = 0; i < n; i++)
+            if (!s[i].chosen && s[i].shared > 0 && (!best || s[i].shared > best->shared))
+                best = &s[i];
+        if (!best || (pick > 0 && used + best->n > ANSWER_BYTES))
+            return;
+        best->chosen = true;
+        used += best->n;
+    }
+}
+
+bool sm_index_extract_answer(sm_buf *out, const sm_passage *p, const char *question)
+{
+    sentence s[MAX_SENTENCES];
+    index_words q;
+    if (!sm_index_words(&q, question, true))
+        return false;
+    size_t n = split_sentences(s, p->text);
+    for (size_t i = 0; i < n; i++)
+        s[i].shared = count_shared(&s[i], &q);
+    choose(s, n);
+    bool any = false, ok = true;
+    for (size_t i = 0; i < n; i++)
+        any = any || s[i].chosen;
+    if (!any && n > 0) /* nothing shared: the passage's beginning */
+        s[0].chosen = true;
+    any = false;
+    for (size_t i = 0; i < n && ok; i++) {
+        if (!s[i].chosen)
+            continue;
+        ok = (!any || sm_buf_puts(out, " ")) && sm_buf_put(out, s[i].s, s[i].n);
+        any = true;
+    }
+    sm_index_words_free(&q);
+    return ok;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Retrieval index: passages, hidden names, ranking, the cache, answers. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* cmocka wants some of those above first */
+#include <cmocka.h>
+
+#include "smelt/data.h"
+#include "smelt/index.h"
+#include "smelt/sys.h"
+
+static char dir[64];
+
+typedef struct page {
+    const char *id, *title, *summary, *text;
+} page;
+
+static const page pages[] = {
+    {"00000000000000000000000000000001", "lsof(8)", "list open files",
+     "# NAME\n\nlsof - list open files\n\n# DESCRIPTION\n\nLsof lists on its standard output "
+     "file information about files opened by processes.\n\n# OPTIONS\n\n-p selects the "
+     "listing of files for the processes whose ID numbers are given."},
+    {"00000000000000000000000000000002", "ls(1)", "list directory contents",
+     "# NAME\n\nls - list directory contents\n\n# DESCRIPTION\n\nList information about the "
+     "FILEs. Sort entries alphabetically."},
+    {"00000000000000000000000000000003", "kill(1)", "send a signal to a process",
+     "# NAME\n\nkill - send a signal to a process\n\n# DESCRIPTION\n\nThe default signal for "
+     "kill is TERM. A zyzzyva appears once."},
+};
+
+static void write_pages(const char *path)
+{
+    sm_buf out = {0};
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        sm_document d = {.id = pages[i].id, .source = "t", .path = pages[i].title,
+                         .format = "man", .title = pages[i].title,
+                         .summary = pages[i].summary, .section = "1", .package = "p",
+                         .version = "1", .licence = "GPL-2.0", .lang = "en", .reason = "",
+                         .detail = "", .text = pages[i].text,
+                         .text_len = strlen(pages[i].text)};
+        assert_true(sm_document_write(&out, &d));
+    }
+    assert_int_equal(sm_file_write_atomic(path, out.data, out.len, 0644, NULL), SM_OK);
+    sm_buf_free(&out);
+}
+
+static int make_dir(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/smelt-index-XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int drop_dir(void **state)
+{
+    (void)state;
+    return sm_remove_tree(dir, NULL);
+}
+
+static char *build(int words)
+{
+    char *docs = sm_path_join(dir, "documents.jsonl");
+    write_pages(docs);
+    json_t *given = json_pack("{si}", "passage_words", words), *options;
+    sm_ctx ctx = {0};
+    sm_err err = {0};
+    assert_int_equal(sm_options_resolve(&options, sm_index_options, given, "test", &err), 0);
+    const char *paths[] = {docs};
+    if (sm_index_build(&ctx, paths, 1, options, dir, NULL, &err))
+        fail_msg("%s", err.msg);
+    json_decref(given);
+    json_decref(options);
+    free(docs);
+    return sm_path_join(dir, "passages.jsonl");
+}
+
+static void passages_follow_headings(void **state)
+{
+    (void)state;
+    char *path = build(20);
+    sm_index *x;
+    assert_int_equal(sm_index_open(&x, path, NULL, true, NULL), SM_OK);
+    assert_int_equal(sm_index_n_doc(x), 3);
+    assert_int_equal(sm_index_n_passage(x), 7);
+    sm_passage p = sm_index_passage(x, 2);
+    assert_string_equal(p.heading, "OPTIONS");
+    assert_string_equal(p.title, "lsof(8)");
+    assert_non_null(strstr(p.text, "-p selects"));
+    assert_int_equal(sm_index_first_passage(x, 2), 5);
+    sm_index_close(x);
+    free(path);
+}
+
+static int32_t first_hit(sm_index *x, const char *q, const sm_rank *rank)
+{
+    sm_hit hit[3];
+    int32_t n;
+    sm_err err = {0};
+    if (sm_index_search(x, q, rank, NULL, hit, 3, &n, &err))
+        fail_msg("%s", err.msg);
+    return n ? hit[0].doc : -1;
+}
+
+static void titles_that_abbreviate_rank_first(void **state)
+{
+    (void)state;
+    char *path = build(120);
+    sm_index *x;
+    sm_rank rank = SM_RANK_DEFAULT;
+    assert_int_equal(sm_index_open(&x, path, NULL, false, NULL), SM_OK);
+    assert_int_equal(first_hit(x, "list open files", &rank), 0);
+    assert_int_equal(first_hit(x, "zyzzyva?", &rank), 2);
+    rank.whole_page_only = true;
+    assert_int_equal(first_hit(x, "zyzzyva", &rank), 2);
+    assert_int_equal(first_hit(x, "directory contents", &rank), -1); /* only in NAME */
+    sm_hit hit[1];
+    int32_t n;
+    sm_err err;
+    assert_int_equal(sm_index_search(x, "?!", &rank, NULL, hit, 1, &n, &err), SM_EINVAL);
+    sm_index_close(x);
+    free(path);
+}
+
+/* A scorer that likes one page: the model term must be able to move it to the top. */
+static sm_status prefer_kill(void *self, const char *prefix, size_t n, const char *q,
+                             size_t nq, double *nats, int64_t *n_token, sm_err *err)
+{
+    (void)self, (void)n, (void)q, (void)nq, (void)err;
+    *nats = strstr(prefix, "kill - ") ? -1 : -1000;
+    *n_token = 1;
+    return SM_OK;
+}
+
+static void model_term_reorders(void **state)
+{
+    (void)state;
+    char *path = build(120);
+    sm_index *x;
+    sm_rank rank = SM_RANK_DEFAULT;
+    rank.w_model = 1;
+    sm_scorer scorer = {.score = prefer_kill};
+    sm_hit hit[3];
+    int32_t n;
+    assert_int_equal(sm_index_open(&x, path, NULL, true, NULL), SM_OK);
+    assert_int_equal(sm_index_search(x, "list a signal file", &rank, &scorer, hit, 3, &n,
+                                     NULL), SM_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(hit[0].doc, 2);
+    sm_index_close(x);
+    free(path);
+}
+
+static void cache_is_reused_and_remade(void **state)
+{
+    (void)state;
+    char *path = build(120), *cache = sm_path_join(dir, "cache.db");
+    sm_rank rank = SM_RANK_DEFAULT;
+    sm_index *x;
+    for (int i = 0; i < 4; i++) { /* with, with, without names, with a damaged file */
+        if (i == 3)
+            assert_int_equal(sm_file_write_atomic(cache, "not SQLite", 10, 0644, NULL), 0);
+        assert_int_equal(sm_index_open(&x, path, cache, i < 2, NULL), SM_OK);
+        assert_int_equal(first_hit(x, "lists files opened", &rank), 0);
+        sm_index_close(x);
+    }
+    free(cache);
+    free(path);
+}
+
+static void abbreviations_by_hand(void **state)
+{
+    (void)state;
+    /* l and o and f start words, s is inside "list": 1 + .25 + 1 + 1 over 4 letters */
+    assert_true(sm_index_abbreviation("lsof(8)", "list open files") == 3.25 / 4);
+    /* c starts a word, p follows o: 1 + .25; two letters count as three */
+    assert_true(sm_index_abbreviation("cp", "copy files") == 1.25 / 3);
+    assert_true(fabs(sm_index_abbreviation("kill", "kill a process") - 3.7 / 4) < 1e-12);
+    assert_true(sm_index_abbreviation("two words", "two words") == 0);
+    assert_true(sm_index_abbreviation("", "x") == 0);
+}
+
+static void answers_are_sentences_of_the_passage(void **state)
+{
+    (void)state;
+    sm_passage p = {.text = "Nothing here. The signal TERM ends processes. Unrelated text. "
+                            "Signals are numbers."};
+    sm_buf out = {0};
+    assert_true(sm_index_extract_answer(&out, &p, "which signal ends a process?"));
+    assert_string_equal(out.data, "The signal TERM ends processes. Signals are numbers.");
+    sm_buf_clear(&out);
+    assert_true(sm_index_extract_answer(&out, &p, "qqq"));
+    assert_string_equal(out.data, "Nothing here.");
+    sm_buf_free(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(passages_follow_headings),
+        cmocka_unit_test(titles_that_abbreviate_rank_first),
+        cmocka_unit_test(model_term_reorders),
+        cmocka_unit_test(cache_is_reused_and_remade),
+        cmocka_unit_test(abbreviations_by_hand),
+        cmocka_unit_test(answers_are_sentences_of_the_passage),
+    };
+    return cmocka_run_group_tests(tests, make_dir, drop_dir);
+}
