@@ -20,7 +20,8 @@ extern "C" {
 /* ------------------------------------------------------------ JSON and YAML */
 
 /** Parse one JSON document (RFC 8259; duplicate keys, NUL in strings, invalid UTF-8,
- * depth > 64 and trailing bytes are errors).  Messages read "NAME:LINE:COL: ...".
+ * depth > 64, integers beyond 64 bits and trailing bytes are errors).  Messages read
+ * "NAME:LINE:COL: ...".
  * @param[out] out new reference, release with json_decref */
 SM_API sm_status sm_json_parse(json_t **out, const char *data, size_t len,
                                const char *name, sm_err *err);
