@@ -123,9 +123,10 @@ typedef struct sm_train_config {
     double bias_rate;     /* loss-free balance: router bias moves by this a step; 0 off */
 
     /* What follows does not affect the result. */
-    int64_t micro_shards;     /* shards a micro-batch, a power of two; 0: the whole batch */
+    int64_t micro_shards;     /* shards a micro-batch, a power of two; 0: as many as fit
+                                 memory_bytes (the whole batch when it does)     */
     bool recompute;           /* keep block inputs only                                */
-    size_t memory_bytes;      /* may be used to hold activations of all micro-batches  */
+    size_t memory_bytes;      /* for one pass: activations, packed weights, scratch    */
     int64_t checkpoint_steps; /* steps between checkpoints; 0: none                    */
     int64_t eval_steps;       /* steps between held-out evaluations; 0: at the end only */
     double ceiling_gflops;    /* the machine's measured product rate; 0: unknown       */

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The training configuration: check, canonical JSON, and the learning-rate schedule. */
+#include <stdio.h>
+#include <string.h>
+
+#include "train_internal.h"
+
+static bool is_power_of_two(int64_t x)
+{
+    return x > 0 && (x & (x - 1)) == 0;
+}
+
+static sm_status check_range(const char *field, double got, double min, double max,
+                             sm_err *err)
+{
+    if (got >= min && got <= max)
+        return SM_OK;
+    return sm_fail(err, SM_EINVAL, "train: %s: got %g, want %g..%g", field, got, min, max);
+}
+
+static sm_status check_batch(const sm_train_config *c, sm_err *err)
+{
+    if (c->n_ctx < 2 || c->n_ctx > c->model.max_ctx)
+        return sm_fail(err, SM_EINVAL, "train: n_ctx: got %lld, want 2..%d (max_ctx)",
+                       (long long)c->n_ctx, c->model.max_ctx);
+    if (c->n_seq < 1 || c->n_seq > 1 << 20)
+        return sm_fail(err, SM_EINVAL, "train: n_seq: got %lld, want 1..1048576",
+                       (long long)c->n_seq);
+    if (!is_power_of_two(c->n_shard) || c->n_seq % c->n_shard)
+        return sm_fail(err, SM_EINVAL,
+                       "train: n_shard: got %lld, want a power of two that divides n_seq "
+                       "= %lld",
+                       (long long)c->n_shard, (long long)c->n_seq);
+    if (c->micro_shards != 0 &&
+        (!is_power_of_two(c->micro_shards) || c->micro_shards > c->n_shard))
+        return sm_fail(err, SM_EINVAL,
+                       "train: micro_shards: got %lld, want 0 or a power of two up to "
+                       "n_shard = %lld",
+                       (long long)c->micro_shards, (long long)c->n_shard);
+    if (c->n_steps < 1 || c->n_steps > 1 << 30)
+        return sm_fail(err, SM_EINVAL, "train: n_steps: got %lld, want 1..2^30",
+                       (long long)c->n_steps);
+    if (c->warmup_steps < 0 || c->warmup_steps > c->n_steps)
+        return sm_fail(err, SM_EINVAL, "train: warmup_steps: got %lld, want 0..n_steps = %lld",
+                       (long long)c->warmup_steps, (long long)c->n_steps);
+    if (c->checkpoint_steps < 0 || c->eval_steps < 0)
+        return sm_fail(err, SM_EINVAL, "train: checkpoint_steps and eval_steps: got %lld and "
+                       "%lld, want 0 or more",
+                       (long long)c->checkpoint_steps, (long long)c->eval_steps);
+    return SM_OK;
+}
+
+static sm_status check_numbers(const sm_train_config *c, sm_err *err)
+{
+    const struct {
+        const char *field;
+        double got, min, max;
+    } range[] = {
+        {"lr", c->lr, 1e-12, 10},
+        {"min_lr_frac", c->min_lr_frac, 0, 1},
+        {"decay_frac", c->decay_frac, 0, 1},
+        {"beta1", c->beta1, 0, 0.9999999},
+        {"beta2", c->beta2, 0, 0.9999999},
+        {"eps", c->eps, 1e-30, 1},
+        {"weight_decay", c->weight_decay, 0, 10},
+        {"clip_norm", c->clip_norm, 0, 1e9},
+        {"bias_rate", c->bias_rate, 0, 1},
+        {"aux_coef", (double)c->loss.aux_coef, 0, 1e3},
+        {"z_coef", (double)c->loss.z_coef, 0, 1e3},
+        {"head_z_coef", (double)c->loss.head_z_coef, 0, 1e3},
+        {"ceiling_gflops", c->ceiling_gflops, 0, 1e12},
+    };
+    for (size_t i = 0; i < sizeof range / sizeof range[0]; i++) {
+        sm_status s =
+            check_range(range[i].field, range[i].got, range[i].min, range[i].max, err);
+        if (s)
+            return s;
+    }
+    return SM_OK;
+}
+
+sm_status sm_train_config_check(const sm_train_config *c, sm_err *err)
+{
+    sm_status s = sm_model_config_check(&c->model, err);
+    if (s)
+        return sm_fail_context(err, s, "train: model: ");
+    if (!c->profile || (strcmp(c->profile, "bf16/1") && strcmp(c->profile, "f32/1")))
+        return sm_fail(err, SM_EINVAL, "train: profile: got \"%s\", want bf16/1 or f32/1",
+                       c->profile ? c->profile : "");
+    if (c->schedule != SM_SCHEDULE_COSINE && c->schedule != SM_SCHEDULE_WSD)
+        return sm_fail(err, SM_EINVAL, "train: schedule: got %d, want cosine or wsd",
+                       (int)c->schedule);
+    s = check_batch(c, err);
+    if (!s)
+        s = check_numbers(c, err);
+    if (!s && c->bias_rate > 0 && !c->model.router_bias)
+        return sm_fail(err, SM_EINVAL, "train: bias_rate: got %g, want 0 for a model "
+                       "without router_bias", c->bias_rate);
+    return s;
+}
+
+json_t *sm_train_config_to_json(const sm_train_config *c)
+{
+    json_t *model = sm_model_config_to_json(&c->model);
+    if (!model)
+        return NULL;
+    char seed[24];
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)c->seed);
+    return json_pack(
+        "{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:I, s:f, s:f, s:f, s:f, s:f, "
+        "s:f, s:f, s:f, s:f, s:f}",
+        "model", model, "profile", c->profile, "seed", seed, "n_ctx", (json_int_t)c->n_ctx,
+        "n_seq", (json_int_t)c->n_seq, "n_shard", (json_int_t)c->n_shard, "n_steps",
+        (json_int_t)c->n_steps, "schedule",
+        c->schedule == SM_SCHEDULE_WSD ? "wsd" : "cosine", "lr", c->lr, "min_lr_frac",
+        c->min_lr_frac, "warmup_steps", (json_int_t)c->warmup_steps, "decay_frac",
+        c->decay_frac, "beta1", c->beta1, "beta2", c->beta2, "eps", c->eps, "weight_decay",
+        c->weight_decay, "clip_norm", c->clip_norm, "aux_coef", (double)c->loss.aux_coef,
+        "z_coef", (double)c->loss.z_coef, "head_z_coef", (double)c->loss.head_z_coef,
+        "bias_rate", c->bias_rate);
+}
+
+/* Half a cosine from 1 at p = 0 to 0 at p = 1. */
+static double cosine_factor(double p)
+{
+    return 0.5 * (1 + sm_math_cos(0x1.921fb54442d18p+1 * p));
+}
+
+/* 1 while stable, then linear: 0 is reached at the last step. */
+static double wsd_factor(const sm_train_config *c, int64_t step)
+{
+    int64_t n_decay = (int64_t)((double)c->n_steps * c->decay_frac);
+    int64_t first = c->n_steps - n_decay;
+    if (step < first || n_decay == 0)
+        return 1;
+    return 1 - (double)(step - first + 1) / (double)n_decay;
+}
+
+double sm_train_lr(const sm_train_config *c, int64_t step)
+{
+    if (step < c->warmup_steps)
+        return c->lr * (double)(step + 1) / (double)c->warmup_steps;
+    int64_t span = c->n_steps - c->warmup_steps;
+    double factor = c->schedule == SM_SCHEDULE_WSD
+                        ? wsd_factor(c, step)
+                        : cosine_factor((double)(step - c->warmup_steps) / (double)span);
+    return c->lr * (c->min_lr_frac + (1 - c->min_lr_frac) * factor);
+}

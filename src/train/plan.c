@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The numbers of --dry-run: what a run takes before it is started. */
+#include "train_internal.h"
+
+/* Share of the measured product ceiling that a step is expected to reach. */
+static const double EXPECTED_CEILING_FRAC = 0.5;
+
+static int log2_of(int64_t x)
+{
+    int n = 0;
+    for (; x > 1; x /= 2)
+        n++;
+    return n;
+}
+
+static void fill_bytes(sm_train_plan *p, const train_step *t, const sm_model *m)
+{
+    size_t w = (size_t)m->n_weight * sizeof(float);
+    bool held = t->config->loss.aux_coef > 0 && m->config.n_expert > 0 && !t->rerun;
+    p->weight_bytes = w;
+    p->optimizer_bytes = 2 * w;
+    p->grad_bytes = w * (size_t)(log2_of(t->n_micro) + 1);
+    p->activation_bytes = t->slot_bytes * (size_t)(held ? t->n_micro : 1);
+    size_t pass = sm_pass_bytes(t->pass);
+    p->packed_bytes = pass > p->activation_bytes ? pass - p->activation_bytes : 0;
+    p->total_bytes = p->weight_bytes + p->optimizer_bytes + p->grad_bytes +
+                     p->activation_bytes + p->packed_bytes;
+}
+
+sm_status sm_train_plan_make(sm_train_plan *out, const sm_ctx *ctx,
+                             const sm_train_config *c, sm_err *err)
+{
+    sm_model *m = NULL;
+    train_step t = {0};
+    sm_status s = sm_train_config_check(c, err);
+    if (!s)
+        s = sm_model_create(&m, &c->model, c->seed, err);
+    if (!s)
+        s = train_step_layout(&t, ctx, c, m, err);
+    if (!s) {
+        sm_train_plan p = {.n_param = sm_model_n_param(&c->model),
+                           .n_active = sm_model_n_active(&c->model),
+                           .tok_per_step = c->n_seq * c->n_ctx,
+                           .n_tok = c->n_seq * c->n_ctx * c->n_steps,
+                           .flops_per_tok = sm_model_flops_per_token(&c->model, c->n_ctx),
+                           .n_micro = t.n_micro,
+                           .rerun_forward = t.rerun};
+        p.flops = p.flops_per_tok * (double)p.n_tok;
+        if (c->ceiling_gflops > 0)
+            p.expected_seconds = p.flops / (c->ceiling_gflops * 1e9 * EXPECTED_CEILING_FRAC);
+        fill_bytes(&p, &t, m);
+        *out = p;
+    }
+    train_step_fini(&t);
+    sm_model_free(m);
+    return s;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The training loop: steps, metrics, progress, checkpoints, evaluation, stop.
+ *
+ *        begin ──► resume? ──► step ──► report ──► save? ──► stop? ──► step ...
+ *                                │                              │
+ *                             SM_ENUMERIC                   SM_ECANCEL (saved)
+ *
+ * Invariant: the state (weights, moments, bias, step) is a pure function of config, data
+ * and step; clocks and callbacks see it and never enter it.
+ */
+#include <stdio.h>
+
+#include "train_internal.h"
+
+typedef struct run {
+    const sm_ctx *ctx;
+    const sm_train_config *config;
+    const sm_train_io *io;
+    sm_model *model;
+    train_optim optim;
+    train_step step;
+    train_state state;
+    json_t *json;
+    sm_train_summary summary;
+    int64_t began_ns;
+    int64_t saved_step; /* newest checkpoint */
+} run;
+
+/* ----------------------------------------------------------------- begin */
+
+static sm_status check_io(const sm_train_config *c, const sm_train_io *io, sm_err *err)
+{
+    if (!io->data || sm_token_data_n_ctx(io->data) != c->n_ctx)
+        return sm_fail(err, SM_EINVAL, "train: data: rows of %lld positions, want %lld",
+                       io->data ? (long long)sm_token_data_n_ctx(io->data) : 0,
+                       (long long)c->n_ctx);
+    if (io->data->config.overlap_tok != 0)
+        return sm_fail(err, SM_EINVAL, "train: data: overlap_tok: got %lld, want 0",
+                       (long long)io->data->config.overlap_tok);
+    if (io->held_out && sm_token_data_n_ctx(io->held_out) > c->model.max_ctx)
+        return sm_fail(err, SM_EINVAL, "train: held_out: rows of %lld positions, want up to "
+                       "max_ctx = %d",
+                       (long long)sm_token_data_n_ctx(io->held_out), c->model.max_ctx);
+    return SM_OK;
+}
+
+static bool keeps_checkpoints(const run *r)
+{
+    return r->io->scratch && r->config->checkpoint_steps > 0;
+}
+
+static sm_status resume(run *r, sm_err *err)
+{
+    int64_t step = 0;
+    sm_status s = SM_OK;
+    if (keeps_checkpoints(r)) {
+        s = sm_mkdirs(r->io->scratch, err);
+        if (!s)
+            s = train_ckpt_resume(&step, r->io->scratch, &r->state, r->ctx, err);
+    }
+    s = train_ranks_agree(r->ctx, s, err);
+    int64_t sum = step, ranks = r->ctx->comm ? r->ctx->comm->n_ranks : 1;
+    if (!s)
+        s = train_ranks_i64(r->ctx, &sum, 1, err);
+    if (!s && sum != step * ranks)
+        s = sm_fail(err, SM_EIO, "train: ranks see different checkpoints in %s",
+                    r->io->scratch);
+    if (!s && step > 0)
+        sm_log_line(r->ctx->log, SM_LOG_INFO, "resumed from the checkpoint of step %lld",
+                    (long long)step);
+    r->summary.resumed_step = r->saved_step = step;
+    return s;
+}
+
+static sm_status begin(run *r, sm_err *err)
+{
+    const sm_train_config *c = r->config;
+    r->json = sm_train_config_to_json(c);
+    if (!r->json)
+        return sm_fail(err, SM_ENOMEM, "train: out of memory");
+    sm_status s = sm_model_create(&r->model, &c->model, c->seed, err);
+    if (!s)
+        s = train_optim_init(&r->optim, r->model, err);
+    if (s)
+        return s;
+    r->state = (train_state){.model = r->model,
+                             .optim = &r->optim,
+                             .config = r->json,
+                             .data_checksum = r->io->data->stats.checksum,
+                             .n_seq = c->n_seq};
+    s = train_state_name(&r->state, err);
+    if (!s)
+        s = resume(r, err);
+    if (!s)
+        s = train_step_init(&r->step, r->ctx, c, r->io->data, r->model, &r->optim, err);
+    if (s)
+        return s;
+    r->summary.reran_forward = r->step.rerun;
+    r->summary.peak_bytes = (size_t)r->model->n_weight * sizeof(float) +
+                            train_optim_bytes(&r->optim) + train_step_bytes(&r->step);
+    return SM_OK;
+}
+
+static void end(run *r)
+{
+    train_step_fini(&r->step);
+    train_optim_fini(&r->optim);
+    sm_model_free(r->model);
+    json_decref(r->json);
+}
+
+/* --------------------------------------------------------------- metrics */
+
+static sm_train_metrics measure(const run *r, const train_step_result *f, int64_t step,
+                                int64_t ns)
+{
+    const sm_train_config *c = r->config;
+    double tok = (double)c->n_seq * (double)c->n_ctx;
+    sm_train_metrics m = {.step = step + 1,
+                          .n_tok = (step + 1) * c->n_seq * c->n_ctx,
+                          .epoch = (double)((step + 1) * c->n_seq) /
+                                   (double)r->io->data->rows.n_row,
+                          .loss = f->loss,
+                          .router_z = f->router_z,
+                          .lr = sm_train_lr(c, step),
+                          .grad_norm = f->grad_norm,
+                          .weight_norm = f->weight_norm,
+                          .load_min = f->load_min,
+                          .load_max = f->load_max};
+    double seconds = (double)(ns > 0 ? ns : 1) * 1e-9;
+    m.tok_per_s = tok / seconds;
+    m.step_ms = seconds * 1e3;
+    m.gflops = m.tok_per_s * sm_model_flops_per_token(&c->model, c->n_ctx) * 1e-9;
+    m.ceiling_frac = c->ceiling_gflops > 0 ? m.gflops / c->ceiling_gflops : 0;
+    return m;
+}
+
+json_t *sm_train_metrics_to_json(const sm_train_metrics *m)
+{
+    json_t *j = json_pack(
+        "{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "step",
+        (json_int_t)m->step, "n_tok", (json_int_t)m->n_tok, "epoch", m->epoch, "loss",
+        m->loss, "router_z", m->router_z, "lr", m->lr, "grad_norm", m->grad_norm,
+        "weight_norm", m->weight_norm, "load_min", m->load_min, "load_max", m->load_max,
+        "tok_per_s", m->tok_per_s, "step_ms", m->step_ms, "gflops", m->gflops,
+        "ceiling_frac", m->ceiling_frac);
+    if (j && m->has_eval &&
+        (json_object_set_new(j, "bpb", json_real(m->eval.bpb)) ||
+         json_object_set_new(j, "bpb_std_err", json_real(m->eval.std_err)))) {
+        json_decref(j);
+        return NULL;
+    }
+    return j;
+}
+
+static void show(const run *r, const sm_train_metrics *m)
+{
+    char text[200];
+    int64_t left = r->config->n_steps - m->step, done = m->step - r->summary.resumed_step;
+    double eta = r->summary.seconds / (double)done * (double)left;
+    eta = eta < 999 * 3600.0 ? eta : 999 * 3600.0;
+    size_t n = (size_t)snprintf(text, sizeof text, "loss %.4f  %.0f tok/s", m->loss,
+                                m->tok_per_s);
+    if (m->ceiling_frac > 0)
+        n += (size_t)snprintf(text + n, sizeof text - n, "  %.0f %% of ceiling",
+                              100 * m->ceiling_frac);
+    if (m->load_max > 0)
+        n += (size_t)snprintf(text + n, sizeof text - n, "  experts %.2f-%.2f",
+                              m->load_min, m->load_max);
+    snprintf(text + n, sizeof text - n, "  ETA %d:%02d:%02d", (int)(eta / 3600),
+             (int)(eta / 60) % 60, (int)eta % 60);
+    sm_progress_update(r->ctx->progress, "train", m->step, r->config->n_steps, "steps",
+                       text);
+}
+
+static bool is_time(int64_t done, int64_t interval)
+{
+    return interval > 0 && done % interval == 0;
+}
+
+/* Rank 0 scores the held-out documents; a stop request leaves the figure out. */
+static sm_status evaluate(const run *r, sm_train_metrics *m, sm_err *err)
+{
+    bool last = m->step == r->config->n_steps;
+    if (!r->io->held_out || (r->ctx->comm && r->ctx->comm->rank != 0) ||
+        !(last || is_time(m->step, r->config->eval_steps)))
+        return SM_OK;
+    sm_status s = sm_eval_bpb(&m->eval, r->ctx, r->model, r->config->profile,
+                              r->io->held_out, r->step.micro_seq, NULL, err);
+    m->has_eval = s == SM_OK;
+    return s == SM_ECANCEL ? SM_OK : s;
+}
+
+/* ------------------------------------------------------------------ loop */
+
+static sm_status save(run *r, int64_t done, sm_err *err)
+{
+    sm_status s = SM_OK;
+    if (!keeps_checkpoints(r) || r->saved_step == done)
+        return SM_OK;
+    if (!r->ctx->comm || r->ctx->comm->rank == 0)
+        s = train_ckpt_save(r->io->scratch, &r->state, done, r->ctx, err);
+    r->saved_step = done;
+    return train_ranks_agree(r->ctx, s, err);
+}
+
+static sm_status stop_asked(const run *r, bool *stop, sm_err *err)
+{
+    int64_t n = r->ctx->stop && *r->ctx->stop;
+    sm_status s = train_ranks_i64(r->ctx, &n, 1, err);
+    *stop = n > 0;
+    return s;
+}
+
+/* One step and all that follows it. */
+static sm_status one_step(run *r, int64_t step, sm_err *err)
+{
+    train_step_result f;
+    int64_t t0 = sm_clock_ns();
+    sm_status s = train_step_run(&f, &r->step, step, err);
+    if (s)
+        return s;
+    int64_t t1 = sm_clock_ns();
+    sm_train_metrics m = measure(r, &f, step, t1 - t0);
+    r->summary.n_steps_run++;
+    r->summary.seconds = (double)(t1 - r->began_ns) * 1e-9;
+    s = evaluate(r, &m, err);
+    if (s)
+        return s;
+    r->summary.last = m;
+    show(r, &m);
+    return r->io->on_step ? r->io->on_step(r->io->self, &m, err) : SM_OK;
+}
+
+static sm_status loop(run *r, sm_err *err)
+{
+    const sm_train_config *c = r->config;
+    for (int64_t step = r->summary.resumed_step; step < c->n_steps; step++) {
+        bool stop = false;
+        sm_status s = train_ranks_agree(r->ctx, one_step(r, step, err), err);
+        if (!s)
+            s = stop_asked(r, &stop, err);
+        bool last = step + 1 == c->n_steps;
+        if (!s && (stop || last || is_time(step + 1, c->checkpoint_steps)))
+            s = save(r, step + 1, err);
+        if (!s && stop && !last)
+            s = sm_fail(err, SM_ECANCEL, "train: stopped on request after step %lld of %lld%s",
+                        (long long)step + 1, (long long)c->n_steps,
+                        keeps_checkpoints(r) ? "; a checkpoint is saved" : "");
+        if (s)
+            return s;
+    }
+    return SM_OK;
+}
+
+static void summarise(run *r)
+{
+    sm_train_summary *s = &r->summary;
+    double tok = (double)s->n_steps_run * (double)r->config->n_seq *
+                 (double)r->config->n_ctx;
+    if (s->seconds > 0)
+        s->mean_tok_per_s = tok / s->seconds;
+    s->mean_gflops = s->mean_tok_per_s * 1e-9 *
+                     sm_model_flops_per_token(&r->config->model, r->config->n_ctx);
+}
+
+sm_status sm_train_run(sm_model **out, sm_train_summary *summary, const sm_ctx *ctx,
+                       const sm_train_config *c, const sm_train_io *io, sm_err *err)
+{
+    run r = {.ctx = ctx, .config = c, .io = io};
+    sm_status s = sm_train_config_check(c, err);
+    if (!s)
+        s = check_io(c, io, err);
+    if (s)
+        return s;
+    unsigned saved = sm_fp_enter();
+    s = begin(&r, err);
+    r.began_ns = sm_clock_ns();
+    if (!s)
+        s = loop(&r, err);
+    sm_fp_leave(saved);
+    summarise(&r);
+    if (summary)
+        *summary = r.summary;
+    if (!s) {
+        *out = r.model;
+        r.model = NULL;
+    }
+    end(&r);
+    return s;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of src/train share. */
+#ifndef SMELT_TRAIN_INTERNAL_H
+#define SMELT_TRAIN_INTERNAL_H
+
+#include "smelt/sys.h"
+#include "smelt/train.h"
+
+/* ------------------------------------------------------------------- hash */
+
+/** A 64-bit checksum for our own scratch files: finds damage, resists no attacker. */
+uint64_t train_sum64(uint64_t seed, const void *data, size_t bytes);
+
+/* ---------------------------------------------------------------- packing */
+
+/** A run of positions that goes whole into one row. */
+typedef struct piece {
+    int64_t tok;  /* first position, an index into the token array                */
+    int64_t doc;
+    int32_t len;  /* positions, 1..n_ctx                                          */
+    int32_t skip; /* leading positions that are context only                      */
+} piece;
+
+/** Rows as lists of pieces: row r holds order[first[r] .. first[r+1]-1]. */
+typedef struct packing {
+    int64_t n_row;
+    int64_t *first; /* [n_row+1] */
+    int64_t *order; /* [n_piece], piece indices */
+} packing;
+
+/** Best-fit decreasing; equal lengths in order of index.  Release with free(). */
+sm_status train_pack(packing *out, const piece *p, int64_t n_piece, int64_t n_ctx,
+                     sm_err *err);
+
+struct sm_token_data {
+    sm_token_config config; /* cache strings cleared */
+    sm_token_stats stats;
+    int32_t *tok;  /* documents one after another: BOS t1 .. tn END */
+    int64_t n_id;  /* length of tok                                 */
+    int64_t *start; /* [n_doc+1] first id of each document in tok   */
+    int64_t *doc_bytes; /* [n_doc]                                  */
+    piece *piece;
+    int64_t n_piece;
+    packing rows;
+};
+
+/** Cut documents into pieces, pack them, fill in the statistics.  d->tok, start and
+ * doc_bytes are there. */
+sm_status train_data_finish(sm_token_data *d, sm_err *err);
+
+/** Cached tokens of n_doc documents: anything but SM_OK means that there is no usable file
+ * (why is logged) and that they are to be made. */
+sm_status train_cache_load(sm_token_data **out, const sm_ctx *ctx,
+                           const sm_token_config *c, int64_t n_doc);
+sm_status train_cache_save(const sm_token_data *d, const sm_token_config *c, sm_err *err);
+
+/* ------------------------------------------------- sums in a fixed order */
+
+/** Sum along the binary tree whose left part is the largest power of two below n. */
+double train_tree_f64(const double *x, int64_t n);
+/** Continue sums over the ranks of ctx->comm (collective); the result is everywhere. */
+sm_status train_ranks_f64(const sm_ctx *ctx, double *x, int64_t n, sm_err *err);
+sm_status train_ranks_i64(const sm_ctx *ctx, int64_t *x, int64_t n, sm_err *err);
+/** Collective: fails everywhere when it failed anywhere. */
+sm_status train_ranks_agree(const sm_ctx *ctx, sm_status mine, sm_err *err);
+
+/** Square root without libm, the same bits everywhere; NaN and infinity pass. */
+double train_sqrt(double x);
+
+/* -------------------------------------------------------------- optimizer */
+
+/** Blocks of the parameters: 4096 elements of one tensor (the last of a tensor shorter). */
+typedef struct train_block {
+    int64_t at;
+    int32_t n, tensor;
+} train_block;
+
+typedef struct train_optim {
+    const sm_model *model; /* borrowed */
+    float *m, *v;          /* [n_weight] each, one allocation */
+    train_block *block;
+    int64_t n_block;
+    int64_t *tensor_block; /* [n_param_tensors+1] first block of each tensor */
+    double *partial;       /* [n_block] */
+} train_optim;
+
+sm_status train_optim_init(train_optim *o, const sm_model *model, sm_err *err);
+void train_optim_fini(train_optim *o);
+size_t train_optim_bytes(const train_optim *o);
+
+/** Euclidean norm of a gradient: 32-lane sums of squares over blocks, then fixed trees over
+ * a tensor's blocks and over tensors.  SM_ENUMERIC names the first tensor that is not
+ * finite. */
+sm_status train_grad_norm(double *norm, const train_optim *o, const sm_ctx *ctx,
+                          const float *grad, int64_t step, sm_err *err);
+/** One AdamW step with the gradient scaled by grad_scale; *weight_norm is that of the new
+ * weights.  SM_ENUMERIC names the first tensor whose weights are not finite. */
+sm_status train_optim_step(double *weight_norm, train_optim *o, const sm_ctx *ctx,
+                           const sm_train_config *c, float *weight, const float *grad,
+                           float grad_scale, int64_t step, sm_err *err);
+/** Loss-free balance (arXiv 2408.15664): b += rate*sign(mean - count) minus the mean of the
+ * move, for every layer that routed anything.  counts is [n_layer, n_expert]. */
+void train_bias_update(float *bias, const int64_t *counts, int64_t n_layer,
+                       int64_t n_expert, double rate);
+
+/* ------------------------------------------------------------------- step */
+
+/** Buffers of one training step: what a rank computes of the global batch. */
+typedef struct train_step {
+    const sm_ctx *ctx;
+    const sm_train_config *config;
+    const sm_token_data *data;
+    sm_model *model;
+    train_optim *optim;
+    sm_pass *pass;
+    sm_tree *tree;
+    int64_t n_seq, n_shard;     /* of this rank                                  */
+    int64_t n_micro, micro_seq; /* micro-batches and the sequences of one        */
+    int64_t micro_shard;
+    bool rerun;     /* forward again before each backward (auxiliary loss)       */
+    size_t slot_bytes; /* activations of one micro-batch held                    */
+    int32_t *token, *target, *doc_start; /* [n_seq, n_ctx], one allocation       */
+    int64_t *counts; /* [n_layer, n_expert], NULL when dense                     */
+    sm_shard_stats *stats; /* [n_shard]                                          */
+} train_step;
+
+/** What a step found out. */
+typedef struct train_step_result {
+    double loss, router_z, grad_norm, weight_norm, load_min, load_max;
+} train_step_result;
+
+sm_status train_step_init(train_step *t, const sm_ctx *ctx, const sm_train_config *c,
+                          const sm_token_data *data, sm_model *model, train_optim *optim,
+                          sm_err *err);
+void train_step_fini(train_step *t);
+size_t train_step_bytes(const train_step *t);
+/** Step `step` from packed weights to new packed weights.  On failure the weights are
+ * unusable (a checkpoint is the way back). Collective. */
+sm_status train_step_run(train_step_result *out, train_step *t, int64_t step, sm_err *err);
+
+/** How the global batch is split; needs neither data nor optimizer.  Creates the pass. */
+sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_config *c,
+                            sm_model *model, sm_err *err);
+
+/* ------------------------------------------------------------ checkpoints */
+
+/** What a checkpoint holds. */
+typedef struct train_state {
+    sm_model *model;
+    train_optim *optim;
+    const json_t *config;    /* what affects the result                          */
+    uint64_t data_checksum;
+    char run[17];            /* hex of config and data: names the checkpoints    */
+    int64_t n_seq;
+} train_state;
+
+sm_status train_state_name(train_state *t, sm_err *err);
+/** Save as <scratch>/ckpt-<run>-<step>, keep the two newest. */
+sm_status train_ckpt_save(const char *scratch, const train_state *t, int64_t step,
+                          const sm_ctx *ctx, sm_err *err);
+/** Load the newest checkpoint that verifies; *step = 0 when there is none (the state is
+ * then untouched).  Damaged ones are logged and passed over. */
+sm_status train_ckpt_resume(int64_t *step, const char *scratch, train_state *t,
+                            const sm_ctx *ctx, sm_err *err);
+
+#endif
