@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Elementwise kernels of ref/elementwise.inc.c and ref/convert.inc.c, W at a time. */
+
+static void exp_of(float *y, const float *x, ptrdiff_t n)
+{
+    EACH_PART(n, put(y + i, vexp(get(x + i, count)), count));
+}
+
+static void log_of(float *y, const float *x, ptrdiff_t n)
+{
+    EACH_PART(n, put(y + i, vlog(get(x + i, count)), count));
+}
+
+static void add(float *y, const float *x, ptrdiff_t n)
+{
+    EACH_PART(n, put(y + i, vadd(get(y + i, count), get(x + i, count)), count));
+}
+
+static void scale(float *y, const float *x, float a, ptrdiff_t n)
+{
+    vf factor = vset(a);
+    EACH_PART(n, put(y + i, vmul(factor, get(x + i, count)), count));
+}
+
+static void axpy(float *y, float a, const float *x, ptrdiff_t n)
+{
+    vf factor = vset(a);
+    EACH_PART(n, put(y + i, vfma(factor, get(x + i, count), get(y + i, count)), count));
+}
+
+static void mul(float *y, const float *x, const float *z, ptrdiff_t n)
+{
+    EACH_PART(n, put(y + i, vmul(get(x + i, count), get(z + i, count)), count));
+}
+
+static void sigmoid(float *y, const float *x, ptrdiff_t n)
+{
+    EACH_PART(n, put(y + i, vsigmoid(get(x + i, count)), count));
+}
+
+static inline vf swiglu_part(vf g, vf u)
+{
+    return vmul(vmul(g, vsigmoid(g)), u);
+}
+
+static void swiglu(float *y, const float *g, const float *u, ptrdiff_t n)
+{
+    EACH_PART(n, put(y + i, swiglu_part(get(g + i, count), get(u + i, count)), count));
+}
+
+static inline void swiglu_bwd_part(float *dg, float *du, const float *dy, const float *g,
+                                   const float *u, ptrdiff_t count)
+{
+    vf d = get(dy, count), gi = get(g, count), ui = get(u, count), s = vsigmoid(gi);
+    vf one = vset(1.0f), slope = vmul(s, vfma(gi, vsub(one, s), one));
+    put(dg, vmul(vmul(d, ui), slope), count);
+    put(du, vmul(d, vmul(gi, s)), count);
+}
+
+static void swiglu_bwd(float *dg, float *du, const float *dy, const float *g,
+                       const float *u, ptrdiff_t n)
+{
+    EACH_PART(n, swiglu_bwd_part(dg + i, du + i, dy + i, g + i, u + i, count));
+}
+
+static void f32_to_bf16(uint16_t *y, const float *x, ptrdiff_t n)
+{
+    EACH_PART(n, put_bf16(y + i, get(x + i, count), count));
+}
+
+static void bf16_to_f32(float *y, const uint16_t *x, ptrdiff_t n)
+{
+    EACH_PART(n, put(y + i, get_bf16(x + i, count), count));
+}
+
+static inline void adamw_part(float *w, float *m, float *v, const float *grad,
+                              ptrdiff_t count, const sm_adamw *h)
+{
+    vf g = vmul(get(grad, count), vset(h->grad_scale));
+    vf keep1 = vset(1.0f - h->beta1), keep2 = vset(1.0f - h->beta2), wi = get(w, count);
+    vf mi = vfma(vset(h->beta1), get(m, count), vmul(keep1, g));
+    vf vi_ = vfma(vset(h->beta2), get(v, count), vmul(vmul(keep2, g), g));
+    vf step = vdiv(vmul(mi, vset(h->c1)),
+                   vadd(vsqrt(vmul(vi_, vset(h->c2))), vset(h->eps)));
+    step = vadd(step, vmul(vset(h->weight_decay), wi));
+    put(m, mi, count);
+    put(v, vi_, count);
+    put(w, vsub(wi, vmul(vset(h->lr), step)), count);
+}
+
+static void adamw(float *w, float *m, float *v, const float *grad, ptrdiff_t n,
+                  const sm_adamw *h)
+{
+    EACH_PART(n, adamw_part(w + i, m + i, v + i, grad + i, count, h));
+}

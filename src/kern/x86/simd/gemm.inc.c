@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Matrix products over packed panels (Goto and van de Geijn 2008): C in tiles of MR rows
+ * by NR = 2W columns, k in blocks whose panel of B stays in L1, rows in blocks whose
+ * panels of A stay in L2.
+ *
+ *   bf16  A: [kp][MR_BF16] floats;  B: [kp/2][NR] pairs (even k in the low half), kp = k
+ *         rounded up to 32.  A block of B is unpacked to floats once for many rows; few
+ *         rows unpack in their inner loop instead.
+ *   f32   A: [k][MR_F32] floats;  B: [k][NR] floats.
+ *
+ * Accumulators have names, one per row and vector: compilers spill arrays of them.
+ * Includer defines MR_BF16 and MR_F32 (<= 7 and <= 14).
+ */
+enum { NR = 2 * W, K_BLOCK = 256, ROW_BLOCK = 252 };
+
+_Static_assert(ROW_BLOCK % MR_BF16 == 0 && ROW_BLOCK % MR_F32 == 0, "whole panels");
+_Static_assert(K_BLOCK % SM_K_GROUP == 0, "whole groups");
+
+#define ROWS_1(X) X(0)
+#define ROWS_2(X) ROWS_1(X) X(1)
+#define ROWS_3(X) ROWS_2(X) X(2)
+#define ROWS_4(X) ROWS_3(X) X(3)
+#define ROWS_5(X) ROWS_4(X) X(4)
+#define ROWS_6(X) ROWS_5(X) X(5)
+#define ROWS_7(X) ROWS_6(X) X(6)
+#define ROWS_8(X) ROWS_7(X) X(7)
+#define ROWS_9(X) ROWS_8(X) X(8)
+#define ROWS_10(X) ROWS_9(X) X(9)
+#define ROWS_11(X) ROWS_10(X) X(10)
+#define ROWS_12(X) ROWS_11(X) X(11)
+#define ROWS_13(X) ROWS_12(X) X(12)
+#define ROWS_14(X) ROWS_13(X) X(13)
+
+/* A tile of C while a block of k is added to it: [rows][NR]. `steps` counts groups of 32
+ * k (bf16) or single k (f32). */
+typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t steps);
+
+#define CLEAR(r) vf e##r##_0 = vzero(), e##r##_1 = vzero(), o##r##_0 = e##r##_0, \
+                    o##r##_1 = e##r##_1;
+#define EVEN(r)                                                                            \
+    x = vset(a[r]);                                                                        \
+    e##r##_0 = vfma(x, b0, e##r##_0);                                                      \
+    e##r##_1 = vfma(x, b1, e##r##_1);
+#define ODD(r)                                                                             \
+    x = vset(a[MR_BF16 + r]);                                                              \
+    o##r##_0 = vfma(x, b0, o##r##_0);                                                      \
+    o##r##_1 = vfma(x, b1, o##r##_1);
+#define JOIN(r)                                                                            \
+    put(tile + r * NR, vadd(get(tile + r * NR, W), vadd(e##r##_0, o##r##_0)), W);          \
+    put(tile + r * NR + W, vadd(get(tile + r * NR + W, W), vadd(e##r##_1, o##r##_1)), W);
+
+/* bf16 with B unpacked to floats. */
+#define DEFINE_EVEN_ODD(rows)                                                              \
+    static void even_odd_##rows(float *tile, const float *a, const void *pb,               \
+                                ptrdiff_t steps)                                           \
+    {                                                                                      \
+        const float *b = pb;                                                               \
+        for (; steps > 0; steps--) {                                                       \
+            ROWS_##rows(CLEAR) vf x;                                                       \
+            for (int p = 0; p < SM_K_GROUP; p += 2, a += 2 * MR_BF16, b += 2 * NR) {       \
+                vf b0 = get(b, W), b1 = get(b + W, W);                                     \
+                ROWS_##rows(EVEN)                                                          \
+                b0 = get(b + NR, W);                                                       \
+                b1 = get(b + NR + W, W);                                                   \
+                ROWS_##rows(ODD)                                                           \
+            }                                                                              \
+            ROWS_##rows(JOIN)                                                              \
+        }                                                                                  \
+    }
+
+/* bf16 with B in pairs. */
+#define DEFINE_EVEN_ODD_PAIRS(rows)                                                        \
+    static void even_odd_pairs_##rows(float *tile, const float *a, const void *pb,         \
+                                      ptrdiff_t steps)                                     \
+    {                                                                                      \
+        const int32_t *b = pb;                                                             \
+        const vi high = viset(-0x10000);                                                   \
+        for (; steps > 0; steps--) {                                                       \
+            ROWS_##rows(CLEAR) vf x;                                                       \
+            for (int p = 0; p < SM_K_GROUP; p += 2, a += 2 * MR_BF16, b += NR) {           \
+                vf b0 = vfloat(vishl(viload(b), 16)), b1 = vfloat(vishl(viload(b + W), 16)); \
+                ROWS_##rows(EVEN)                                                          \
+                b0 = vfloat(viand(viload(b), high));                                       \
+                b1 = vfloat(viand(viload(b + W), high));                                   \
+                ROWS_##rows(ODD)                                                           \
+            }                                                                              \
+            ROWS_##rows(JOIN)                                                              \
+        }                                                                                  \
+    }
+
+#define LOAD(r) vf c##r##_0 = get(tile + r * NR, W), c##r##_1 = get(tile + r * NR + W, W);
+#define CHAIN(r)                                                                           \
+    x = vset(a[r]);                                                                        \
+    c##r##_0 = vfma(x, b0, c##r##_0);                                                      \
+    c##r##_1 = vfma(x, b1, c##r##_1);
+#define STORE(r)                                                                           \
+    put(tile + r * NR, c##r##_0, W);                                                       \
+    put(tile + r * NR + W, c##r##_1, W);
+
+#define DEFINE_CHAIN(rows)                                                                 \
+    static void chain_##rows(float *tile, const float *a, const void *pb, ptrdiff_t steps) \
+    {                                                                                      \
+        const float *b = pb;                                                               \
+        ROWS_##rows(LOAD) vf x;                                                            \
+        for (; steps > 0; steps--, a += MR_F32, b += NR) {                                 \
+            vf b0 = get(b, W), b1 = get(b + W, W);                                         \
+            ROWS_##rows(CHAIN)                                                             \
+        }                                                                                  \
+        ROWS_##rows(STORE)                                                                 \
+    }
+
+DEFINE_EVEN_ODD(1)
+DEFINE_EVEN_ODD(2)
+DEFINE_EVEN_ODD(3)
+DEFINE_EVEN_ODD_PAIRS(1)
+DEFINE_EVEN_ODD_PAIRS(2)
+DEFINE_EVEN_ODD_PAIRS(3)
+DEFINE_CHAIN(1)
+DEFINE_CHAIN(2)
+DEFINE_CHAIN(3)
+DEFINE_CHAIN(4)
+DEFINE_CHAIN(5)
+DEFINE_CHAIN(6)
+#if MR_BF16 == 7 && MR_F32 == 14
+DEFINE_EVEN_ODD(4)
+DEFINE_EVEN_ODD(5)
+DEFINE_EVEN_ODD(6)
+DEFINE_EVEN_ODD(7)
+DEFINE_EVEN_ODD_PAIRS(4)
+DEFINE_EVEN_ODD_PAIRS(5)
+DEFINE_EVEN_ODD_PAIRS(6)
+DEFINE_EVEN_ODD_PAIRS(7)
+DEFINE_CHAIN(7)
+DEFINE_CHAIN(8)
+DEFINE_CHAIN(9)
+DEFINE_CHAIN(10)
+DEFINE_CHAIN(11)
+DEFINE_CHAIN(12)
+DEFINE_CHAIN(13)
+DEFINE_CHAIN(14)
+static micro_kernel *const even_odd[MR_BF16] = {
+    even_odd_1, even_odd_2, even_odd_3, even_odd_4, even_odd_5, even_odd_6, even_odd_7};
+static micro_kernel *const even_odd_pairs[MR_BF16] = {
+    even_odd_pairs_1, even_odd_pairs_2, even_odd_pairs_3, even_odd_pairs_4,
+    even_odd_pairs_5, even_odd_pairs_6, even_odd_pairs_7};
+static micro_kernel *const chain[MR_F32] = {
+    chain_1, chain_2, chain_3,  chain_4,  chain_5,  chain_6,  chain_7,
+    chain_8, chain_9, chain_10, chain_11, chain_12, chain_13, chain_14};
+#else
+static micro_kernel *const even_odd[MR_BF16] = {even_odd_1, even_odd_2, even_odd_3};
+static micro_kernel *const even_odd_pairs[MR_BF16] = {even_odd_pairs_1, even_odd_pairs_2,
+                                                      even_odd_pairs_3};
+static micro_kernel *const chain[MR_F32] = {chain_1, chain_2, chain_3,
+                                            chain_4, chain_5, chain_6};
+#endif
+
+/* The part of C that one tile covers. */
+typedef struct tile_of_c {
+    float *c;
+    ptrdiff_t ldc, rows, cols;
+} tile_of_c;
+
+static inline void load_tile(float *tile, const tile_of_c *t)
+{
+    ptrdiff_t left = sm_min_index(t->cols, W), right = t->cols - left;
+    for (ptrdiff_t r = 0; r < t->rows; r++) {
+        const float *c = t->c + r * t->ldc;
+        put(tile + r * NR, get(c, left), W);
+        put(tile + r * NR + W, right > 0 ? get(c + W, right) : vzero(), W);
+    }
+}
+
+static inline void clear_tile(float *tile, ptrdiff_t rows)
+{
+    for (ptrdiff_t r = 0; r < 2 * rows; r++)
+        put(tile + r * W, vzero(), W);
+}
+
+/* bias is +0, which turns -0 and denormals into +0 */
+static inline void store_tile(const tile_of_c *t, const float *tile)
+{
+    ptrdiff_t left = sm_min_index(t->cols, W), right = t->cols - left;
+    vf zero = vzero();
+    for (ptrdiff_t r = 0; r < t->rows; r++) {
+        float *c = t->c + r * t->ldc;
+        put(c, vadd(get(tile + r * NR, W), zero), left);
+        if (right > 0)
+            put(c + W, vadd(get(tile + r * NR + W, W), zero), right);
+    }
+}
+
+/* Rows i0..i1 of C against one panel of B (block of k): `a` is the panel of row i0 at
+ * this block, stride floats from panel to panel. */
+typedef struct strip {
+    float *c;
+    ptrdiff_t ldc, rows, cols, mr, stride, steps;
+    const float *a;
+    const void *b;
+    bool from_zero;
+    micro_kernel *const *kernels;
+} strip;
+
+static void run_strip(const strip *s)
+{
+    _Alignas(64) float tile[MR_F32 * NR];
+    const float *a = s->a;
+    for (ptrdiff_t i = 0; i < s->rows; i += s->mr, a += s->stride) {
+        tile_of_c t = {s->c + i * s->ldc, s->ldc, sm_min_index(s->mr, s->rows - i),
+                       sm_min_index(NR, s->cols)};
+        if (s->from_zero)
+            clear_tile(tile, t.rows);
+        else
+            load_tile(tile, &t);
+        s->kernels[t.rows - 1](tile, a, s->b, s->steps);
+        store_tile(&t, tile);
+    }
+}
+
+/* A block of pairs [pairs][NR] to floats [2*pairs][NR]. */
+static void unpack_pairs(float *dst, const int32_t *src, ptrdiff_t pairs)
+{
+    vi high = viset(-0x10000);
+    for (; pairs > 0; pairs--, src += NR, dst += 2 * NR) {
+        vi left = viload(src), right = viload(src + W);
+        put(dst, vfloat(vishl(left, 16)), W);
+        put(dst + W, vfloat(vishl(right, 16)), W);
+        put(dst + NR, vfloat(viand(left, high)), W);
+        put(dst + NR + W, vfloat(viand(right, high)), W);
+    }
+}
+
+static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdiff_t m,
+                      ptrdiff_t n, ptrdiff_t k, bool accumulate)
+{
+    _Alignas(64) float unpacked[K_BLOCK * NR];
+    ptrdiff_t kp = sm_round_up(k, SM_K_GROUP);
+    bool unpack = m >= 3 * MR_BF16;
+    for (ptrdiff_t i = 0; i < m; i += ROW_BLOCK) {
+        ptrdiff_t rows = sm_min_index(ROW_BLOCK, m - i), p = 0;
+        do {
+            ptrdiff_t block = sm_min_index(K_BLOCK, kp - p);
+            for (ptrdiff_t j = 0; j < n; j += NR) {
+                const int32_t *b = (const int32_t *)pb + (j * kp + p * NR) / 2;
+                if (unpack)
+                    unpack_pairs(unpacked, b, block / 2);
+                run_strip(&(strip){
+                    c + i * ldc + j, ldc, rows, n - j, MR_BF16, kp * MR_BF16,
+                    block / SM_K_GROUP, (const float *)pa + i * kp + p * MR_BF16,
+                    unpack ? (const void *)unpacked : b, p == 0 && !accumulate,
+                    unpack ? even_odd : even_odd_pairs});
+            }
+            p += block;
+        } while (p < kp);
+    }
+}
+
+/* Floats of one f32 panel, a whole number of cache lines. */
+static ptrdiff_t panel_f32(ptrdiff_t k)
+{
+    return sm_round_up(k * MR_F32, 16);
+}
+
+static void gemm_f32(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdiff_t m,
+                     ptrdiff_t n, ptrdiff_t k, bool accumulate)
+{
+    for (ptrdiff_t i = 0; i < m; i += ROW_BLOCK) {
+        ptrdiff_t rows = sm_min_index(ROW_BLOCK, m - i), p = 0;
+        const float *a = (const float *)pa + i / MR_F32 * panel_f32(k);
+        do {
+            ptrdiff_t block = sm_min_index(K_BLOCK, k - p);
+            for (ptrdiff_t j = 0; j < n; j += NR)
+                run_strip(&(strip){c + i * ldc + j, ldc, rows, n - j, MR_F32, panel_f32(k),
+                                   block, a + p * MR_F32,
+                                   (const float *)pb + j * k + p * NR,
+                                   p == 0 && !accumulate, chain});
+            p += block;
+        } while (p < k);
+    }
+}

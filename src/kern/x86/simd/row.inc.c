@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernels over one row: softmax, norms, rotary embedding, cross-entropy. */
+
+/* x = exp(x - shift) in place; returns the 32-lane sum. */
+static float exp_shifted(float *x, ptrdiff_t n, float shift)
+{
+    vf top = vset(shift), acc[N_ACC];
+    clear_lanes(acc);
+    EACH_BLOCK(n, vf e = vexp(vsub(get(x + i, count), top)); put(x + i, e, count);
+               acc[v] = vadd(acc[v], keep_first(e, count)));
+    return fold_lanes(acc);
+}
+
+static void softmax(float *x, ptrdiff_t n, float *m, float *s)
+{
+    float top = max_of(x, n), total = exp_shifted(x, n, top);
+    scale(x, x, 1.0f / total, n);
+    if (m)
+        *m = top;
+    if (s)
+        *s = total;
+}
+
+static float softmax_block(float *s, ptrdiff_t n, float *m, float *l)
+{
+    float top = max_of(s, n), old = *m;
+    top = top > old ? top : old;
+    float total = exp_shifted(s, n, top == -INFINITY ? 0.0f : top), a = 1.0f;
+    if (old != top)
+        exp_of(&a, &(float){old - top}, 1);
+    *l = _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(*l), _mm_set_ss(a), _mm_set_ss(total)));
+    *m = top;
+    return a;
+}
+
+static float rmsnorm(float *y, const float *x, const float *w, float eps, ptrdiff_t n)
+{
+    __m128 mean = _mm_set_ss(sumsq(x, n) / (float)n + eps);
+    float r = 1.0f / _mm_cvtss_f32(_mm_sqrt_ss(mean));
+    vf factor = vset(r);
+    if (w)
+        EACH_PART(n, put(y + i, vmul(vmul(get(x + i, count), factor), get(w + i, count)),
+                         count));
+    else
+        EACH_PART(n, put(y + i, vmul(get(x + i, count), factor), count));
+    return r;
+}
+
+static inline vf weighted(const float *dy, const float *w, ptrdiff_t i, ptrdiff_t count)
+{
+    vf d = get(dy + i, count);
+    return w ? vmul(d, get(w + i, count)) : d;
+}
+
+static inline void rmsnorm_dw(float *dw, const float *dy, const float *x, vf r, ptrdiff_t n)
+{
+    EACH_PART(n, put(dw + i,
+                     vfma(get(dy + i, count), vmul(get(x + i, count), r),
+                          get(dw + i, count)),
+                     count));
+}
+
+static void rmsnorm_bwd(float *dx, float *dw, const float *dy, const float *x,
+                        const float *w, float r, ptrdiff_t n, bool accumulate)
+{
+    vf acc[N_ACC], vr = vset(r);
+    clear_lanes(acc);
+    EACH_BLOCK(n, acc[v] = vfma(weighted(dy, w, i, count), get(x + i, count), acc[v]));
+    vf c = vset(-(fold_lanes(acc) * r * r * r / (float)n));
+    if (dw)
+        rmsnorm_dw(dw, dy, x, vr, n);
+    EACH_PART(n, vf g = weighted(dy, w, i, count);
+              vf d = vfma(c, get(x + i, count), vmul(g, vr));
+              put(dx + i, accumulate ? vadd(get(dx + i, count), d) : d, count));
+}
+
+static inline void rotate(vf *a, vf *b, vf c, vf s)
+{
+    vf x = *a, y = *b;
+    *a = vfma(x, c, vneg(vmul(y, s)));
+    *b = vfma(x, s, vmul(y, c));
+}
+
+static inline void rope_interleaved_part(float *x, const float *cosine, const float *sine,
+                                         ptrdiff_t count)
+{
+    ptrdiff_t low = sm_min_index(2 * count, W), high = 2 * count - low;
+    vf p = get(x, low), q = high > 0 ? get(x + W, high) : vzero(), a, b;
+    split_pairs(p, q, &a, &b);
+    rotate(&a, &b, get(cosine, count), get(sine, count));
+    join_pairs(a, b, &p, &q);
+    put(x, p, low);
+    if (high > 0)
+        put(x + W, q, high);
+}
+
+static inline void rope_halves_part(float *x, float *y, const float *cosine,
+                                    const float *sine, ptrdiff_t count)
+{
+    vf a = get(x, count), b = get(y, count);
+    rotate(&a, &b, get(cosine, count), get(sine, count));
+    put(x, a, count);
+    put(y, b, count);
+}
+
+static void rope(float *x, const float *cosine, const float *sine, ptrdiff_t n,
+                 bool interleaved)
+{
+    ptrdiff_t half = n / 2;
+    if (interleaved)
+        EACH_PART(half, rope_interleaved_part(x + 2 * i, cosine + i, sine + i, count));
+    else
+        EACH_PART(half,
+                  rope_halves_part(x + i, x + half + i, cosine + i, sine + i, count));
+}
+
+static float exp_sum(const float *x, ptrdiff_t n, float m)
+{
+    vf top = vset(m), acc[N_ACC];
+    clear_lanes(acc);
+    EACH_BLOCK(n, acc[v] = vadd(acc[v], keep_first(vexp(vsub(get(x + i, count), top)),
+                                                   count)));
+    return fold_lanes(acc);
+}
+
+static float cross_entropy(float *dx, const float *x, int32_t target, float grad_scale,
+                           float z_coef, ptrdiff_t n, float *lse_out)
+{
+    float m = max_of(x, n), hit = x[target], log_s, p_hit;
+    float s = dx && dx == x ? exp_shifted(dx, n, m) : exp_sum(x, n, m);
+    log_of(&log_s, &s, 1);
+    float lse = m + log_s;
+    if (lse_out)
+        *lse_out = lse;
+    if (dx) {
+        float inverse = 1.0f / s;
+        vf z = vset((2.0f * z_coef) * lse), unit = vset(inverse), gain = vset(grad_scale),
+           top = vset(m);
+        if (dx == x)
+            EACH_PART(n, vf p = vmul(get(x + i, count), unit);
+                      put(dx + i, vmul(vfma(z, p, p), gain), count));
+        else
+            EACH_PART(n, vf p = vmul(vexp(vsub(get(x + i, count), top)), unit);
+                      put(dx + i, vmul(vfma(z, p, p), gain), count));
+        exp_of(&p_hit, &(float){hit - m}, 1);
+        vf p = vset(p_hit * inverse);
+        put(dx + target, vmul(vfma(z, p, vsub(p, vset(1.0f))), gain), 1);
+    }
+    return (m - hit) + log_s;
+}
