@@ -149,7 +149,7 @@ SM_API void sm_temp_table(float *temp, int64_t n_pos, double scale, double floor
 /** What happens to q and k of a layer between projection and attention. */
 typedef struct sm_rotary {
     const float *cos, *sin; /* NULL: no rope on this layer                          */
-    const float *temp;      /* NULL: off; multiplies q                              */
+    const float *temp;      /* NULL: off; multiplies q; not together with the norm  */
     bool is_interleaved;
     bool has_qk_norm;       /* weightless RMS norm per head after rope              */
     float norm_eps;
@@ -168,13 +168,15 @@ SM_API void sm_rotary_row_bwd(const sm_kern *kern, const sm_rotary *ro, float *d
 
 /**
  * Keys and values of one sequence and one key head, packed by blocks of SM_KEY_BLOCK keys
- * anchored at index 0: block b holds keys b*64 .. b*64+63, missing ones as zeros.
- *   k: B operand [64 keys, d_head], block stride sm_attn_k_bytes
- *   v: B operand [d_head, 64 keys], block stride sm_attn_v_bytes
- * A KV cache keeps exactly these; when a key is appended its block is packed again.
+ * anchored at index 0: block b holds keys b*64 .. b*64+63, the last one n_key - b*64 keys.
+ *   k: B operand [keys of the block, d_head], block stride sm_attn_k_bytes
+ *   v: B operand [d_head, keys of the block], block stride sm_attn_v_bytes
+ * A KV cache keeps exactly these; when a key is appended its block is packed again from
+ * the rows of k and v (n_key is what the last block was packed with).
  */
 typedef struct sm_attn_kv {
     const void *k, *v;
+    int64_t n_key; /* keys packed in all */
 } sm_attn_kv;
 SM_API size_t sm_attn_k_bytes(const sm_prod *prod, int64_t d_head);
 SM_API size_t sm_attn_v_bytes(const sm_prod *prod, int64_t d_head);
@@ -228,9 +230,9 @@ typedef struct sm_attn {
     const float *d_o;         /* backward: gradient of o                             */
     float *dqkv;              /* backward: gradient of qkv, overwritten              */
 } sm_attn;
-/** Bytes of scratch a thread needs, forward and backward. */
-SM_API size_t sm_attn_thread_bytes(const sm_prod *prod, int64_t n_ctx, int64_t d_head,
-                                   bool backward);
+/** Bytes of scratch a thread needs; n_group = n_head / n_kv_head. */
+SM_API size_t sm_attn_thread_bytes(const sm_prod *prod, int64_t n_ctx, int64_t n_group,
+                                   int64_t d_head, bool backward);
 /** Threaded over (sequence, key head).  Backward contracts, for each key block ascending,
  * over the heads of the group and query blocks ascending. */
 SM_API void sm_attn_forward(sm_pool *pool, const sm_attn *a, void *scratch, size_t stride);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attention, forward: blocks of queries against blocks of keys with online softmax
+ * (Milakov and Gimelshein, 1805.02867; Dao et al., 2205.14135).  Nothing of size T x T.
+ *
+ * Invariants:
+ *  1. key blocks hold SM_KEY_BLOCK keys and are anchored at index 0 of the row, so a
+ *     query meets the same blocks in training, in a chunked prefill and in decoding;
+ *  2. blocks are visited in ascending order;
+ *  3. a key that a query does not see contributes p = +0, and +0 times a finite value added
+ *     to a sum changes nothing (products add +0.0 to what they write, so neither does the
+ *     sign of a zero): visiting or skipping such a block gives the same bits.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "internal.h"
+#include "smelt/tensor.h"
+
+enum { B = SM_KEY_BLOCK };
+
+size_t sm_attn_k_bytes(const sm_prod *prod, int64_t d_head)
+{
+    return sm_line_bytes(prod->bytes_b(B, d_head));
+}
+
+size_t sm_attn_v_bytes(const sm_prod *prod, int64_t d_head)
+{
+    return sm_line_bytes(prod->bytes_b(d_head, B));
+}
+
+void sm_attn_pack(const sm_prod *prod, void *k_block, void *v_block, const float *k,
+                  const float *v, int64_t ld, int64_t n_key, int64_t d_head)
+{
+    prod->pack_b(k_block, k, SM_F32, n_key, d_head, ld, 1);
+    prod->pack_b(v_block, v, SM_F32, d_head, n_key, 1, ld);
+}
+
+int32_t sm_attn_first(int32_t index, int32_t doc_start, int32_t chunk)
+{
+    if (chunk <= 0)
+        return doc_start;
+    return doc_start + (index - doc_start) / chunk * chunk;
+}
+
+/* Scratch: packed q | packed p | scores | m | l */
+size_t sm_attn_scratch_bytes(const sm_prod *prod, int64_t d_head)
+{
+    return sm_line_bytes(prod->bytes_a(B, d_head)) + sm_line_bytes(prod->bytes_a(B, B)) +
+           (B * B + 2 * B) * sizeof(float);
+}
+
+typedef struct attn_work {
+    void *pq, *pp;
+    float *s, *m, *l;
+} attn_work;
+
+static attn_work work_of(const sm_attn_rows *a, void *scratch)
+{
+    char *p = scratch;
+    attn_work w;
+    w.pq = p;
+    p += sm_line_bytes(a->prod->bytes_a(B, a->d_head));
+    w.pp = p;
+    p += sm_line_bytes(a->prod->bytes_a(B, B));
+    w.s = (float *)(void *)p;
+    w.m = w.s + B * B;
+    w.l = w.m + B;
+    return w;
+}
+
+/* Scale the scores of one query and hide what it does not see. */
+static void mask_row(float *s, float scale, int64_t key0, int32_t first, int32_t index)
+{
+    int64_t lo = first - key0, hi = index - key0 + 1;
+    lo = lo < 0 ? 0 : sm_min_i64(lo, B);
+    hi = hi < lo ? lo : sm_min_i64(hi, B);
+    for (int64_t j = 0; j < lo; j++)
+        s[j] = -INFINITY;
+    for (int64_t j = lo; j < hi; j++)
+        s[j] = s[j] * scale;
+    for (int64_t j = hi; j < B; j++)
+        s[j] = -INFINITY;
+}
+
+static void attn_block(const sm_attn_rows *a, const attn_work *w, int64_t block)
+{
+    const sm_prod *p = a->prod;
+    const char *k = (const char *)a->kv.k + (size_t)block * sm_attn_k_bytes(p, a->d_head);
+    const char *v = (const char *)a->kv.v + (size_t)block * sm_attn_v_bytes(p, a->d_head);
+    int64_t n_key = sm_min_i64(B, a->kv.n_key - block * B);
+    p->gemm(w->s, B, w->pq, k, a->n_q, n_key, a->d_head, false);
+    for (int64_t i = 0; i < a->n_q; i++) {
+        float *s = w->s + i * B;
+        mask_row(s, a->scale, block * B, a->first[i], a->index[i]);
+        float shrink = a->kern->softmax_block(s, B, &w->m[i], &w->l[i]);
+        if (shrink != 1.0f)
+            a->kern->scale(a->o + i * a->ldo, a->o + i * a->ldo, shrink, a->d_head);
+    }
+    p->pack_a(w->pp, w->s, SM_F32, a->n_q, n_key, B, 1);
+    p->gemm(a->o, a->ldo, w->pp, v, a->n_q, a->d_head, n_key, true);
+}
+
+void sm_attn_forward_rows(const sm_attn_rows *a, void *scratch)
+{
+    attn_work w = work_of(a, scratch);
+    int32_t lo = INT32_MAX, hi = 0;
+    a->prod->pack_a(w.pq, a->q, SM_F32, a->n_q, a->d_head, a->ldq, 1);
+    for (int64_t i = 0; i < a->n_q; i++) {
+        w.m[i] = -INFINITY;
+        w.l[i] = 0;
+        memset(a->o + i * a->ldo, 0, (size_t)a->d_head * sizeof(float));
+        lo = a->first[i] < lo ? a->first[i] : lo;
+        hi = a->index[i] > hi ? a->index[i] : hi;
+    }
+    for (int64_t b = lo / B; b <= hi / B; b++)
+        attn_block(a, &w, b);
+    for (int64_t i = 0; i < a->n_q; i++) {
+        a->kern->scale(a->o + i * a->ldo, a->o + i * a->ldo, 1.0f / w.l[i], a->d_head);
+        if (a->m)
+            a->m[i * a->ml_stride] = w.m[i];
+        if (a->l)
+            a->l[i * a->ml_stride] = w.l[i];
+    }
+}
+
+/* -------------------------------------------------------- a whole micro-batch */
+
+typedef struct attn_job {
+    const sm_attn *a;
+    char *scratch;
+    size_t stride;
+} attn_job;
+
+/* Scratch of a task: packed blocks of k and v of one sequence and key head, then rows'. */
+static void forward_task(void *arg, ptrdiff_t i, int thread)
+{
+    const attn_job *job = arg;
+    const sm_attn *a = job->a;
+    int64_t d = a->d_head, ld = (a->n_head + 2 * a->n_kv_head) * d, T = a->n_ctx;
+    int64_t seq = i / a->n_kv_head, g = i % a->n_kv_head, group = a->n_head / a->n_kv_head;
+    int64_t n_block = sm_ceil_div(T, B);
+    size_t kb = sm_attn_k_bytes(a->prod, d), vb = sm_attn_v_bytes(a->prod, d);
+    char *pk = job->scratch + (size_t)thread * job->stride;
+    char *pv = pk + (size_t)n_block * kb, *rest = pv + (size_t)n_block * vb;
+    const float *row = a->qkv + seq * T * ld;
+    const float *k = row + (a->n_head + g) * d, *v = k + a->n_kv_head * d;
+    for (int64_t b = 0; b < n_block; b++)
+        sm_attn_pack(a->prod, pk + (size_t)b * kb, pv + (size_t)b * vb, k + b * B * ld,
+                     v + b * B * ld, ld, sm_min_i64(B, T - b * B), d);
+    int32_t index[B], first[B];
+    for (int64_t q0 = 0; q0 < T; q0 += B) {
+        int64_t n_q = sm_min_i64(B, T - q0);
+        for (int64_t t = 0; t < n_q; t++) {
+            index[t] = (int32_t)(q0 + t);
+            first[t] = sm_attn_first(index[t], a->doc_start[seq * T + q0 + t], a->chunk);
+        }
+        for (int64_t h = g * group; h < (g + 1) * group; h++) {
+            int64_t t0 = seq * T + q0;
+            sm_attn_rows r = {.kern = a->kern, .prod = a->prod, .d_head = d,
+                              .scale = 1.0f / sqrtf((float)d), .n_q = n_q,
+                              .o = a->o + (t0 * a->n_head + h) * d, .ldo = a->n_head * d,
+                              .q = row + q0 * ld + h * d, .ldq = ld, .index = index,
+                              .first = first, .kv = {pk, pv, T},
+                              .m = a->m ? a->m + t0 * a->n_head + h : NULL,
+                              .l = a->l ? a->l + t0 * a->n_head + h : NULL,
+                              .ml_stride = a->n_head};
+            sm_attn_forward_rows(&r, rest);
+        }
+    }
+}
+
+void sm_attn_forward(sm_pool *pool, const sm_attn *a, void *scratch, size_t stride)
+{
+    attn_job job = {a, scratch, stride};
+    sm_pool_run(pool, a->n_seq * a->n_kv_head, forward_task, &job);
+}

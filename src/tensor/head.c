@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The output head with cross-entropy, forward and backward in one walk.
+ *
+ * Loss and gradients of a block of HEAD_ROWS tokens are made while its logits are in cache:
+ *   x^ = rmsnorm(x); z = x^ W^T; loss, dz = cross_entropy(z); dx = dz W;  dW += dz^T x^
+ * so the logits are computed once and exist for a block only.  dW is a contraction over
+ * tokens and must be chained in order: the blocks of a span leave dz^T and x^ packed, and
+ * a second phase chains them onto dW, threaded over tiles of the vocabulary.  Gradients
+ * are of the SUM of losses; the caller scales them when it knows the number of targets.
+ *
+ * Invariants: blocks start at multiples of 32 tokens inside their shard; the chain of a
+ * shard's dW visits its blocks ascending.
+ */
+#include <string.h>
+
+#include "internal.h"
+#include "smelt/tensor.h"
+
+enum {
+    HEAD_ROWS = 64,
+    VOCAB_TILE = 256,
+    SPAN_ELEMENTS = 1 << 23, /* logits packed at once, whatever the vocabulary */
+    SPAN_BLOCKS_MAX = 32
+};
+
+static int64_t span_blocks(int64_t n_vocab)
+{
+    int64_t n = SPAN_ELEMENTS / (n_vocab * HEAD_ROWS);
+    return n < 1 ? 1 : sm_min_i64(n, SPAN_BLOCKS_MAX);
+}
+
+typedef struct head_layout {
+    size_t dz_t, x_t; /* bytes of a block's packed dz^T and x^T      */
+    size_t norm, logit, pack;
+} head_layout;
+
+static head_layout layout_of(const sm_prod *p, int64_t n_vocab, int64_t d)
+{
+    size_t px = p->bytes_a(HEAD_ROWS, d), pz = p->bytes_a(HEAD_ROWS, n_vocab);
+    return (head_layout){.dz_t = sm_line_bytes(p->bytes_a(n_vocab, HEAD_ROWS)),
+                         .x_t = sm_line_bytes(p->bytes_b(d, HEAD_ROWS)),
+                         .norm = sm_line_bytes((size_t)(HEAD_ROWS * d) * sizeof(float)),
+                         .logit = sm_line_bytes((size_t)(HEAD_ROWS * n_vocab) *
+                                                sizeof(float)),
+                         .pack = sm_line_bytes(px > pz ? px : pz)};
+}
+
+size_t sm_head_thread_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d, bool want_grad)
+{
+    head_layout l = layout_of(prod, n_vocab, d);
+    if (!want_grad)
+        l.pack = sm_line_bytes(prod->bytes_a(HEAD_ROWS, d));
+    return l.norm + l.logit + l.pack;
+}
+
+size_t sm_head_shared_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d)
+{
+    head_layout l = layout_of(prod, n_vocab, d);
+    return (size_t)span_blocks(n_vocab) * (l.dz_t + l.x_t);
+}
+
+typedef struct head_run {
+    const sm_head *h;
+    head_layout lay;
+    char *shared, *scratch;
+    size_t stride;
+    int64_t blocks_per_shard, block0, n_block; /* the span: blocks block0 .. +n_block-1 */
+} head_run;
+
+typedef struct head_block {
+    int64_t shard, token0, n;
+} head_block;
+
+static head_block block_at(const head_run *r, int64_t b)
+{
+    int64_t shard = b / r->blocks_per_shard, at = b % r->blocks_per_shard * HEAD_ROWS;
+    return (head_block){shard, shard * r->h->shard_tok + at,
+                        sm_min_i64(HEAD_ROWS, r->h->shard_tok - at)};
+}
+
+static void loss_rows(const sm_head *h, head_block b, float *logit)
+{
+    for (int64_t i = 0; i < b.n; i++) {
+        float *row = logit + i * h->n_vocab;
+        int32_t target = h->target[b.token0 + i];
+        float *loss = &h->loss[b.token0 + i];
+        if (target >= 0) {
+            *loss = h->kern->cross_entropy(h->dx ? row : NULL, row, target, 1.0f,
+                                           h->z_coef, h->n_vocab, NULL);
+        } else {
+            *loss = 0.0f;
+            if (h->dx)
+                memset(row, 0, (size_t)h->n_vocab * sizeof *row);
+        }
+    }
+}
+
+/* Phase 1: one block of rows, from the residual stream to loss and dx. */
+static void rows_task(void *arg, ptrdiff_t i, int thread)
+{
+    const head_run *r = arg;
+    const sm_head *h = r->h;
+    head_block b = block_at(r, r->block0 + i);
+    char *mine = r->scratch + (size_t)thread * r->stride;
+    float *norm = (float *)(void *)mine, *logit = (float *)(void *)(mine + r->lay.norm);
+    void *pack = mine + r->lay.norm + r->lay.logit;
+    for (int64_t t = 0; t < b.n; t++)
+        h->r[b.token0 + t] = h->kern->rmsnorm(
+            norm + t * h->d, h->x + (b.token0 + t) * h->d, h->norm, h->norm_eps, h->d);
+    sm_linear_rows(h->prod, logit, h->n_vocab, norm, h->d, h->w, b.n, h->n_vocab, h->d,
+                   false, pack);
+    loss_rows(h, b, logit);
+    if (!h->dx)
+        return;
+    sm_linear_rows(h->prod, h->dx + b.token0 * h->d, h->d, logit, h->n_vocab, h->wt, b.n,
+                   h->d, h->n_vocab, false, pack);
+    char *at = r->shared + (size_t)i * (r->lay.dz_t + r->lay.x_t);
+    h->prod->pack_a(at, logit, SM_F32, h->n_vocab, b.n, 1, h->n_vocab);
+    h->prod->pack_b(at + r->lay.dz_t, norm, SM_F32, h->d, b.n, 1, h->d);
+}
+
+/* Phase 2: one tile of the vocabulary, chained over the span's blocks. */
+static void vocab_task(void *arg, ptrdiff_t i, int thread)
+{
+    const head_run *r = arg;
+    const sm_head *h = r->h;
+    (void)thread;
+    int64_t step = sm_ceil_to(VOCAB_TILE, h->prod->mr), v0 = i * step;
+    int64_t n = sm_min_i64(step, h->n_vocab - v0);
+    for (int64_t s = 0; s < r->n_block; s++) {
+        head_block b = block_at(r, r->block0 + s);
+        char *at = r->shared + (size_t)s * (r->lay.dz_t + r->lay.x_t);
+        float *dw = h->dw + (b.shard * h->n_vocab + v0) * h->d;
+        h->prod->gemm(dw, h->d, at + h->prod->offset_a(v0, b.n), at + r->lay.dz_t, n, h->d,
+                      b.n, b.token0 % h->shard_tok != 0);
+    }
+}
+
+void sm_head_run(sm_pool *pool, const sm_head *h, void *shared, void *scratch,
+                 size_t stride)
+{
+    head_run r = {.h = h, .lay = layout_of(h->prod, h->n_vocab, h->d), .shared = shared,
+                  .scratch = scratch, .stride = stride,
+                  .blocks_per_shard = sm_ceil_div(h->shard_tok, HEAD_ROWS)};
+    int64_t blocks = r.blocks_per_shard * h->n_shard, span = span_blocks(h->n_vocab);
+    int64_t tiles = sm_ceil_div(h->n_vocab, sm_ceil_to(VOCAB_TILE, h->prod->mr));
+    for (r.block0 = 0; r.block0 < blocks; r.block0 += span) {
+        r.n_block = sm_min_i64(span, blocks - r.block0);
+        sm_pool_run(pool, r.n_block, rows_task, &r);
+        if (h->dx)
+            sm_pool_run(pool, tiles, vocab_task, &r);
+    }
+}
