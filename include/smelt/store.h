@@ -35,9 +35,15 @@ typedef struct sm_store sm_store;
 /** Make a workspace in `dir`/.smelt with a signing key. SM_EEXIST when there is one. */
 SM_API sm_status sm_store_init(const char *dir, sm_err *err);
 /** Open the workspace found in `dir` or the nearest parent; `dir` NULL = current.
- * SM_ENOENT tells how to make one.  Safe with other processes on the same workspace. */
+ * SM_ENOENT tells how to make one.  Safe with other processes on the same workspace; a
+ * handle may be shared by threads (its calls exclude each other).  Finishes what a crash
+ * left: a recorded move that did not become visible becomes visible. */
 SM_API sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err);
 SM_API void sm_store_close(sm_store *s);
+/** Put a damaged catalog.db aside and make it again from the audit log and the objects
+ * (metrics are carried over as far as they can be read).  `dir` as for open; no other
+ * process may have the workspace open.  A catalog that is gone is made by open itself. */
+SM_API sm_status sm_store_rebuild(const char *dir, sm_err *err);
 /** The directory that holds .smelt, and .smelt itself; borrowed. */
 SM_API const char *sm_store_root(const sm_store *s);
 SM_API const char *sm_store_dir(const sm_store *s);
@@ -64,10 +70,17 @@ SM_API void sm_artifact_free(sm_artifact *a);
 
 /** Take every file below `staging` into the store as one artifact: objects are durable,
  * then one transaction makes artifact, recipe and run visible and moves `ref` (the new
- * version is ref@vN), with its audit record durable first.  `staging` is removed.
- * @param ref   may be NULL (no ref moves)
+ * version is ref@vN), with its audit record durable first.  `staging` is removed; its
+ * files are moved into the store, so nothing may have them open, and after a failure they
+ * may be gone from it (the objects stay; make the result again in a fresh directory).
+ * When `ref` names this very artifact already, it does not move.
+ * @param ref   NAME or NAME:TAG; may be NULL (no ref moves)
  * @param run   run record: {"argv", "build", "machine", "threads", "started", "seconds",
- *              "figures", "options"}; may be NULL */
+ *              "figures", "options"}, and "id", by which its metrics are found (SHA-256
+ *              of the record when absent); may be NULL
+ * @return SM_EINVAL for a bad kind, ref or recipe and for a staging without files;
+ *         SM_ENOSPC, SM_EIO: the workspace is as before.  When the disk fills between the
+ *         audit record and the catalog, the next open or change completes the move. */
 SM_API sm_status sm_store_commit(sm_artifact *out, sm_store *s, const char *kind,
                                  const json_t *recipe, const char *staging,
                                  const char *ref, const json_t *run, sm_err *err);
@@ -82,9 +95,14 @@ SM_API sm_status sm_store_find_recipe(sm_artifact *out, sm_store *s, const sm_id
  * *out malloc'd. SM_ENOENT when the artifact has no such file or the object is gone. */
 SM_API sm_status sm_store_path(char **out, sm_store *s, const sm_artifact *a,
                                const char *path, sm_err *err);
-/** Point a movable tag ("name:tag") or a ref at an artifact. */
+/** Point a movable tag ("name:tag") or a ref (a new version of "name") at an artifact;
+ * nothing happens when it points there already. SM_ENOENT: no such content here. */
 SM_API sm_status sm_store_set_ref(sm_store *s, const char *ref, const sm_id *content,
                                   sm_err *err);
+/** Copy an artifact's files, recipe and manifest from one workspace to another, re-hashing
+ * on the way, and point `ref` (may be NULL) at it there.  Makers are not copied. */
+SM_API sm_status sm_store_copy(sm_store *dst, sm_store *src, const sm_artifact *artifact,
+                               const char *ref, sm_err *err);
 /** A fresh staging directory below .smelt/tmp; *out malloc'd. Left-overs of dead processes
  * are removed when the store is opened. */
 SM_API sm_status sm_store_staging(char **out, sm_store *s, const char *name, sm_err *err);
@@ -97,9 +115,25 @@ SM_API sm_status sm_recipe_id(sm_id *out, const json_t *recipe, sm_err *err);
 
 /* ----------------------------------------------------- metrics, lineage, audit */
 
-/** One row for `smelt status`, pages and plots; name e.g. "loss". */
+/** One row for `smelt status`, pages and plots; name e.g. "loss"; run is the "id" of the
+ * run record.  Writing (run, name, step) again replaces it, so a resumed run is the same
+ * as an undisturbed one.  A machine's crash may lose the last rows.
+ * @return SM_ENUMERIC when value is not finite */
 SM_API sm_status sm_store_metric(sm_store *s, const char *run, const char *name,
                                  int64_t step, double value, sm_err *err);
+/** Series of a run: {"loss":[[step,value],...],...}, steps ascending; `name` NULL = all.
+ * An unknown run gives {}. New reference. */
+SM_API sm_status sm_store_metrics_read(json_t **out, sm_store *s, const char *run,
+                                       const char *name, sm_err *err);
+
+/** What the workspace holds, newest first; new reference:
+ *  {"artifacts":[{"content","manifest","kind","recipe","step","bytes","files","made",
+ *                 "refs":["docs@v3","docs:stable"]}],
+ *   "refs":[{"ref","name","version" (0 for a tag),"tag","content","kind","moved",
+ *            "newest" (bool: what NAME alone means)}],
+ *   "runs":[{"id","made","content","kind","step","metrics" (names),"run" (the record)}],
+ *   "audit":{"n","head"}} */
+SM_API sm_status sm_store_list(json_t **out, sm_store *s, sm_err *err);
 
 /** Re-hash everything reachable from `ref` (NULL: the whole workspace), recipes, refs and
  * the audit chain included.  One finding a line through `emit`, naming object and leaf.
@@ -115,7 +149,10 @@ SM_API sm_status sm_lineage_tree(sm_buf *out, const json_t *graph, sm_err *err);
 SM_API sm_status sm_lineage_dot(sm_buf *out, const json_t *graph, sm_err *err);
 SM_API sm_status sm_lineage_svg(sm_buf *out, const json_t *graph, sm_err *err);
 
-/** Append a signed record {"event", ...detail} to the hash chain; durable on return. */
+/** Append a signed record {n, time, event, detail, prev, hash, sig} to the hash chain;
+ * durable on return.  `detail` is an object or NULL.  Events of the store itself
+ * ("artifact.*", "ref.*", "workspace.*", "catalog.*", "audit.*", "object.*") are refused
+ * with SM_EINVAL; a log that was truncated or rewritten gives SM_ECORRUPT. */
 SM_API sm_status sm_audit_append(sm_store *s, const char *event, const json_t *detail,
                                  sm_err *err);
 /** Check the chain and its signatures, against a saved checkpoint when given (NULL = none).

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The catalog: SQLite in WAL mode with synchronous=FULL.  All of it but the metrics can be
+ * made again from the audit log and the objects (apply.c); `meta` says how far into the
+ * log it has come.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static const char schema[] =
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE recipe(id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE artifact(manifest TEXT PRIMARY KEY, content TEXT NOT NULL,"
+    " kind TEXT NOT NULL, recipe TEXT NOT NULL, json TEXT NOT NULL,"
+    " bytes INTEGER NOT NULL, files INTEGER NOT NULL, made TEXT NOT NULL,"
+    " record INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX artifact_content ON artifact(content, record);"
+    "CREATE INDEX artifact_recipe ON artifact(recipe, record);"
+    "CREATE TABLE file(manifest TEXT NOT NULL, path TEXT NOT NULL, object TEXT NOT NULL,"
+    " bytes INTEGER NOT NULL, PRIMARY KEY(manifest, path)) WITHOUT ROWID;"
+    "CREATE INDEX file_object ON file(object);"
+    "CREATE TABLE ref(name TEXT NOT NULL, version INTEGER NOT NULL, tag TEXT NOT NULL,"
+    " manifest TEXT NOT NULL, content TEXT NOT NULL, moved TEXT NOT NULL,"
+    " record INTEGER NOT NULL, PRIMARY KEY(name, version, tag)) WITHOUT ROWID;"
+    "CREATE INDEX ref_manifest ON ref(manifest);"
+    "CREATE TABLE run(record INTEGER PRIMARY KEY, id TEXT NOT NULL, manifest TEXT NOT NULL,"
+    " object TEXT NOT NULL, json TEXT NOT NULL);"
+    "CREATE INDEX run_manifest ON run(manifest);"
+    "CREATE TABLE metric(run TEXT NOT NULL, name TEXT NOT NULL, step INTEGER NOT NULL,"
+    " value REAL NOT NULL, PRIMARY KEY(run, name, step)) WITHOUT ROWID;";
+
+sm_status catalog_fail(sm_err *err, sqlite3 *db, const char *what)
+{
+    int code = sqlite3_errcode(db) & 0xff;
+    sm_status st = SM_EIO;
+    if (code == SQLITE_FULL)
+        st = SM_ENOSPC;
+    else if (code == SQLITE_NOMEM)
+        st = SM_ENOMEM;
+    else if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+        st = SM_ECORRUPT;
+    const char *file = sqlite3_db_filename(db, "main");
+    return sm_fail(err, st, "%s: %s: %s", file && *file ? file : "catalog", what,
+                   sqlite3_errmsg(db));
+}
+
+sm_status catalog_exec(sqlite3 *db, const char *sql, sm_err *err)
+{
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        return catalog_fail(err, db, "catalog");
+    return SM_OK;
+}
+
+sm_status catalog_open(sqlite3 **out, const char *path, bool durable, sm_err *err)
+{
+    sqlite3 *db = NULL;
+    sm_status st = SM_OK;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
+    if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK) {
+        st = db ? catalog_fail(err, db, "open") : store_nomem(err);
+        goto done;
+    }
+    sqlite3_busy_timeout(db, 60000);
+    st = catalog_exec(db,
+                      durable ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"
+                              : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+                      err);
+done:
+    if (st)
+        sqlite3_close_v2(db);
+    else
+        *out = db;
+    return st;
+}
+
+sm_status catalog_create(sqlite3 *db, sm_err *err)
+{
+    sm_status st = catalog_exec(db, "BEGIN IMMEDIATE", err);
+    if (st)
+        return st;
+    st = catalog_exec(db, schema, err);
+    if (!st)
+        st = catalog_run(db, err, "INSERT INTO meta VALUES('schema', '1')", "");
+    if (!st)
+        return catalog_exec(db, "COMMIT", err);
+    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return st;
+}
+
+static int bind_all(sqlite3_stmt *st, const char *types, va_list ap)
+{
+    int rc = SQLITE_OK;
+    for (int i = 1; types[i - 1] && rc == SQLITE_OK; i++) {
+        switch (types[i - 1]) {
+        case 's':
+            rc = sqlite3_bind_text(st, i, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+            break;
+        case 'i':
+            rc = sqlite3_bind_int64(st, i, va_arg(ap, int64_t));
+            break;
+        default:
+            rc = sqlite3_bind_double(st, i, va_arg(ap, double));
+            break;
+        }
+    }
+    return rc;
+}
+
+static sm_status prepare(sqlite3_stmt **out, sqlite3 *db, sm_err *err, const char *sql,
+                         const char *types, va_list ap)
+{
+    sqlite3_stmt *st = NULL;
+    if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK ||
+        bind_all(st, types, ap) != SQLITE_OK) {
+        sm_status status = catalog_fail(err, db, sql);
+        sqlite3_finalize(st);
+        return status;
+    }
+    *out = st;
+    return SM_OK;
+}
+
+sm_status catalog_query(sqlite3_stmt **out, sqlite3 *db, sm_err *err, const char *sql,
+                        const char *types, ...)
+{
+    va_list ap;
+    va_start(ap, types);
+    sm_status st = prepare(out, db, err, sql, types, ap);
+    va_end(ap);
+    return st;
+}
+
+sm_status catalog_run(sqlite3 *db, sm_err *err, const char *sql, const char *types, ...)
+{
+    sqlite3_stmt *q = NULL;
+    bool row;
+    va_list ap;
+    va_start(ap, types);
+    sm_status st = prepare(&q, db, err, sql, types, ap);
+    va_end(ap);
+    if (!st)
+        st = catalog_step(&row, db, q, err);
+    sqlite3_finalize(q);
+    return st;
+}
+
+sm_status catalog_step(bool *row, sqlite3 *db, sqlite3_stmt *st, sm_err *err)
+{
+    int rc = sqlite3_step(st);
+    *row = rc == SQLITE_ROW;
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+        return SM_OK;
+    return catalog_fail(err, db, sqlite3_sql(st));
+}
+
+const char *catalog_text(sqlite3_stmt *st, int column)
+{
+    const unsigned char *text = sqlite3_column_text(st, column);
+    return text ? (const char *)text : "";
+}
+
+/* --------------------------------------------------- how far the log is applied */
+
+sm_status catalog_head(audit_head *out, sqlite3 *db, sm_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    bool row = false;
+    *out = (audit_head){0};
+    memset(out->hash.hex, '0', 64);
+    sm_status st = catalog_query(&q, db, err,
+                                 "SELECT value FROM meta WHERE key = 'audit'", "");
+    if (!st)
+        st = catalog_step(&row, db, q, err);
+    if (!st && row) {
+        long long n = 0, bytes = 0;
+        char hash[65] = "";
+        sm_id id;
+        if (sscanf(catalog_text(q, 0), "%lld %lld %64s", &n, &bytes, hash) != 3 || n < 0 ||
+            bytes < 0 || !sm_id_parse(&id, hash))
+            st = sm_fail(err, SM_ECORRUPT, "catalog: meta.audit: got \"%.100s\"",
+                         catalog_text(q, 0));
+        else
+            *out = (audit_head){.n = n, .bytes = bytes, .hash = id};
+    }
+    sqlite3_finalize(q);
+    return st;
+}
+
+sm_status catalog_set_head(sqlite3 *db, const audit_head *head, sm_err *err)
+{
+    char text[160];
+    snprintf(text, sizeof text, "%lld %lld %s", (long long)head->n, (long long)head->bytes,
+             head->hash.hex);
+    return catalog_run(db, err, "INSERT OR REPLACE INTO meta VALUES('audit', ?)", "s", text);
+}

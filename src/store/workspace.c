@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The workspace: making, finding, opening, locking. */
+#define _XOPEN_SOURCE 700 /* realpath, which glibc does not show for POSIX.1-2008 alone */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+sm_status store_nomem(sm_err *err)
+{
+    return sm_fail(err, SM_ENOMEM, "store: out of memory");
+}
+
+void store_enter(sm_store *s)
+{
+    pthread_mutex_lock(&s->mutex);
+}
+
+void store_leave(sm_store *s)
+{
+    pthread_mutex_unlock(&s->mutex);
+}
+
+void store_point(sm_store *s, const char *point)
+{
+    if (s->at_point)
+        s->at_point(s->at_self, point);
+}
+
+char *store_path(const sm_store *s, const char *rel)
+{
+    return sm_path_join(s->dir, rel);
+}
+
+sm_status store_sync_dir(const char *path, sm_err *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return sm_fail_errno(err, errno, "%s", path);
+    int rc = fsync(fd), e = errno;
+    close(fd);
+    return rc == 0 ? SM_OK : sm_fail_errno(err, e, "%s: fsync", path);
+}
+
+sm_status store_lock(sm_store *s, sm_err *err)
+{
+    if (s->lock_depth++ > 0)
+        return SM_OK;
+    while (flock(s->lock_fd, LOCK_EX) != 0) {
+        if (errno == EINTR)
+            continue;
+        s->lock_depth--;
+        return sm_fail_errno(err, errno, "%s/lock", s->dir);
+    }
+    return SM_OK;
+}
+
+void store_unlock(sm_store *s)
+{
+    if (--s->lock_depth == 0)
+        flock(s->lock_fd, LOCK_UN);
+}
+
+const char *sm_store_root(const sm_store *s)
+{
+    return s->root;
+}
+
+const char *sm_store_dir(const sm_store *s)
+{
+    return s->dir;
+}
+
+/* ----------------------------------------------------------------------- open */
+
+static sm_status open_lock(sm_store *s, sm_err *err)
+{
+    char *path = store_path(s, "lock");
+    if (!path)
+        return store_nomem(err);
+    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    sm_status st = s->lock_fd < 0 ? sm_fail_errno(err, errno, "%s", path) : SM_OK;
+    free(path);
+    return st;
+}
+
+static sm_status check_format(const sm_store *s, sm_err *err)
+{
+    char *text = NULL;
+    char *path = store_path(s, "format");
+    if (!path)
+        return store_nomem(err);
+    sm_status st = sm_file_read(&text, NULL, path, 4096, err);
+    if (!st && strcmp(text, STORE_FORMAT) != 0)
+        st = sm_fail(err, SM_ECORRUPT, "%s: got \"%.40s\", want \"%.*s\"", path, text,
+                     (int)sizeof STORE_FORMAT - 2, STORE_FORMAT);
+    free(text);
+    free(path);
+    return st;
+}
+
+static const char *const folders[] = {"objects", "audit", "keys", "tmp"};
+
+static sm_status check_layout(const sm_store *s, sm_err *err)
+{
+    sm_status st = check_format(s, err);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && !st; i++) {
+        char *path = store_path(s, folders[i]);
+        if (!path)
+            return store_nomem(err);
+        if (!sm_path_is_dir(path))
+            st = sm_fail(err, SM_ECORRUPT, "%s: the folder is missing", path);
+        free(path);
+    }
+    return st;
+}
+
+/* A lost catalog is made again from the log: create it empty, recovery does the rest. */
+static sm_status open_catalog(bool *was_lost, sm_store *s, sm_err *err)
+{
+    char *path = store_path(s, "catalog.db");
+    if (!path)
+        return store_nomem(err);
+    sm_status st = store_lock(s, err);
+    if (!st) {
+        *was_lost = !sm_path_exists(path);
+        st = catalog_open(&s->db, path, true, err);
+        if (!st && *was_lost)
+            st = catalog_create(s->db, err);
+        store_unlock(s);
+    }
+    free(path);
+    return st;
+}
+
+static sm_status note_rebuild(sm_store *s, sm_err *err)
+{
+    sm_status st = change_begin(s, err);
+    if (st)
+        return st;
+    st = change_log(s, "catalog.rebuild", NULL, err);
+    return change_end(s, st, err);
+}
+
+static sm_status mutex_init(pthread_mutex_t *m, sm_err *err)
+{
+    pthread_mutexattr_t attr;
+    if (pthread_mutexattr_init(&attr) != 0)
+        return store_nomem(err);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+    int rc = pthread_mutex_init(m, &attr);
+    pthread_mutexattr_destroy(&attr);
+    return rc == 0 ? SM_OK : store_nomem(err);
+}
+
+/* Open root/.smelt; takes `root` (malloc'd) whatever the outcome. */
+static sm_status open_at(sm_store **out, char *root, bool is_new, sm_err *err)
+{
+    bool was_lost = false;
+    sm_store *s = sm_alloc(1, sizeof *s);
+    if (!s || mutex_init(&s->mutex, err)) {
+        free(root);
+        free(s);
+        return store_nomem(err);
+    }
+    s->root = root;
+    s->lock_fd = s->session_fd = -1;
+    s->dir = sm_path_join(root, ".smelt");
+    sm_status st = s->dir ? check_layout(s, err) : store_nomem(err);
+    if (!st)
+        st = open_lock(s, err);
+    if (!st)
+        st = open_catalog(&was_lost, s, err);
+    if (!st && !is_new)
+        st = change_recover(s, err);
+    if (!st && was_lost && !is_new)
+        st = note_rebuild(s, err);
+    if (st) {
+        sm_store_close(s);
+        return st;
+    }
+    store_clean_staging(s);
+    *out = s;
+    return SM_OK;
+}
+
+char *store_find_root(const char *dir)
+{
+    char *at = realpath(dir, NULL);
+    while (at) {
+        char *probe = sm_path_join(at, ".smelt");
+        bool found = probe && sm_path_is_dir(probe);
+        free(probe);
+        if (found)
+            return at;
+        char *slash = strrchr(at, '/');
+        if (!slash || slash[1] == 0)
+            break;
+        slash[slash == at ? 1 : 0] = 0;
+    }
+    free(at);
+    return NULL;
+}
+
+sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err)
+{
+    const char *from = dir ? dir : ".";
+    if (!sm_path_is_dir(from))
+        return sm_fail(err, SM_ENOENT, "%s: no such directory", from);
+    char *root = store_find_root(from);
+    if (!root)
+        return sm_fail(err, SM_ENOENT,
+                       "no workspace (.smelt) in %s or above it; make one with: smelt init",
+                       dir ? dir : "the current directory");
+    return open_at(out, root, false, err);
+}
+
+void sm_store_close(sm_store *s)
+{
+    if (!s)
+        return;
+    if (s->session)
+        sm_remove_tree(s->session, NULL);
+    if (s->session_fd >= 0)
+        close(s->session_fd);
+    sqlite3_finalize(s->metric);
+    sqlite3_close_v2(s->fast);
+    sqlite3_close_v2(s->db);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    EVP_PKEY_free(s->key);
+    EVP_PKEY_free(s->pub);
+    pthread_mutex_destroy(&s->mutex);
+    free(s->session);
+    free(s->dir);
+    free(s->root);
+    free(s);
+}
+
+/* ----------------------------------------------------------------------- init */
+
+static sm_status write_file(const char *dir, const char *name, const char *text,
+                            sm_err *err)
+{
+    char *path = sm_path_join(dir, name);
+    if (!path)
+        return store_nomem(err);
+    sm_status st = sm_file_write_atomic(path, text, strlen(text), 0644, err);
+    free(path);
+    return st;
+}
+
+static sm_status make_layout(const char *dir, sm_err *err)
+{
+    sm_status st = SM_OK;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && !st; i++) {
+        char *path = sm_path_join(dir, folders[i]);
+        if (!path)
+            return store_nomem(err);
+        mode_t mode = strcmp(folders[i], "keys") == 0 ? 0700 : 0755;
+        if (mkdir(path, mode) != 0)
+            st = sm_fail_errno(err, errno, "%s: mkdir", path);
+        free(path);
+    }
+    if (!st)
+        st = key_create(dir, err);
+    if (!st)
+        st = write_file(dir, "audit/log.jsonl", "", err);
+    if (!st)
+        st = write_file(dir, ".gitignore", "*\n", err);
+    return st ? st : write_file(dir, "format", STORE_FORMAT, err);
+}
+
+/* The log's first record binds the workspace to its key. */
+static sm_status start_log(char *parent, sm_err *err)
+{
+    sm_store *s = NULL;
+    char key[65];
+    json_t *detail = NULL;
+    sm_status st = open_at(&s, parent, true, err);
+    if (st)
+        return st;
+    st = key_public_hex(key, s, err);
+    if (!st && !(detail = json_pack("{s:i, s:s}", "format", 1, "key", key)))
+        st = store_nomem(err);
+    if (!st && !(st = change_begin(s, err)))
+        st = change_end(s, change_log(s, "workspace.init", detail, err), err);
+    json_decref(detail);
+    sm_store_close(s);
+    return st;
+}
+
+/* Everything is made in a private directory and appears by one rename. */
+static sm_status build(const char *dir, const char *target, char *temp, sm_err *err)
+{
+    char *made = sm_path_join(temp, ".smelt");
+    char *parent = sm_strdup(temp);
+    sm_status st = SM_OK;
+    if (!made || !parent) {
+        free(parent);
+        st = store_nomem(err);
+        goto done;
+    }
+    if (mkdir(made, 0755) != 0) {
+        st = sm_fail_errno(err, errno, "%s: mkdir", made);
+        free(parent);
+        goto done;
+    }
+    st = make_layout(made, err);
+    if (st)
+        free(parent);
+    else
+        st = start_log(parent, err);
+    if (!st)
+        st = store_sync_dir(made, err);
+    if (!st && rename(made, target) != 0)
+        st = errno == EEXIST || errno == ENOTEMPTY
+                 ? sm_fail(err, SM_EEXIST, "%s: there is a workspace already", target)
+                 : sm_fail_errno(err, errno, "%s: rename", target);
+    if (!st)
+        st = store_sync_dir(dir, err);
+done:
+    free(made);
+    return st;
+}
+
+sm_status sm_store_init(const char *dir, sm_err *err)
+{
+    if (!sm_path_is_dir(dir))
+        return sm_fail(err, SM_ENOENT, "%s: no such directory", dir);
+    char *target = sm_path_join(dir, ".smelt");
+    char *temp = sm_path_join(dir, ".smelt-init-XXXXXX");
+    sm_status st = SM_OK;
+    if (!target || !temp)
+        st = store_nomem(err);
+    else if (sm_path_exists(target))
+        st = sm_fail(err, SM_EEXIST, "%s: there is a workspace already", target);
+    else if (!mkdtemp(temp))
+        st = sm_fail_errno(err, errno, "%s", temp);
+    if (!st) {
+        st = build(dir, target, temp, err);
+        sm_remove_tree(temp, NULL);
+    }
+    free(target);
+    free(temp);
+    return st;
+}
