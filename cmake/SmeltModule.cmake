@@ -132,7 +132,7 @@ function(smelt_tests)
           SMELT_SOURCE_DIR="${CMAKE_SOURCE_DIR}" SMELT_BINARY_DIR="${CMAKE_BINARY_DIR}")
         target_include_directories(${t} PRIVATE ${CMAKE_SOURCE_DIR}/src/${m}
           ${CMAKE_SOURCE_DIR}/tests)
-        target_link_libraries(${t} PRIVATE smelt_${m} PkgConfig::CMOCKA)
+        target_link_libraries(${t} PRIVATE smelt_${m} PkgConfig::CMOCKA m)
         # A test names an oracle library in its first lines: "libs: PkgConfig::PCRE2".
         file(STRINGS ${src} oracle LIMIT_COUNT 6 REGEX "libs: ")
         if(oracle MATCHES "libs: ([A-Za-z0-9_: ]+)")

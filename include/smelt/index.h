@@ -25,7 +25,7 @@
 extern "C" {
 #endif
 
-/** Options of step `index`: passage_words, parts. */
+/** Options of step `index`: passage_words. */
 SM_API extern const sm_option sm_index_options[];
 
 /** Cut the documents of one or more .jsonl files into passages: at headings, then at
@@ -65,12 +65,13 @@ typedef struct sm_rank {
     float w_passage, w_title, w_model;
     int32_t n_rerank;     /* documents whose passage the model scores                */
 } sm_rank;
-#define SM_RANK_DEFAULT {.w_passage = 0.3f, .w_title = 6, .w_model = 0, .n_rerank = 20}
+#define SM_RANK_DEFAULT {.w_passage = 0.3f, .w_title = 6, .w_model = 0, .n_rerank = 10}
 
 typedef struct sm_hit {
     int32_t doc;
     size_t passage;       /* the best passage of the document                         */
-    double score;
+    double score;         /* all terms                                                */
+    double lexical;       /* without the model's                                      */
     double page, passage_bm25, title, model; /* the terms before their weights        */
 } sm_hit;
 

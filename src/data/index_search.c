@@ -8,7 +8,7 @@
 
 #include "index_internal.h"
 
-enum { N_PAGES = 200, N_PASSAGES = 400, PREFIX_BYTES = 1600 };
+enum { N_PAGES = 200, N_PASSAGES = 400, PREFIX_BYTES = 480 };
 
 /* The question as an FTS5 expression: "w1" OR "w2" ...; a word holds no quote. */
 static sm_status match_expression(sm_buf *out, const char *question, sm_err *err)
@@ -151,12 +151,13 @@ static void score_lexically(sm_index *x, candidates *c, const char *question,
 {
     for (size_t i = 0; i < c->n; i++) {
         sm_hit *h = &c->hit[i];
-        h->score = h->page;
-        if (rank->whole_page_only)
-            continue;
-        h->title = sm_index_abbreviation(x->passage[h->passage].title, question);
-        h->score += (double)rank->w_passage * h->passage_bm25 +
-                    (double)rank->w_title * h->title;
+        h->lexical = h->page;
+        if (!rank->whole_page_only) {
+            h->title = sm_index_abbreviation(x->passage[h->passage].title, question);
+            h->lexical += (double)rank->w_passage * h->passage_bm25 +
+                          (double)rank->w_title * h->title;
+        }
+        h->score = h->lexical;
     }
     qsort(c->hit, c->n, sizeof *c->hit, by_score);
 }

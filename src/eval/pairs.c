@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Minimal pairs in BLiMP's form (Warstadt et al., TACL 2020). */
+#include <stdio.h>
+#include <string.h>
+
+#include "smelt/eval.h"
+#include "smelt/sys.h"
+
+typedef struct tally {
+    json_t *by_uid; /* UID -> [hits, n] */
+    int64_t hits, n;
+} tally;
+
+static sm_status count(tally *t, const char *uid, bool hit, sm_err *err)
+{
+    json_t *pair = json_object_get(t->by_uid, uid);
+    int64_t hits = json_integer_value(json_array_get(pair, 0)) + hit;
+    int64_t n = json_integer_value(json_array_get(pair, 1)) + 1;
+    if (json_object_set_new(t->by_uid, uid,
+                            json_pack("[II]", (json_int_t)hits, (json_int_t)n)))
+        return sm_fail(err, SM_ENOMEM, "pairs: out of memory");
+    t->hits += hit;
+    t->n++;
+    return SM_OK;
+}
+
+static sm_status score_line(tally *t, const json_t *o, const char *where, int64_t max_pairs,
+                            const sm_scorer *scorer, sm_err *err)
+{
+    static const char *const keys[] = {"sentence_good", "sentence_bad", "UID"};
+    const char *v[3];
+    for (int k = 0; k < 3; k++) {
+        v[k] = json_string_value(json_object_get(o, keys[k]));
+        if (!v[k] || !*v[k])
+            return sm_fail(err, SM_ECORRUPT, "%s: %s: got none, want a string", where,
+                           keys[k]);
+    }
+    json_t *seen = json_object_get(t->by_uid, v[2]);
+    if (max_pairs > 0 && json_integer_value(json_array_get(seen, 1)) >= max_pairs)
+        return SM_OK;
+    double nats[2];
+    int64_t n_token;
+    for (int k = 0; k < 2; k++) {
+        sm_status s = scorer->score(scorer->self, "", 0, v[k], strlen(v[k]), &nats[k],
+                                    &n_token, err);
+        if (s)
+            return s;
+    }
+    return count(t, v[2], nats[0] > nats[1], err);
+}
+
+static sm_status score_file(tally *t, const sm_ctx *ctx, const sm_map *m, const char *path,
+                            int64_t max_pairs, const sm_scorer *scorer, sm_err *err)
+{
+    const char *p = (const char *)m->data, *end = p + m->len;
+    sm_status s = SM_OK;
+    for (int64_t line = 1; p < end && !s; line++) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p));
+        size_t len = (size_t)((nl ? nl : end) - p);
+        char where[256];
+        snprintf(where, sizeof where, "%s:%lld", path, (long long)line);
+        json_t *o = NULL;
+        if (len > 0)
+            s = sm_json_parse(&o, p, len, where, err);
+        if (o && !s)
+            s = score_line(t, o, where, max_pairs, scorer, err);
+        json_decref(o);
+        p += len + 1;
+        if (!s && ctx->stop && *ctx->stop)
+            s = sm_fail(err, SM_ECANCEL, "pairs: stopped");
+        sm_progress_update(ctx->progress, "pairs", (int64_t)(p - (const char *)m->data),
+                           (int64_t)m->len, "bytes", "");
+    }
+    return s;
+}
+
+static json_t *figures_of(const tally *t)
+{
+    json_t *out = json_object(), *pair;
+    const char *uid;
+    sm_interval all = sm_stat_proportion(t->hits, t->n);
+    bool ok = out && sm_figure_set(out, "pairs.accuracy", &all, "share");
+    json_object_foreach(t->by_uid, uid, pair)
+    {
+        sm_interval one = sm_stat_proportion(json_integer_value(json_array_get(pair, 0)),
+                                             json_integer_value(json_array_get(pair, 1)));
+        char name[128];
+        snprintf(name, sizeof name, "pairs.%.100s", uid);
+        ok = ok && sm_figure_set(out, name, &one, "share");
+    }
+    if (!ok) {
+        json_decref(out);
+        return NULL;
+    }
+    return out;
+}
+
+sm_status sm_eval_pairs(json_t **figures, const sm_ctx *ctx, const char *path,
+                        int64_t max_pairs, const sm_scorer *scorer, sm_err *err)
+{
+    sm_map m;
+    sm_status s = sm_map_open(&m, path, err);
+    if (s)
+        return s;
+    tally t = {.by_uid = json_object()};
+    s = t.by_uid ? score_file(&t, ctx, &m, path, max_pairs, scorer, err)
+                 : sm_fail(err, SM_ENOMEM, "pairs: out of memory");
+    if (!s && t.n == 0)
+        s = sm_fail(err, SM_EINVAL, "%s: got no pairs, want one a line", path);
+    json_t *out = NULL;
+    if (!s && !(out = figures_of(&t)))
+        s = sm_fail(err, SM_ENOMEM, "pairs: out of memory");
+    if (!s)
+        *figures = out;
+    json_decref(t.by_uid);
+    sm_map_close(&m);
+    return s;
+}
