@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Schedule, gradient norm, AdamW against a plain double version of the paper's algorithm,
+ * router bias.  libs: m
+ */
+#include <math.h>
+
+#include "helpers.h"
+
+/* A model that is only a list of tensors. */
+typedef struct toy {
+    sm_model model;
+    sm_param param[3];
+    float *weight, *grad;
+} toy;
+
+static void toy_init(toy *t)
+{
+    const int64_t n[3] = {5000, 33, 4096};
+    memset(t, 0, sizeof *t);
+    int64_t at = 0;
+    for (int i = 0; i < 3; i++) {
+        snprintf(t->param[i].name, sizeof t->param[i].name, "tensor.%d", i);
+        t->param[i].offset = at;
+        t->param[i].n = n[i];
+        t->param[i].decay = i != 1;
+        at += n[i];
+    }
+    t->weight = sm_alloc((size_t)at, sizeof *t->weight);
+    t->grad = sm_alloc((size_t)at, sizeof *t->grad);
+    t->model = (sm_model){.param = t->param, .n_param_tensors = 3, .n_weight = at,
+                          .weight = t->weight};
+    for (int64_t i = 0; i < at; i++)
+        t->weight[i] = 0.02f * sm_rng_normal(3, SM_STREAM_TEST, 0, (uint64_t)i);
+}
+
+static void toy_fini(toy *t)
+{
+    free(t->weight);
+    free(t->grad);
+}
+
+static void toy_grad(toy *t, uint32_t step)
+{
+    for (int64_t i = 0; i < t->model.n_weight; i++)
+        t->grad[i] = sm_rng_normal(4, SM_STREAM_TEST, step, (uint64_t)i) * 1e-2f;
+}
+
+static sm_train_config config(void)
+{
+    sm_train_config c = SM_TRAIN_CONFIG_DEFAULT;
+    c.n_steps = 100;
+    c.warmup_steps = 10;
+    c.lr = 1e-2;
+    return c;
+}
+
+static void test_adamw_oracle(void **state)
+{
+    (void)state;
+    toy t;
+    train_optim o;
+    sm_err err;
+    sm_ctx ctx = make_ctx(NULL, 2);
+    sm_train_config c = config();
+    toy_init(&t);
+    OK(train_optim_init(&o, &t.model, &err));
+    int64_t n = t.model.n_weight;
+    double *w = sm_alloc((size_t)n, sizeof *w), *m = sm_alloc((size_t)n, sizeof *m);
+    double *v = sm_alloc((size_t)n, sizeof *v), worst = 0;
+    for (int64_t i = 0; i < n; i++)
+        w[i] = (double)t.weight[i];
+    for (int64_t step = 0; step < 30; step++) {
+        double norm, want = 0;
+        toy_grad(&t, (uint32_t)step);
+        OK(train_optim_step(&norm, &o, &ctx, &c, t.weight, t.grad, 0.5f, step, &err));
+        double lr = sm_train_lr(&c, step);
+        for (int64_t i = 0; i < n; i++) {
+            double g = 0.5 * (double)t.grad[i];
+            m[i] = c.beta1 * m[i] + (1 - c.beta1) * g;
+            v[i] = c.beta2 * v[i] + (1 - c.beta2) * g * g;
+            double mh = m[i] / (1 - pow(c.beta1, (double)step + 1));
+            double vh = v[i] / (1 - pow(c.beta2, (double)step + 1));
+            double decay = i >= 5000 && i < 5033 ? 0 : c.weight_decay;
+            w[i] -= lr * (mh / (sqrt(vh) + c.eps) + decay * w[i]);
+            worst = fmax(worst, fabs(w[i] - (double)t.weight[i]));
+            want += (double)t.weight[i] * (double)t.weight[i];
+        }
+        assert_true(fabs(norm - sqrt(want)) < 1e-5 * norm);
+    }
+    assert_true(worst > 0 && worst < 2e-6); /* weights move by 0.2 over these steps */
+    free(w);
+    free(m);
+    free(v);
+    train_optim_fini(&o);
+    toy_fini(&t);
+    free_ctx(&ctx);
+}
+
+static void test_norm_and_nan(void **state)
+{
+    (void)state;
+    toy t;
+    train_optim o;
+    sm_err err;
+    double one = 0, two = 0, want = 0;
+    sm_ctx serial = make_ctx("ref", 1), best = make_ctx(NULL, 4);
+    toy_init(&t);
+    OK(train_optim_init(&o, &t.model, &err));
+    toy_grad(&t, 1);
+    for (int64_t i = 0; i < t.model.n_weight; i++)
+        want += (double)t.grad[i] * (double)t.grad[i];
+    OK(train_grad_norm(&one, &o, &serial, t.grad, 0, &err));
+    OK(train_grad_norm(&two, &o, &best, t.grad, 0, &err));
+    assert_memory_equal(&one, &two, sizeof one);
+    assert_true(fabs(one - sqrt(want)) < 1e-6 * one);
+    t.grad[5010] = NAN;
+    assert_int_equal(train_grad_norm(&one, &o, &best, t.grad, 41, &err), SM_ENUMERIC);
+    assert_non_null(strstr(err.msg, "step 42"));
+    assert_non_null(strstr(err.msg, "gradient of tensor.1"));
+    t.grad[5010] = 0;
+    t.grad[0] = INFINITY;
+    assert_int_equal(train_grad_norm(&one, &o, &best, t.grad, 0, &err), SM_ENUMERIC);
+    assert_non_null(strstr(err.msg, "tensor.0"));
+    sm_train_config c = config();
+    assert_int_equal(train_optim_step(&one, &o, &best, &c, t.weight, t.grad, 1, 0, &err),
+                     SM_ENUMERIC);
+    assert_non_null(strstr(err.msg, "weight of tensor.0"));
+    train_optim_fini(&o);
+    toy_fini(&t);
+    free_ctx(&serial);
+    free_ctx(&best);
+}
+
+static void test_sqrt(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 20000; i++) {
+        double x = ldexp((double)sm_rng_u64(1, SM_STREAM_TEST, 0, i),
+                         (int)(i % 400) - 200);
+        assert_true(fabs(train_sqrt(x) - sqrt(x)) <= 3e-16 * sqrt(x));
+    }
+    assert_true(train_sqrt(0) == 0 && train_sqrt(4) == 2);
+}
+
+static void test_cosine(void **state)
+{
+    (void)state;
+    sm_train_config c = config();
+    assert_true(sm_train_lr(&c, 0) == c.lr / 10);
+    assert_true(sm_train_lr(&c, 9) == c.lr);
+    assert_true(sm_train_lr(&c, 10) == c.lr);
+    for (int64_t s = 10; s < 100; s++) {
+        double p = (double)(s - 10) / 90;
+        double want = c.lr * (0.1 + 0.9 * 0.5 * (1 + cos(acos(-1.0) * p)));
+        assert_true(fabs(sm_train_lr(&c, s) - want) < 1e-15);
+        assert_true(s == 10 || sm_train_lr(&c, s) < sm_train_lr(&c, s - 1));
+    }
+    c.warmup_steps = 0;
+    assert_true(sm_train_lr(&c, 0) == c.lr);
+    assert_true(fabs(sm_train_lr(&c, 50) - c.lr * 0.55) < 1e-15);
+}
+
+static void test_wsd(void **state)
+{
+    (void)state;
+    sm_train_config c = config();
+    c.schedule = SM_SCHEDULE_WSD;
+    c.decay_frac = 0.2;
+    assert_true(sm_train_lr(&c, 4) == c.lr * 0.5);
+    assert_true(sm_train_lr(&c, 10) == c.lr && sm_train_lr(&c, 79) == c.lr);
+    assert_true(fabs(sm_train_lr(&c, 89) - c.lr * 0.55) < 1e-15);
+    assert_true(fabs(sm_train_lr(&c, 99) - c.lr * 0.1) < 1e-15);
+    c.decay_frac = 0;
+    assert_true(sm_train_lr(&c, 99) == c.lr);
+}
+
+static void test_bias(void **state)
+{
+    (void)state;
+    float bias[12] = {0};
+    /* layer 0 dense; layer 1: mean 5; layer 2 balanced */
+    const int64_t counts[12] = {0, 0, 0, 0, 10, 5, 3, 2, 7, 7, 7, 7};
+    train_bias_update(bias, counts, 3, 4, 0.01);
+    const double want[4] = {-0.0125, -0.0025, 0.0075, 0.0075};
+    double sum = 0;
+    for (int i = 0; i < 4; i++) {
+        assert_true(bias[i] == 0 && bias[8 + i] == 0);
+        assert_true(fabs((double)bias[4 + i] - want[i]) < 1e-9);
+        sum += (double)bias[4 + i];
+    }
+    assert_true(fabs(sum) < 1e-9);
+}
+
+static void test_config_names_field(void **state)
+{
+    (void)state;
+    sm_err err;
+    sm_train_config c = config();
+    OK(sm_train_config_check(&c, &err));
+    json_t *j = sm_train_config_to_json(&c);
+    assert_non_null(j);
+    assert_true(json_is_string(json_object_get(j, "seed")));
+    assert_null(json_object_get(j, "micro_shards"));
+    json_decref(j);
+#define REFUSE(field, value)                                                            \
+    do {                                                                                \
+        sm_train_config bad = config();                                                 \
+        bad.field = (value);                                                            \
+        assert_int_equal(sm_train_config_check(&bad, &err), SM_EINVAL);                 \
+        assert_non_null(strstr(err.msg, strchr(#field, '.') ? strchr(#field, '.') + 1   \
+                                                            : #field));                 \
+    } while (0)
+    REFUSE(profile, "fp16");
+    REFUSE(n_ctx, 1);
+    REFUSE(n_ctx, 100000);
+    REFUSE(n_seq, 0);
+    REFUSE(n_shard, 3);
+    REFUSE(n_shard, 32);
+    REFUSE(micro_shards, 16);
+    REFUSE(n_steps, 0);
+    REFUSE(warmup_steps, 1000);
+    REFUSE(lr, NAN);
+    REFUSE(lr, 0);
+    REFUSE(beta1, 1);
+    REFUSE(eps, 0);
+    REFUSE(weight_decay, -1);
+    REFUSE(loss.aux_coef, -1);
+    REFUSE(bias_rate, 0.001);
+    REFUSE(checkpoint_steps, -1);
+#undef REFUSE
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_adamw_oracle), cmocka_unit_test(test_norm_and_nan),
+        cmocka_unit_test(test_sqrt),         cmocka_unit_test(test_cosine),
+        cmocka_unit_test(test_wsd),          cmocka_unit_test(test_bias),
+        cmocka_unit_test(test_config_names_field),
+    };
+    return cmocka_run_group_tests_name("optim", tests, NULL, NULL);
+}
