@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * The parts of `data add`.
+ *
+ *   add_inputs.c   paths -> items (files on disk), their hashes
+ *   add.c          lanes read containers, the pool extracts documents, rounds of both
+ *   add_entry.c    one entry -> documents in the spool, counts in its origin
+ *   add_origin.c   origins: packages, archives, directories; licences; source.json
+ */
+#ifndef SMELT_DATA_ADD_H
+#define SMELT_DATA_ADD_H
+
+#include <pthread.h>
+
+#include "container.h"
+#include "smelt/data.h"
+#include "smelt/sys.h"
+#include "spool.h"
+
+/** A file to read. */
+typedef struct add_item {
+    char *disk;      /* where it is                                       */
+    char *name;      /* what it is called inside the source               */
+    uint32_t group;  /* index of the path given by the user               */
+    char sha256[65]; /* filled by sm_add_hash_items                       */
+    int64_t bytes;
+} add_item;
+
+typedef struct add_items {
+    add_item *item; /* sorted by (name, disk) */
+    size_t n, cap;
+    char **group; /* name of each path given  */
+    size_t n_group;
+} add_items;
+
+sm_status sm_add_list_items(add_items *out, const json_t *paths, sm_err *err);
+sm_status sm_add_hash_items(add_items *items, struct sm_pool *pool, sm_err *err);
+/** SHA-256 over the sorted (name, hash) of a group's items, as hex. */
+bool sm_add_group_hash(char out[65], const add_items *items, uint32_t group);
+void sm_add_items_free(add_items *items);
+
+typedef struct add_count {
+    const char *what; /* static or interned code */
+    int64_t n;
+} add_count;
+
+#define ADD_MAX_CODES 24
+#define ADD_MAX_ERRORS 200
+
+/** Where documents come from: a package, an archive, or the loose files of a path. */
+typedef struct add_origin {
+    uint32_t index;
+    char *path; /* key */
+    char sha256[65];
+    int64_t bytes;
+    char *package, *version, *architecture;
+    char *licence; /* resolved by sm_add_resolve_licences */
+    json_t *copyright; /* {folder or file: licence} as found       */
+    json_t *doc_link;  /* {package: package} of usr/share/doc links */
+    add_count format[ADD_MAX_CODES], skipped[ADD_MAX_CODES];
+    int64_t n_documents, n_aliases, n_errors, text_bytes;
+    json_t *errors; /* [[path, text], ...] at most ADD_MAX_ERRORS */
+} add_origin;
+
+typedef struct add_state {
+    const sm_ctx *ctx;
+    const json_t *options;
+    const char *name;    /* of the source */
+    const char *licence; /* for documents that state none */
+    sm_container_limits limits;
+    bool skip_damaged;
+    add_items items;
+    sm_spool *spool;
+    pthread_mutex_t lock; /* guards the fields below */
+    add_origin **origin;
+    size_t n_origin, cap_origin;
+    size_t next_item;
+    int64_t bytes_done;
+    sm_err fatal;        /* of the lowest item */
+    size_t fatal_item;
+} add_state;
+
+/* Origins.  `find` makes one when there is none; NULL without memory. */
+add_origin *sm_add_origin_find(add_state *a, const char *path);
+void sm_add_origin_count(add_state *a, add_origin *o, const char *what, bool skipped);
+void sm_add_origin_error(add_state *a, add_origin *o, const char *path, const char *text);
+void sm_add_origins_free(add_state *a);
+/** Settle each origin's licence, following doc links between packages. */
+bool sm_add_resolve_licences(add_state *a);
+/** The content of source.json; new reference. */
+json_t *sm_add_report(add_state *a, size_t n_duplicates);
+
+/** Turn one entry into documents (or counts).  Frees nothing.  Thread-safe. */
+sm_status sm_add_entry(add_state *a, const add_item *item, const sm_entry *e, sm_err *err);
+
+#endif

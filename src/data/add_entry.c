@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `data add`: what becomes of one entry of a container. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "add.h"
+#include "document.h"
+#include "hash.h"
+#include "names.h"
+#include "smelt/extract.h"
+
+/* -------------------------------------------------- packages and licences */
+
+/* Value of a field in a Debian control stanza, malloc'd; NULL when absent. */
+static char *control_field(const char *text, const char *field)
+{
+    size_t n = strlen(field);
+    for (const char *p = text; p && *p; p = strchr(p, '\n')) {
+        p += *p == '\n';
+        if (strncasecmp(p, field, n) != 0 || p[n] != ':') continue;
+        p += n + 1;
+        p += strspn(p, " \t");
+        size_t len = strcspn(p, "\r\n");
+        while (len > 0 && p[len - 1] == ' ')
+            len--;
+        return sm_strndup(p, len);
+    }
+    return NULL;
+}
+
+static void take_control(add_state *a, add_origin *o, const sm_entry *e)
+{
+    char *package = control_field(e->data, "Package");
+    char *version = control_field(e->data, "Version");
+    char *architecture = control_field(e->data, "Architecture");
+    pthread_mutex_lock(&a->lock);
+    free(o->package);
+    free(o->version);
+    free(o->architecture);
+    o->package = package;
+    o->version = version;
+    o->architecture = architecture;
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void keep_licence(add_state *a, add_origin *o, const char *key, size_t key_len,
+                         const char *licence)
+{
+    char *k = sm_strndup(key, key_len);
+    pthread_mutex_lock(&a->lock);
+    if (k && *licence) json_object_set_new(o->copyright, k, json_string(licence));
+    pthread_mutex_unlock(&a->lock);
+    free(k);
+}
+
+/* ".../usr/share/doc/FOLDER/..." -> FOLDER; NULL elsewhere. */
+static const char *doc_folder(const char *path, size_t *len)
+{
+    static const char doc[] = "usr/share/doc/";
+    const char *p = strstr(path, doc);
+    if (!p) return NULL;
+    p += sizeof doc - 1;
+    *len = strcspn(p, "/");
+    return *len ? p : NULL;
+}
+
+static void take_copyright(add_state *a, add_origin *o, const sm_entry *e)
+{
+    sm_buf licence = {0};
+    size_t len;
+    const char *folder = doc_folder(e->path, &len);
+    if (folder && sm_licence_of_copyright(&licence, e->data, e->len))
+        keep_licence(a, o, folder, len, licence.data);
+    sm_buf_free(&licence);
+}
+
+/* usr/share/doc/PACKAGE -> OTHER: its copyright file is OTHER's. */
+static void take_alias(add_state *a, add_origin *o, const sm_entry *e)
+{
+    size_t len;
+    const char *folder = doc_folder(e->path, &len);
+    const char *slash = strrchr(e->target, '/');
+    char *from = folder && folder[len] == 0 ? sm_strndup(folder, len) : NULL;
+    pthread_mutex_lock(&a->lock);
+    o->n_aliases++;
+    if (from) json_object_set_new(o->doc_link, from, json_string(slash ? slash + 1 : e->target));
+    pthread_mutex_unlock(&a->lock);
+    free(from);
+}
+
+static bool is_licence_file(const char *path)
+{
+    static const char *const name[] = {"LICENSE", "LICENCE", "COPYING", NULL};
+    const char *inner = strrchr(path, '!');
+    inner = inner ? inner + 1 : path;
+    const char *slash = strrchr(inner, '/');
+    const char *base = slash ? slash + 1 : inner;
+    if (slash && strchr(inner, '/') != slash) return false; /* deeper than PROJECT-1.0/ */
+    for (int i = 0; name[i]; i++) {
+        size_t n = strlen(name[i]);
+        if (strncasecmp(base, name[i], n) == 0 && (base[n] == 0 || base[n] == '.')) return true;
+    }
+    return false;
+}
+
+/* The licence that the file itself states in its first lines; "" when none. */
+static void own_licence(sm_buf *out, const char *data, size_t len)
+{
+    static const char tag[] = "SPDX-License-Identifier:";
+    char head[4097];
+    size_t n = len < sizeof head - 1 ? len : sizeof head - 1;
+    memcpy(head, data, n);
+    head[n] = 0;
+    if (strstr(head, tag)) sm_licence_of_text(out, head, n);
+}
+
+/* ------------------------------------------------------------- documents */
+
+typedef struct written {
+    sm_buf head, tail, licence;
+} written;
+
+static void written_free(written *w)
+{
+    sm_buf_free(&w->head);
+    sm_buf_free(&w->tail);
+    sm_buf_free(&w->licence);
+}
+
+static sm_status spool_document(add_state *a, add_origin *o, sm_document *d, bool complete,
+                                written *w, sm_err *err)
+{
+    char id[33];
+    if (!sm_document_id(id, d->source, d->path, d->text, d->text_len))
+        return sm_fail(err, SM_ENOMEM, "%s: SHA-256 failed", d->path);
+    d->id = id;
+    sm_document_write_head(&w->head, d);
+    if (complete) sm_document_write_package(&w->head, d->package, d->version, d->licence);
+    sm_document_write_tail(&w->tail, d);
+    if (w->head.failed || w->tail.failed)
+        return sm_fail(err, SM_ENOMEM, "%s: no memory to write it", d->path);
+    sm_status s = sm_spool_put(a->spool, id, complete ? SM_SPOOL_COMPLETE : o->index, &w->head,
+                               &w->tail, err);
+    if (s) return s;
+    pthread_mutex_lock(&a->lock);
+    o->n_documents++;
+    o->text_bytes += (int64_t)d->text_len;
+    pthread_mutex_unlock(&a->lock);
+    sm_add_origin_count(a, o, d->format, false);
+    return SM_OK;
+}
+
+static const char *or_empty(const char *s)
+{
+    return s ? s : "";
+}
+
+/* The detector decides; what the document declares counts only where it cannot. */
+static const char *language(const sm_extract *x, char code[4])
+{
+    const char *lang = sm_lang_detect(x->text.data, x->text.len);
+    if (strcmp(lang, "und") != 0 || !x->lang) return lang;
+    size_t n = strspn(x->lang, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    if (n != 2) return lang;
+    for (size_t i = 0; i < n; i++)
+        code[i] = (char)(x->lang[i] | 0x20);
+    code[n] = 0;
+    return code;
+}
+
+static bool only_space(const sm_buf *text)
+{
+    return !text->data || strspn(text->data, " \t\r\n") == text->len;
+}
+
+static sm_status take_document(add_state *a, add_origin *o, const sm_entry *e, sm_err *err)
+{
+    sm_format format = sm_format_detect(e->path, e->data, e->len);
+    if (format == SM_FORMAT_UNKNOWN) {
+        sm_add_origin_count(a, o, e->len ? "binary" : "empty", true);
+        return SM_OK;
+    }
+    sm_err problem = {0};
+    sm_extract x = {0};
+    written w = {0};
+    sm_status s = sm_extract_document(&x, format, e->data, e->len, e->path, NULL, &problem);
+    if (s == SM_ENOMEM) {
+        if (err) *err = problem;
+        goto done;
+    }
+    if (s) {
+        sm_add_origin_error(a, o, e->path, problem.msg);
+        s = SM_OK;
+        goto done;
+    }
+    if (x.link_to) {
+        pthread_mutex_lock(&a->lock);
+        o->n_aliases++;
+        pthread_mutex_unlock(&a->lock);
+        goto done;
+    }
+    if (only_space(&x.text)) {
+        sm_add_origin_count(a, o, "empty", true);
+        goto done;
+    }
+    char lang[4];
+    if (!e->package_at) own_licence(&w.licence, e->data, e->len);
+    bool own = w.licence.len > 0;
+    sm_document d = {.source = a->name, .path = e->path, .title = or_empty(x.title),
+                     .format = format == SM_FORMAT_PLAIN ? "text" : sm_format_name(format),
+                     .summary = or_empty(x.summary), .section = or_empty(x.section),
+                     .package = "", .version = "", .licence = own ? w.licence.data : "",
+                     .lang = language(&x, lang), .reason = "", .detail = "",
+                     .text = x.text.data, .text_len = x.text.len};
+    s = spool_document(a, o, &d, own, &w, err);
+done:
+    written_free(&w);
+    sm_extract_free(&x);
+    return s;
+}
+
+/* ------------------------------------------------------------------ JSONL */
+
+static const char *first_string(const json_t *j, const char *a, const char *b, const char *c)
+{
+    const char *v = json_string_value(json_object_get(j, a));
+    if (!v && b) v = json_string_value(json_object_get(j, b));
+    if (!v && c) v = json_string_value(json_object_get(j, c));
+    return v;
+}
+
+static sm_status take_record(add_state *a, add_origin *o, const json_t *j, const char *path,
+                             sm_err *err)
+{
+    const char *text = first_string(j, "text", "content", "body");
+    if (!text) {
+        sm_add_origin_error(a, o, path, "no string in \"text\", \"content\" or \"body\"");
+        return SM_OK;
+    }
+    size_t len = strlen(text);
+    if (strspn(text, " \t\r\n") == len) {
+        sm_add_origin_count(a, o, "empty", true);
+        return SM_OK;
+    }
+    const char *licence = first_string(j, "licence", "license", NULL);
+    const char *lang = first_string(j, "lang", "language", NULL);
+    written w = {0};
+    if (licence) sm_licence_of_text(&w.licence, licence, strlen(licence));
+    if (w.licence.len > 0) licence = w.licence.data;
+    sm_document d = {.source = a->name, .path = path, .format = "jsonl",
+                     .title = or_empty(first_string(j, "title", NULL, NULL)),
+                     .summary = or_empty(first_string(j, "summary", NULL, NULL)),
+                     .section = or_empty(first_string(j, "section", NULL, NULL)),
+                     .package = or_empty(first_string(j, "package", NULL, NULL)),
+                     .version = or_empty(first_string(j, "version", NULL, NULL)),
+                     .licence = licence && *licence ? licence : a->licence,
+                     .lang = lang && *lang ? lang : sm_lang_detect(text, len),
+                     .reason = "", .detail = "", .text = text, .text_len = len};
+    sm_status s = spool_document(a, o, &d, true, &w, err);
+    written_free(&w);
+    return s;
+}
+
+static sm_status take_lines(add_state *a, add_origin *o, const sm_entry *e, sm_err *err)
+{
+    sm_status s = SM_OK;
+    sm_buf path = {0};
+    int64_t number = e->line;
+    const char *p = e->data, *end = e->data + e->len;
+    for (; p < end && !s; number++) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p));
+        size_t len = (size_t)((nl ? nl : end) - p);
+        sm_buf_clear(&path);
+        if (!sm_buf_printf(&path, "%s#%lld", e->path, (long long)number)) {
+            s = sm_fail(err, SM_ENOMEM, "%s: out of memory", e->path);
+            break;
+        }
+        json_error_t why;
+        json_t *j = NULL;
+        size_t blank = strspn(p, " \t\r");
+        if (blank < len) {
+            j = json_loadb(p, len, JSON_REJECT_DUPLICATES, &why);
+            if (!j) sm_add_origin_error(a, o, path.data, why.text);
+        }
+        if (j && !json_is_object(j))
+            sm_add_origin_error(a, o, path.data, "got JSON of another kind, want an object");
+        else if (j)
+            s = take_record(a, o, j, path.data, err);
+        json_decref(j);
+        p += len + 1;
+    }
+    sm_buf_free(&path);
+    return s;
+}
+
+sm_status sm_add_entry(add_state *a, const add_item *item, const sm_entry *e, sm_err *err)
+{
+    const char *key = e->package_at                     ? e->package_at
+                      : sm_name_is_archive(item->name) ? item->name
+                                                        : a->items.group[item->group];
+    add_origin *o = sm_add_origin_find(a, key);
+    if (!o) return sm_fail(err, SM_ENOMEM, "%s: out of memory", e->path);
+    switch (e->kind) {
+    case SM_ENTRY_CONTROL:
+        take_control(a, o, e);
+        return SM_OK;
+    case SM_ENTRY_COPYRIGHT:
+        take_copyright(a, o, e);
+        return SM_OK;
+    case SM_ENTRY_ALIAS:
+        take_alias(a, o, e);
+        return SM_OK;
+    case SM_ENTRY_SKIPPED:
+        sm_add_origin_count(a, o, e->why, true);
+        return SM_OK;
+    case SM_ENTRY_PROBLEM:
+        sm_add_origin_error(a, o, e->path, e->data);
+        return SM_OK;
+    case SM_ENTRY_LINES:
+        return take_lines(a, o, e, err);
+    case SM_ENTRY_FILE:
+        break;
+    }
+    if (!e->package_at && is_licence_file(e->path)) {
+        sm_buf licence = {0};
+        if (sm_licence_of_text(&licence, e->data, e->len) && licence.len > 0)
+            keep_licence(a, o, e->path, strlen(e->path), licence.data);
+        sm_buf_free(&licence);
+    }
+    return take_document(a, o, e, err);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `data add`: origins.  A document's package, version and licence are those of its origin,
+ * which are complete only when the whole package has been read (its copyright file may come
+ * last, or be a link into another package); hence the join at the end.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "add.h"
+
+static add_origin *origin_new(add_state *a, const char *path)
+{
+    if (a->n_origin == a->cap_origin) {
+        size_t cap = a->cap_origin ? 2 * a->cap_origin : 64;
+        add_origin **p = sm_realloc(a->origin, cap, sizeof *p);
+        if (!p) return NULL;
+        a->origin = p;
+        a->cap_origin = cap;
+    }
+    add_origin *o = sm_alloc(1, sizeof *o);
+    if (!o) return NULL;
+    o->index = (uint32_t)a->n_origin;
+    o->path = sm_strdup(path);
+    o->copyright = json_object();
+    o->doc_link = json_object();
+    o->errors = json_array();
+    a->origin[a->n_origin++] = o;
+    return o->path && o->copyright && o->doc_link && o->errors ? o : NULL;
+}
+
+add_origin *sm_add_origin_find(add_state *a, const char *path)
+{
+    add_origin *o = NULL;
+    pthread_mutex_lock(&a->lock);
+    /* newest first: a lane asks for the same origin many times in a row */
+    for (size_t i = a->n_origin; i > 0 && !o; i--)
+        if (strcmp(a->origin[i - 1]->path, path) == 0) o = a->origin[i - 1];
+    if (!o) o = origin_new(a, path);
+    pthread_mutex_unlock(&a->lock);
+    return o;
+}
+
+void sm_add_origin_count(add_state *a, add_origin *o, const char *what, bool skipped)
+{
+    add_count *c = skipped ? o->skipped : o->format;
+    pthread_mutex_lock(&a->lock);
+    for (int i = 0; i < ADD_MAX_CODES; i++) {
+        if (c[i].what && strcmp(c[i].what, what) != 0) continue;
+        c[i].what = what;
+        c[i].n++;
+        break;
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+void sm_add_origin_error(add_state *a, add_origin *o, const char *path, const char *text)
+{
+    pthread_mutex_lock(&a->lock);
+    o->n_errors++;
+    if (json_array_size(o->errors) < ADD_MAX_ERRORS) {
+        json_t *pair = json_pack("[s+s]", path, "", text);
+        if (!pair) pair = json_pack("[ss]", "(name is not UTF-8)", text);
+        json_array_append_new(o->errors, pair);
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+void sm_add_origins_free(add_state *a)
+{
+    for (size_t i = 0; i < a->n_origin; i++) {
+        add_origin *o = a->origin[i];
+        free(o->path);
+        free(o->package);
+        free(o->version);
+        free(o->architecture);
+        free(o->licence);
+        json_decref(o->copyright);
+        json_decref(o->doc_link);
+        json_decref(o->errors);
+        free(o);
+    }
+    free(a->origin);
+    a->origin = NULL;
+    a->n_origin = 0;
+}
+
+/* ---------------------------------------------------------------- licences */
+
+/* The copyright that any origin holds for a documentation folder, or NULL. */
+static const char *copyright_of(const add_state *a, const char *folder)
+{
+    for (size_t i = 0; i < a->n_origin; i++) {
+        const json_t *v = json_object_get(a->origin[i]->copyright, folder);
+        if (v) return json_string_value(v);
+    }
+    return NULL;
+}
+
+/* The entry with the smallest key, so that the order of reading does not matter. */
+static const char *first_value(const json_t *object)
+{
+    const char *key, *best = NULL;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)object, key, v)
+    {
+        if (!best || strcmp(key, best) < 0) best = key;
+    }
+    return best ? json_string_value(json_object_get(object, best)) : NULL;
+}
+
+static const char *licence_of(const add_state *a, const add_origin *o)
+{
+    const char *found = NULL;
+    const char *folder = o->package;
+    for (int hops = 0; folder && !found && hops < 8; hops++) {
+        found = json_string_value(json_object_get(o->copyright, folder));
+        if (!found && hops > 0) found = copyright_of(a, folder);
+        folder = json_string_value(json_object_get(o->doc_link, folder));
+    }
+    if (!found) found = first_value(o->copyright);
+    return found && *found && strcmp(found, "unknown") != 0 ? found : a->licence;
+}
+
+bool sm_add_resolve_licences(add_state *a)
+{
+    for (size_t i = 0; i < a->n_origin; i++) {
+        a->origin[i]->licence = sm_strdup(licence_of(a, a->origin[i]));
+        if (!a->origin[i]->licence) return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------- source.json */
+
+static int compare_counts(const void *x, const void *y)
+{
+    const add_count *a = x, *b = y;
+    if (!a->what || !b->what) return (a->what == NULL) - (b->what == NULL);
+    return strcmp(a->what, b->what);
+}
+
+static json_t *counts_json(add_count *c, json_t *total)
+{
+    json_t *out = json_object();
+    qsort(c, ADD_MAX_CODES, sizeof *c, compare_counts);
+    for (int i = 0; i < ADD_MAX_CODES && c[i].what; i++) {
+        json_int_t before = json_integer_value(json_object_get(total, c[i].what));
+        json_object_set_new(out, c[i].what, json_integer(c[i].n));
+        json_object_set_new(total, c[i].what, json_integer(before + c[i].n));
+    }
+    return out;
+}
+
+static int compare_errors(const void *x, const void *y)
+{
+    json_t *const *a = x, *const *b = y;
+    int c = strcmp(json_string_value(json_array_get(*a, 0)),
+                   json_string_value(json_array_get(*b, 0)));
+    if (c) return c;
+    return strcmp(json_string_value(json_array_get(*a, 1)),
+                  json_string_value(json_array_get(*b, 1)));
+}
+
+static json_t *sorted_errors(const json_t *errors)
+{
+    size_t n = json_array_size(errors);
+    json_t *out = json_array(), **p = sm_alloc(n + 1, sizeof *p);
+    if (p) {
+        for (size_t i = 0; i < n; i++)
+            p[i] = json_array_get(errors, i);
+        qsort(p, n, sizeof *p, compare_errors);
+        for (size_t i = 0; i < n; i++)
+            json_array_append(out, p[i]);
+    }
+    free(p);
+    return out;
+}
+
+static const char *or_empty(const char *s)
+{
+    return s ? s : "";
+}
+
+static json_t *origin_json(add_origin *o, json_t *formats, json_t *skipped)
+{
+    json_t *j = json_object();
+    json_object_set_new(j, "path", json_string(o->path));
+    json_object_set_new(j, "sha256", json_string(o->sha256));
+    json_object_set_new(j, "bytes", json_integer(o->bytes));
+    json_object_set_new(j, "package", json_string(or_empty(o->package)));
+    json_object_set_new(j, "version", json_string(or_empty(o->version)));
+    json_object_set_new(j, "architecture", json_string(or_empty(o->architecture)));
+    json_object_set_new(j, "licence", json_string(or_empty(o->licence)));
+    json_object_set_new(j, "documents", json_integer(o->n_documents));
+    json_object_set_new(j, "text_bytes", json_integer(o->text_bytes));
+    json_object_set_new(j, "formats", counts_json(o->format, formats));
+    json_object_set_new(j, "aliases", json_integer(o->n_aliases));
+    json_object_set_new(j, "skipped", counts_json(o->skipped, skipped));
+    json_object_set_new(j, "n_errors", json_integer(o->n_errors));
+    json_object_set_new(j, "errors", sorted_errors(o->errors));
+    return j;
+}
+
+static int compare_origins(const void *x, const void *y)
+{
+    add_origin *const *a = x, *const *b = y;
+    return strcmp((*a)->path, (*b)->path);
+}
+
+json_t *sm_add_report(add_state *a, size_t n_duplicates)
+{
+    json_t *out = json_object(), *list = json_array();
+    json_t *formats = json_object(), *skipped = json_object();
+    int64_t documents = 0, bytes = 0, aliases = 0, errors = 0;
+    add_origin **sorted = sm_alloc(a->n_origin + 1, sizeof *sorted);
+    if (sorted) memcpy(sorted, a->origin, a->n_origin * sizeof *sorted);
+    if (sorted) qsort(sorted, a->n_origin, sizeof *sorted, compare_origins);
+    for (size_t i = 0; sorted && i < a->n_origin; i++) {
+        documents += sorted[i]->n_documents;
+        bytes += sorted[i]->text_bytes;
+        aliases += sorted[i]->n_aliases;
+        errors += sorted[i]->n_errors;
+        json_array_append_new(list, origin_json(sorted[i], formats, skipped));
+    }
+    free(sorted);
+    json_object_set_new(out, "name", json_string(a->name));
+    json_object_set_new(out, "documents", json_integer(documents - (int64_t)n_duplicates));
+    json_object_set_new(out, "text_bytes", json_integer(bytes));
+    json_object_set_new(out, "repeated", json_integer((int64_t)n_duplicates));
+    json_object_set_new(out, "aliases", json_integer(aliases));
+    json_object_set_new(out, "errors", json_integer(errors));
+    json_object_set_new(out, "formats", formats);
+    json_object_set_new(out, "skipped", skipped);
+    json_object_set_new(out, "containers", list);
+    return out;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SHA-256 in pieces, over OpenSSL's EVP (which uses SHA-NI where there is one). */
+#include "hash.h"
+
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "smelt/sys.h"
+
+void sm_sha_begin(sm_sha *h)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    h->ctx = ctx;
+    h->failed = !ctx || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1;
+}
+
+void sm_sha_put(sm_sha *h, const void *data, size_t n)
+{
+    if (!h->failed && EVP_DigestUpdate(h->ctx, data, n) != 1)
+        h->failed = true;
+}
+
+bool sm_sha_end(sm_sha *h, unsigned char out[32])
+{
+    if (!h->failed && EVP_DigestFinal_ex(h->ctx, out, NULL) != 1)
+        h->failed = true;
+    EVP_MD_CTX_free(h->ctx);
+    h->ctx = NULL;
+    return !h->failed;
+}
+
+void sm_hex(char *out, const unsigned char *bytes, size_t n)
+{
+    static const char digit[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digit[bytes[i] >> 4];
+        out[2 * i + 1] = digit[bytes[i] & 15];
+    }
+    out[2 * n] = 0;
+}
+
+sm_status sm_sha_file(char out[65], const char *path, sm_err *err)
+{
+    sm_map map;
+    sm_status s = sm_map_open(&map, path, err);
+    if (s) return s;
+    sm_sha h;
+    unsigned char digest[32];
+    sm_sha_begin(&h);
+    sm_sha_put(&h, map.data, map.len);
+    if (sm_sha_end(&h, digest))
+        sm_hex(out, digest, sizeof digest);
+    else
+        s = sm_fail(err, SM_ENOMEM, "%s: SHA-256 failed", path);
+    sm_map_close(&map);
+    return s;
+}
+
+bool sm_document_id(char out[33], const char *source, const char *path, const char *text,
+                    size_t len)
+{
+    sm_sha h;
+    unsigned char digest[32];
+    sm_sha_begin(&h);
+    sm_sha_put(&h, source, strlen(source) + 1);
+    sm_sha_put(&h, path, strlen(path) + 1);
+    sm_sha_put(&h, text, len);
+    if (!sm_sha_end(&h, digest)) return false;
+    sm_hex(out, digest, 16);
+    return true;
+}

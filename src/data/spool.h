@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * A spool: records of bytes put from several threads into an unlinked temporary file, read
+ * back in the order of their keys.  Memory is 48 bytes a record; the bytes are the page
+ * cache's.  Nothing is left behind by a crash.
+ */
+#ifndef SMELT_DATA_SPOOL_H
+#define SMELT_DATA_SPOOL_H
+
+#include "smelt/base.h"
+
+/** The line needs no licence from its package. */
+#define SM_SPOOL_COMPLETE UINT32_MAX
+
+typedef struct sm_spool sm_spool;
+
+typedef struct sm_spool_record {
+    char key[33];        /* document id: the order                             */
+    uint32_t origin;     /* which package, or SM_SPOOL_COMPLETE                */
+    uint64_t offset;     /* filled by put                                      */
+    uint64_t head_bytes; /* the first piece                                    */
+    uint64_t tail_bytes; /* the second piece                                   */
+} sm_spool_record;
+
+/** @param dir where the temporary file lives for a moment before it is unlinked */
+sm_status sm_spool_create(sm_spool **out, const char *dir, sm_err *err);
+/** Append head and tail under `key`.  Thread-safe. */
+sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t origin, const sm_buf *head,
+                       const sm_buf *tail, sm_err *err);
+/** No more puts: sort by (key, origin) and map.  Records with the key of their predecessor
+ * are dropped; *n_dropped counts them. */
+sm_status sm_spool_seal(sm_spool *s, size_t *n_dropped, sm_err *err);
+size_t sm_spool_n(const sm_spool *s);
+/** Record i of a sealed spool and its bytes (head then tail), borrowed. */
+const sm_spool_record *sm_spool_at(const sm_spool *s, size_t i, const char **bytes);
+void sm_spool_free(sm_spool *s);
+
+#endif
