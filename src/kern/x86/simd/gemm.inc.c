@@ -12,7 +12,7 @@
  * Accumulators have names, one per row and vector: compilers spill arrays of them.
  * Includer defines MR_BF16 and MR_F32 (<= 7 and <= 14).
  */
-enum { NR = 2 * W, K_BLOCK = 256, ROW_BLOCK = 252 };
+enum { NR = 2 * W, K_BLOCK = 256, ROW_BLOCK = 126 };
 
 _Static_assert(ROW_BLOCK % MR_BF16 == 0 && ROW_BLOCK % MR_F32 == 0, "whole panels");
 _Static_assert(K_BLOCK % SM_K_GROUP == 0, "whole groups");
@@ -36,8 +36,14 @@ _Static_assert(K_BLOCK % SM_K_GROUP == 0, "whole groups");
  * k (bf16) or single k (f32). */
 typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t steps);
 
-#define CLEAR(r) vf e##r##_0 = vzero(), e##r##_1 = vzero(), o##r##_0 = e##r##_0, \
-                    o##r##_1 = e##r##_1;
+/* The first step of a chain is a product: fma(a, b, +0) differs from it in the sign of a
+ * zero alone, which the +0.0 of store_tile hides. */
+#define FIRST_EVEN(r)                                                                      \
+    x = vset(a[r]);                                                                        \
+    vf e##r##_0 = vmul(x, b0), e##r##_1 = vmul(x, b1);
+#define FIRST_ODD(r)                                                                       \
+    x = vset(a[MR_BF16 + r]);                                                              \
+    vf o##r##_0 = vmul(x, b0), o##r##_1 = vmul(x, b1);
 #define EVEN(r)                                                                            \
     x = vset(a[r]);                                                                        \
     e##r##_0 = vfma(x, b0, e##r##_0);                                                      \
@@ -57,9 +63,16 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
     {                                                                                      \
         const float *b = pb;                                                               \
         for (; steps > 0; steps--) {                                                       \
-            ROWS_##rows(CLEAR) vf x;                                                       \
-            for (int p = 0; p < SM_K_GROUP; p += 2, a += 2 * MR_BF16, b += 2 * NR) {       \
-                vf b0 = get(b, W), b1 = get(b + W, W);                                     \
+            vf x, b0 = get(b, W), b1 = get(b + W, W);                                      \
+            ROWS_##rows(FIRST_EVEN)                                                        \
+            b0 = get(b + NR, W);                                                           \
+            b1 = get(b + NR + W, W);                                                       \
+            ROWS_##rows(FIRST_ODD)                                                         \
+            a += 2 * MR_BF16;                                                              \
+            b += 2 * NR;                                                                   \
+            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * MR_BF16, b += 2 * NR) {       \
+                b0 = get(b, W);                                                            \
+                b1 = get(b + W, W);                                                        \
                 ROWS_##rows(EVEN)                                                          \
                 b0 = get(b + NR, W);                                                       \
                 b1 = get(b + NR + W, W);                                                   \
@@ -77,9 +90,17 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
         const int32_t *b = pb;                                                             \
         const vi high = viset(-0x10000);                                                   \
         for (; steps > 0; steps--) {                                                       \
-            ROWS_##rows(CLEAR) vf x;                                                       \
-            for (int p = 0; p < SM_K_GROUP; p += 2, a += 2 * MR_BF16, b += NR) {           \
-                vf b0 = vfloat(vishl(viload(b), 16)), b1 = vfloat(vishl(viload(b + W), 16)); \
+            vf x, b0 = vfloat(vishl(viload(b), 16));                                       \
+            vf b1 = vfloat(vishl(viload(b + W), 16));                                      \
+            ROWS_##rows(FIRST_EVEN)                                                        \
+            b0 = vfloat(viand(viload(b), high));                                           \
+            b1 = vfloat(viand(viload(b + W), high));                                       \
+            ROWS_##rows(FIRST_ODD)                                                         \
+            a += 2 * MR_BF16;                                                              \
+            b += NR;                                                                       \
+            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * MR_BF16, b += NR) {           \
+                b0 = vfloat(vishl(viload(b), 16));                                         \
+                b1 = vfloat(vishl(viload(b + W), 16));                                     \
                 ROWS_##rows(EVEN)                                                          \
                 b0 = vfloat(viand(viload(b), high));                                       \
                 b1 = vfloat(viand(viload(b + W), high));                                   \

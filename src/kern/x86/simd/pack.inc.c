@@ -53,41 +53,57 @@ static size_t bytes_a_f32(ptrdiff_t m, ptrdiff_t k)
     return (size_t)((m + MR_F32 - 1) / MR_F32 * panel_f32(k)) * sizeof(float);
 }
 
-/* One k of BLOCK_ROWS rows from row i into one f32 panel or two bf16 panels. */
-static inline void put_block(float *dst, const matrix *s, ptrdiff_t i, ptrdiff_t p, vf x,
-                             bool is_bf16)
+/* Where BLOCK_ROWS rows from row i go: one f32 panel or two bf16 panels, the second NULL
+ * when there are no rows for it. */
+typedef struct destination {
+    float *first, *second;
+} destination;
+
+static inline destination block_at(float *dst, const matrix *s, ptrdiff_t i, bool is_bf16)
 {
-    if (is_bf16) {
-        ptrdiff_t kp = sm_round_up(s->k, SM_K_GROUP);
-        float *d = dst + i * kp + p * MR_BF16;
-        put_rows_bf16(d, i + MR_BF16 < s->rows ? d + kp * MR_BF16 : NULL, x);
-    } else {
-        put_rows_f32(dst + i / MR_F32 * panel_f32(s->k) + p * MR_F32, x);
-    }
+    if (!is_bf16)
+        return (destination){dst + i / MR_F32 * panel_f32(s->k), NULL};
+    ptrdiff_t kp = sm_round_up(s->k, SM_K_GROUP);
+    float *d = dst + i * kp;
+    return (destination){d, i + MR_BF16 < s->rows ? d + kp * MR_BF16 : NULL};
+}
+
+static inline void put_block(destination d, ptrdiff_t p, vf x, bool is_bf16)
+{
+    if (is_bf16)
+        put_rows_bf16(d.first + p * MR_BF16, d.second ? d.second + p * MR_BF16 : NULL, x);
+    else
+        put_rows_f32(d.first + p * MR_F32, x);
 }
 
 static inline void pack_a_rows(float *dst, const matrix *s, ptrdiff_t kp, bool is_bf16)
 {
-    for (ptrdiff_t i = 0; i < s->rows; i += BLOCK_ROWS)
+    for (ptrdiff_t i = 0; i < s->rows; i += BLOCK_ROWS) {
+        destination d = block_at(dst, s, i, is_bf16);
         for (ptrdiff_t p = 0; p < kp; p += W) {
             vf v[W];
             load_transposed(v, s, i, sm_min_index(BLOCK_ROWS, s->rows - i), p, is_bf16);
             ptrdiff_t width = sm_min_index(W, kp - p);
             for (ptrdiff_t q = 0; q < width; q++)
-                put_block(dst, s, i, p + q, v[q], is_bf16);
+                put_block(d, p + q, v[q], is_bf16);
         }
+    }
 }
 
 static inline void pack_a_columns(float *dst, const matrix *s, ptrdiff_t kp, bool is_bf16)
 {
     for (ptrdiff_t start = 0; start < kp; start += K_TILE) {
-        ptrdiff_t end = sm_min_index(start + K_TILE, kp);
+        ptrdiff_t end = sm_min_index(start + K_TILE, kp), stride = s->col_stride;
+        ptrdiff_t filled = sm_min_index(s->k, end);
         for (ptrdiff_t i = 0; i < s->rows; i += BLOCK_ROWS) {
+            destination d = block_at(dst, s, i, is_bf16);
             ptrdiff_t count = sm_min_index(BLOCK_ROWS, s->rows - i);
-            for (ptrdiff_t p = start; p < end; p++) {
-                vf x = p < s->k ? load_part(s, i + p * s->col_stride, count) : vzero();
-                put_block(dst, s, i, p, is_bf16 ? bf16_of(x) : x, is_bf16);
+            for (ptrdiff_t p = start; p < filled; p++) {
+                vf x = load_part(s, i + p * stride, count);
+                put_block(d, p, is_bf16 ? bf16_of(x) : x, is_bf16);
             }
+            for (ptrdiff_t p = filled > start ? filled : start; p < end; p++)
+                put_block(d, p, vzero(), is_bf16);
         }
     }
 }
