@@ -26,6 +26,7 @@ typedef struct sm_step_io {
     size_t n_input;
     const char *staging;        /* write outputs here                                   */
     const char *scratch;        /* survives interruption of the same recipe: checkpoints */
+    const char *run;            /* id of the run, for sm_store_metric                   */
     json_t *figures;            /* object: figures of merit for the run record          */
 } sm_step_io;
 
@@ -35,7 +36,8 @@ typedef struct sm_step {
     const char *name;     /* "data.curate"                                              */
     int version;          /* raise when the meaning changes                             */
     const char *output;   /* kind of the artifact                                       */
-    const char *inputs;   /* kinds, "dataset tokenizer"; "source+" = one or more        */
+    const char *inputs;   /* kinds, "dataset tokenizer"; "source+" one or more, "index?"
+                             none or one; named in any order, given in this one     */
     const char *help;
     const sm_option *options;
     /** Extra facts for the recipe (parser versions, hash of named input files); may be
@@ -54,8 +56,12 @@ typedef struct sm_flow_result {
     double seconds;
 } sm_flow_result;
 
-/** Run one step (or find its result) and move `ref` to it (NULL: none).
- * @param given  options as from flags or YAML, not yet resolved */
+/** Run one step (or find its result) and move `ref` to it (NULL: none).  When another
+ * process is at the same recipe, wait for it and take its result.  After an interruption
+ * the same call goes on from what the step left in its scratch directory.
+ * @param given  options as from flags or YAML, not yet resolved
+ * @return SM_EINVAL (step, options, inputs), SM_ECANCEL, and what the step and the store
+ *         return, the step's name in front */
 SM_API sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
                               const char *step, const char *const *input_refs,
                               size_t n_input, const json_t *given, const char *where,
@@ -64,12 +70,17 @@ SM_API void sm_flow_result_free(sm_flow_result *r);
 
 /** Run a pipeline file; docs/formats/pipeline.md has the schema.
  *   pipeline: NAME
- *   steps: [{step: data.add, as: REF, in: [REF...], options: {...}}]  */
+ *   steps: [{step: data.add, as: REF, in: [REF...], options: {...}}]
+ * The whole file is checked before the first step runs.
+ * @param overrides  {"STEP.OPTION": "text" or ["text", ...]}, STEP being a result's name, a
+ *                   step's name or its last word; may be NULL */
 SM_API sm_status sm_flow_run(const sm_ctx *ctx, sm_store *store, const char *path,
                              const json_t *overrides, sm_err *err);
 
 /** Recompute `ref` from its inputs alone (whole: and their makers, up to sources) in a
- * scratch workspace and compare content ids. SM_EDENIED with what differs. */
+ * scratch workspace and compare content ids. SM_EDENIED with the files that differ,
+ * SM_EUNSUPPORTED when this build cannot run the recipe (step version, parsers).  A source
+ * is read again from where its run found it; under `whole` it is taken as it is. */
 SM_API sm_status sm_flow_replay(const sm_ctx *ctx, sm_store *store, const char *ref,
                                 bool whole, sm_err *err);
 

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inputs of a step: which kinds it declares, which artifacts were given for them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+size_t flow_input_kinds(input_kind out[MAX_KINDS], const char *inputs)
+{
+    size_t n = 0;
+    const char *p = inputs ? inputs : "";
+    while (*(p += strspn(p, " ")) && n < MAX_KINDS) {
+        size_t len = strcspn(p, " "), word = len;
+        input_kind k = {0};
+        if (p[len - 1] == '+' || p[len - 1] == '?') {
+            k.many = p[len - 1] == '+';
+            k.optional = p[len - 1] == '?';
+            word--;
+        }
+        if (word >= sizeof k.kind)
+            word = sizeof k.kind - 1;
+        memcpy(k.kind, p, word);
+        out[n++] = k;
+        p += len;
+    }
+    return n;
+}
+
+static int compare_content(const void *a, const void *b)
+{
+    const sm_artifact *x = a, *y = b;
+    return strcmp(x->content.hex, y->content.hex);
+}
+
+/* Move the artifacts of one kind from `given` to `out`; returns how many. */
+static size_t take_kind(sm_artifact *out, sm_artifact *given, size_t n_given,
+                        const input_kind *k)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < n_given; i++) {
+        if (!strcmp(given[i].kind, k->kind) && (k->many || n == 0)) {
+            out[n++] = given[i];
+            given[i] = (sm_artifact){0};
+        }
+    }
+    if (n > 1)
+        qsort(out, n, sizeof *out, compare_content);
+    return n;
+}
+
+static sm_status order_inputs(sm_artifact *out, sm_artifact *given, size_t n,
+                              const sm_step *step, const char *const *refs,
+                              const char *where, sm_err *err)
+{
+    input_kind kind[MAX_KINDS];
+    size_t n_kind = flow_input_kinds(kind, step->inputs), at = 0;
+    for (size_t k = 0; k < n_kind; k++) {
+        size_t taken = take_kind(out + at, given, n, &kind[k]);
+        if (taken == 0 && !kind[k].optional)
+            return sm_fail(err, SM_EINVAL, "%s: %s: in: got no %s, want %s", where,
+                           step->name, kind[k].kind, step->inputs);
+        at += taken;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (*given[i].kind)
+            return sm_fail(err, SM_EINVAL, "%s: %s: in: got %s (a %s), want %s", where,
+                           step->name, refs[i], given[i].kind,
+                           *step->inputs ? step->inputs : "no input");
+    return SM_OK;
+}
+
+void flow_inputs_free(sm_artifact *input, size_t n)
+{
+    for (size_t i = 0; input && i < n; i++)
+        sm_artifact_free(&input[i]);
+    free(input);
+}
+
+sm_status flow_inputs_find(sm_artifact **out, size_t *n_out, sm_store *store,
+                           const sm_step *step, const char *const *refs, size_t n_refs,
+                           const char *where, sm_err *err)
+{
+    sm_status s = SM_OK;
+    sm_artifact *given = sm_alloc(n_refs + 1, sizeof *given);
+    sm_artifact *ordered = sm_alloc(n_refs + 1, sizeof *ordered);
+    if (!given || !ordered)
+        s = sm_fail(err, SM_ENOMEM, "%s: out of memory", where);
+    for (size_t i = 0; i < n_refs && !s; i++)
+        if ((s = sm_store_find(&given[i], store, refs[i], err)))
+            sm_fail_context(err, s, "%s: in: ", where);
+    if (!s)
+        s = order_inputs(ordered, given, n_refs, step, refs, where, err);
+    flow_inputs_free(given, n_refs); /* those that moved are empty */
+    if (s) {
+        flow_inputs_free(ordered, n_refs);
+        return s;
+    }
+    *out = ordered;
+    *n_out = n_refs;
+    return SM_OK;
+}
+
+sm_status flow_input_path(char **out, const sm_step_io *io, size_t i, const char *file,
+                          sm_err *err)
+{
+    return sm_store_path(out, io->store, &io->input[i], file, err);
+}
+
+int flow_input_of(const sm_step_io *io, const char *kind)
+{
+    for (size_t i = 0; i < io->n_input; i++)
+        if (!strcmp(io->input[i].kind, kind))
+            return (int)i;
+    return -1;
+}
+
+sm_status flow_input_paths(char ***out, size_t *n_out, const sm_step_io *io,
+                           const char *kind, const char *file, sm_err *err)
+{
+    sm_status s = SM_OK;
+    char **path = sm_alloc(io->n_input + 1, sizeof *path);
+    if (!path)
+        return sm_fail(err, SM_ENOMEM, "out of memory");
+    size_t n = 0;
+    for (size_t i = 0; i < io->n_input && !s; i++)
+        if (!strcmp(io->input[i].kind, kind))
+            s = flow_input_path(&path[n++], io, i, file, err);
+    *out = path;
+    *n_out = n;
+    return s;
+}
+
+void flow_paths_free(char **path, size_t n)
+{
+    for (size_t i = 0; path && i < n; i++)
+        free(path[i]);
+    free(path);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside flow: what steps, pipelines and replay share. */
+#ifndef SMELT_FLOW_INTERNAL_H
+#define SMELT_FLOW_INTERNAL_H
+
+#include "smelt/flow.h"
+#include "smelt/sys.h"
+
+/** One kind of input that a step declares: "source+" is {"source", many}. */
+typedef struct input_kind {
+    char kind[24];
+    bool many;     /* '+': one or more */
+    bool optional; /* '?': none or one */
+} input_kind;
+
+#define MAX_KINDS 8
+
+/** Split a declaration such as "source+ tokenizer?"; returns how many kinds there are. */
+size_t flow_input_kinds(input_kind out[MAX_KINDS], const char *inputs);
+
+/** Find the artifacts that refs name and put them in the order the step declares (those of
+ * a '+' kind by content id, so that the order in which they are named does not matter).
+ * @param[out] out  [*n_out] new array, each to be freed with sm_artifact_free */
+sm_status flow_inputs_find(sm_artifact **out, size_t *n_out, sm_store *store,
+                           const sm_step *step, const char *const *refs, size_t n_refs,
+                           const char *where, sm_err *err);
+void flow_inputs_free(sm_artifact *input, size_t n);
+
+/** Path of a file of input i; *out malloc'd. */
+sm_status flow_input_path(char **out, const sm_step_io *io, size_t i, const char *file,
+                          sm_err *err);
+/** Paths of one file of every input of a kind; release with flow_paths_free, whatever the
+ * outcome (NULL-safe). */
+sm_status flow_input_paths(char ***out, size_t *n_out, const sm_step_io *io,
+                           const char *kind, const char *file, sm_err *err);
+void flow_paths_free(char **path, size_t n);
+/** The first input of a kind, -1 when there is none. */
+int flow_input_of(const sm_step_io *io, const char *kind);
+
+/** The recipe of a step over its inputs. New reference in *out. */
+sm_status flow_recipe(json_t **out, const sm_step *step, const json_t *options,
+                      const sm_artifact *input, size_t n_input, sm_err *err);
+
+/** What is known of a run before it starts; figures are borrowed into it. New reference or
+ * NULL when out of memory. */
+json_t *flow_record(const sm_ctx *ctx, const char *run, const json_t *options,
+                    json_t *figures);
+
+/** sm_step_find that names the nearest step when there is none. */
+sm_status flow_step_find(const sm_step **out, const char *name, const char *where,
+                         sm_err *err);
+
+#endif

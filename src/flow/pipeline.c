@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pipelines: a YAML file that declares steps, each reading what earlier ones made.
+ *
+ * Everything that can be known without running is checked first, each refusal with line
+ * and column: keys, step names, options, overrides, names of inputs.  Then the steps run in
+ * the order of the file; an input that an earlier step made is taken by content id, so that
+ * nobody else's move of a ref in between changes what is read.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+typedef struct stage {
+    const sm_step *step;
+    const char *as;        /* borrowed from the document */
+    const json_t *in;      /* array of strings, or NULL  */
+    json_t *options;       /* a copy, overrides applied  */
+    const char *where;     /* NAME:LINE:COL, borrowed from positions */
+    char content[65];      /* what it made */
+} stage;
+
+typedef struct pipeline {
+    json_t *root;
+    sm_positions *pos;
+    stage *stage;
+    size_t n;
+} pipeline;
+
+static sm_status refuse(const pipeline *p, const char *pointer, sm_err *err,
+                        const char *what)
+{
+    return sm_fail(err, SM_EINVAL, "%s: %s", sm_positions_at(p->pos, pointer), what);
+}
+
+/* Only `known` keys (NULL-terminated) may be in an object at `pointer`. */
+static sm_status check_keys(const pipeline *p, const json_t *object, const char *pointer,
+                            const char *const *known, sm_err *err)
+{
+    const char *key;
+    json_t *v;
+    size_t n = 0;
+    while (known[n])
+        n++;
+    json_object_foreach((json_t *)(uintptr_t)object, key, v)
+    {
+        bool found = false;
+        for (size_t i = 0; i < n && !found; i++)
+            found = !strcmp(known[i], key);
+        if (found)
+            continue;
+        sm_buf at = {0};
+        const char *near = sm_nearest_name(key, known, n);
+        sm_buf_printf(&at, "%s/%s", pointer, key);
+        sm_status s = sm_fail(err, SM_EINVAL, "%s: unknown key '%.60s'%s%s%s",
+                              sm_positions_at(p->pos, at.data ? at.data : pointer), key,
+                              near ? " (did you mean '" : "", near ? near : "",
+                              near ? "'?)" : "");
+        sm_buf_free(&at);
+        return s;
+    }
+    return SM_OK;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+/* A ref that a step may move: a name without version or tag. */
+static bool is_plain_ref(const char *s)
+{
+    size_t n = s ? strlen(s) : 0;
+    return n > 0 && n <= 100 && !strpbrk(s, "@: \t/\\") && s[0] != '.' && s[0] != '-';
+}
+
+static const json_t *earlier(const pipeline *p, size_t i, const char *name, size_t *which)
+{
+    for (size_t j = i; j-- > 0;) {
+        if (!strcmp(p->stage[j].as, name)) {
+            *which = j;
+            return p->stage[j].in;
+        }
+    }
+    *which = i;
+    return NULL;
+}
+
+/* Every name under `in` is an earlier step's result or a ref of the workspace. */
+static sm_status check_inputs(const pipeline *p, size_t i, sm_store *store, sm_err *err)
+{
+    const stage *g = &p->stage[i];
+    size_t k;
+    json_t *v;
+    char pointer[64];
+    snprintf(pointer, sizeof pointer, "/steps/%zu/in", i);
+    if (g->in && !json_is_array(g->in))
+        return refuse(p, pointer, err, "in: want a list of names");
+    json_array_foreach((json_t *)(uintptr_t)g->in, k, v)
+    {
+        size_t which;
+        sm_artifact a = {0};
+        sm_err why = {0};
+        snprintf(pointer, sizeof pointer, "/steps/%zu/in/%zu", i, k);
+        if (!json_is_string(v))
+            return refuse(p, pointer, err, "in: want a list of names");
+        earlier(p, i, json_string_value(v), &which);
+        if (which < i)
+            continue;
+        sm_status s = sm_store_find(&a, store, json_string_value(v), &why);
+        sm_artifact_free(&a);
+        if (s)
+            return sm_fail(err, SM_EINVAL,
+                           "%s: in: '%.80s' is neither an earlier step's result nor in the "
+                           "workspace (%.200s)",
+                           sm_positions_at(p->pos, pointer), json_string_value(v), why.msg);
+    }
+    return SM_OK;
+}
+
+static sm_status read_stage(pipeline *p, size_t i, const json_t *v, sm_err *err)
+{
+    static const char *const known[] = {"step", "as", "in", "options", NULL};
+    char at[64], sub[80];
+    stage *g = &p->stage[i];
+    snprintf(at, sizeof at, "/steps/%zu", i);
+    if (!json_is_object(v))
+        return refuse(p, at, err, "want a mapping with step, as, in, options");
+    sm_status s = check_keys(p, v, at, known, err);
+    if (s)
+        return s;
+    const char *name = json_string_value(json_object_get(v, "step"));
+    snprintf(sub, sizeof sub, "%s/step", at);
+    if (!name)
+        return refuse(p, sub, err, "step: missing, want the name of a step");
+    g->where = sm_positions_at(p->pos, at);
+    s = flow_step_find(&g->step, name, sm_positions_at(p->pos, sub), err);
+    if (s)
+        return s;
+    g->as = json_string_value(json_object_get(v, "as"));
+    snprintf(sub, sizeof sub, "%s/as", at);
+    if (!is_plain_ref(g->as))
+        return refuse(p, sub, err, "as: want a name for the result, such as 'docs'");
+    g->in = json_object_get(v, "in");
+    const json_t *options = json_object_get(v, "options");
+    snprintf(sub, sizeof sub, "%s/options", at);
+    s = sm_options_check(g->step->options, options, p->pos, sub, err);
+    if (s)
+        return s;
+    g->options = json_is_object(options) ? json_deep_copy(options) : json_object();
+    return g->options ? SM_OK : sm_fail(err, SM_ENOMEM, "pipeline: out of memory");
+}
+
+static sm_status read_head(pipeline *p, sm_err *err)
+{
+    static const char *const known[] = {"version", "pipeline", "description", "steps", NULL};
+    if (!json_is_object(p->root))
+        return refuse(p, "", err, "want a mapping with pipeline and steps");
+    sm_status s = check_keys(p, p->root, "", known, err);
+    if (s)
+        return s;
+    const json_t *version = json_object_get(p->root, "version");
+    if (version && (!json_is_integer(version) || json_integer_value(version) != 1))
+        return refuse(p, "/version", err, "version: want 1");
+    if (!json_is_string(json_object_get(p->root, "pipeline")))
+        return refuse(p, "/pipeline", err, "pipeline: missing, want a name");
+    const json_t *steps = json_object_get(p->root, "steps");
+    if (!json_is_array(steps) || json_array_size(steps) == 0)
+        return refuse(p, "/steps", err, "steps: want a list of one step or more");
+    if (json_array_size(steps) > 1000)
+        return refuse(p, "/steps", err, "steps: want at most 1000");
+    return SM_OK;
+}
+
+static sm_status read_pipeline(pipeline *p, const char *path, sm_err *err)
+{
+    sm_status s = sm_yaml_load(&p->root, &p->pos, path, err);
+    if (!s)
+        s = read_head(p, err);
+    if (s)
+        return s;
+    const json_t *steps = json_object_get(p->root, "steps");
+    p->n = json_array_size(steps);
+    p->stage = sm_alloc(p->n, sizeof *p->stage);
+    if (!p->stage)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
+    for (size_t i = 0; i < p->n && !s; i++)
+        s = read_stage(p, i, json_array_get(steps, i), err);
+    return s;
+}
+
+static void pipeline_free(pipeline *p)
+{
+    for (size_t i = 0; p->stage && i < p->n; i++)
+        json_decref(p->stage[i].options);
+    free(p->stage);
+    json_decref(p->root);
+    sm_positions_free(p->pos);
+}
+
+/* ---------------------------------------------------------------- overrides */
+
+/* Does "curate" mean this stage?  By its result's name, its step's name, or the step's
+ * last word. */
+static bool is_named(const stage *g, const char *name, size_t n)
+{
+    const char *word = strrchr(g->step->name, '.');
+    const char *all[] = {g->as, g->step->name, word ? word + 1 : g->step->name};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strlen(all[i]) == n && !strncmp(all[i], name, n))
+            return true;
+    return false;
+}
+
+static sm_status set_option(stage *g, const char *key, const json_t *value, sm_err *err)
+{
+    sm_status s = SM_OK;
+    size_t k;
+    json_t *v;
+    json_object_del(g->options, key);
+    if (json_is_string(value))
+        return sm_options_set_text(g->options, g->step->options, key,
+                                   json_string_value(value), err);
+    json_array_foreach((json_t *)(uintptr_t)value, k, v)
+    {
+        if (!s && json_is_string(v))
+            s = sm_options_set_text(g->options, g->step->options, key, json_string_value(v),
+                                    err);
+    }
+    return s;
+}
+
+static sm_status apply_override(pipeline *p, const char *name, const json_t *value,
+                                sm_err *err)
+{
+    const char *dot = strrchr(name, '.');
+    size_t hits = 0;
+    if (!dot || dot == name || !dot[1])
+        return sm_fail(err, SM_EINVAL, "--set: got '%.80s', want STEP.OPTION=VALUE", name);
+    for (size_t i = 0; i < p->n; i++) {
+        stage *g = &p->stage[i];
+        if (!is_named(g, name, (size_t)(dot - name)))
+            continue;
+        hits++;
+        sm_status s = set_option(g, dot + 1, value, err);
+        json_t *checked = NULL;
+        if (!s)
+            s = sm_options_resolve(&checked, g->step->options, g->options, "--set", err);
+        json_decref(checked);
+        if (s)
+            return s;
+    }
+    if (hits == 0)
+        return sm_fail(err, SM_EINVAL, "--set: got '%.80s', but no step is called '%.*s'",
+                       name, (int)(dot - name), name);
+    return SM_OK;
+}
+
+static sm_status apply_overrides(pipeline *p, const json_t *overrides, sm_err *err)
+{
+    const char *name;
+    json_t *value;
+    sm_status s = SM_OK;
+    json_object_foreach((json_t *)(uintptr_t)overrides, name, value)
+    {
+        if (!s)
+            s = apply_override(p, name, value, err);
+    }
+    return s;
+}
+
+/* ------------------------------------------------------------------ running */
+
+static sm_status run_stage(const pipeline *p, size_t i, const sm_ctx *ctx, sm_store *store,
+                           sm_err *err)
+{
+    stage *g = &p->stage[i];
+    size_t n = json_array_size(g->in), k;
+    json_t *v;
+    const char **ref = sm_alloc(n + 1, sizeof *ref);
+    if (!ref)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", g->where);
+    json_array_foreach((json_t *)(uintptr_t)g->in, k, v)
+    {
+        size_t which;
+        earlier(p, i, json_string_value(v), &which);
+        ref[k] = which < i ? p->stage[which].content : json_string_value(v);
+    }
+    sm_flow_result r = {0};
+    sm_log_line(ctx->log, SM_LOG_DEBUG, "[%zu/%zu] %s -> %s: looking", i + 1, p->n,
+                g->step->name, g->as);
+    sm_status s = sm_flow_step(&r, ctx, store, g->step->name, ref, n, g->options, g->where,
+                               g->as, err);
+    free(ref);
+    if (s)
+        return s;
+    snprintf(g->content, sizeof g->content, "%s", r.artifact.content.hex);
+    if (r.was_there)
+        sm_log_line(ctx->log, SM_LOG_INFO, "[%zu/%zu] %s -> %s %.12s: skipped (made before)",
+                    i + 1, p->n, g->step->name, g->as, g->content);
+    else
+        sm_log_line(ctx->log, SM_LOG_INFO, "[%zu/%zu] %s -> %s %.12s: made in %.1f s", i + 1,
+                    p->n, g->step->name, g->as, g->content, r.seconds);
+    sm_flow_result_free(&r);
+    return SM_OK;
+}
+
+sm_status sm_flow_run(const sm_ctx *ctx, sm_store *store, const char *path,
+                      const json_t *overrides, sm_err *err)
+{
+    pipeline p = {0};
+    sm_status s = read_pipeline(&p, path, err);
+    if (!s)
+        s = apply_overrides(&p, overrides, err);
+    for (size_t i = 0; i < p.n && !s; i++)
+        s = check_inputs(&p, i, store, err);
+    for (size_t i = 0; i < p.n && !s; i++) {
+        if (ctx->stop && *ctx->stop)
+            s = sm_fail(err, SM_ECANCEL, "stopped before step %zu of %zu (%s)", i + 1, p.n,
+                        p.stage[i].step->name);
+        else
+            s = run_stage(&p, i, ctx, store, err);
+    }
+    pipeline_free(&p);
+    return s;
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One step: recipe, look-up, run, commit.
+ *
+ *   options, inputs, facts -> recipe id -> already made?  yes: move the ref, done
+ *                                          no: lock the recipe, look again, run, commit
+ *
+ * Invariants: 1. one process at a time runs a recipe (flock on tmp/scratch-RECIPE.lock;
+ * others wait and then find the result); 2. scratch belongs to the recipe, outlives an
+ * interruption, and goes when the result is committed; 3. what a step writes becomes
+ * visible in one commit or not at all.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+typedef struct job {
+    const sm_ctx *ctx;
+    sm_store *store;
+    const sm_step *step;
+    const char *ref;
+    json_t *options, *recipe, *figures;
+    sm_artifact *input;
+    size_t n_input;
+    sm_id id;
+    char *scratch, *lock;
+    int lock_fd;
+} job;
+
+/* ------------------------------------------------------------------ recipe */
+
+/* Options of the recipe without "profile", which has a field of its own. */
+sm_status flow_recipe(json_t **out, const sm_step *step, const json_t *options,
+                      const sm_artifact *input, size_t n_input, sm_err *err)
+{
+    sm_status s = SM_OK;
+    const char *profile = json_string_value(json_object_get(options, "profile"));
+    json_t *subset = sm_options_recipe(step->options, options), *facts = NULL;
+    json_t *recipe = NULL;
+    sm_id *id = sm_alloc(n_input + 1, sizeof *id);
+    for (size_t i = 0; id && i < n_input; i++)
+        id[i] = input[i].content;
+    if (step->facts) {
+        sm_err why = {0};
+        facts = step->facts(options, &why);
+        if (!facts && why.status) {
+            s = sm_fail(err, why.status, "%s", why.msg);
+            goto done;
+        }
+    }
+    if (subset)
+        json_object_del(subset, "profile");
+    if (id && subset)
+        recipe = sm_recipe_new(step->name, step->version, id, n_input, subset, profile);
+    if (!recipe || (facts && json_object_set(recipe, "parsers", facts) != 0)) {
+        s = sm_fail(err, SM_ENOMEM, "%s: out of memory", step->name);
+        goto done;
+    }
+    *out = recipe;
+    recipe = NULL;
+done:
+    json_decref(recipe);
+    json_decref(facts);
+    json_decref(subset);
+    free(id);
+    return s;
+}
+
+/* ------------------------------------------------------------ look-up, lock */
+
+/* The artifact this recipe has made, if its objects are all there. */
+static sm_status look_up(sm_artifact *out, bool *found, const job *j, sm_err *err)
+{
+    sm_err why = {0};
+    sm_artifact a = {0};
+    *found = false;
+    sm_status s = sm_store_find_recipe(&a, j->store, &j->id, &why);
+    if (s == SM_ENOENT)
+        return SM_OK;
+    if (s)
+        return sm_fail(err, s, "%s", why.msg);
+    for (size_t i = 0; i < a.n_file; i++) {
+        char *path = NULL;
+        s = sm_store_path(&path, j->store, &a, a.file[i].path, &why);
+        bool there = !s && sm_path_exists(path);
+        free(path);
+        if (!there) {
+            sm_log_line(j->ctx->log, SM_LOG_WARN, "%s: %s is gone from the store; made again",
+                        j->step->name, a.file[i].path);
+            sm_artifact_free(&a);
+            return SM_OK;
+        }
+    }
+    *out = a;
+    *found = true;
+    return SM_OK;
+}
+
+/* Point the job's ref at a result that was there, unless it does so already. */
+static sm_status move_ref(const job *j, const sm_artifact *a, sm_err *err)
+{
+    sm_artifact now = {0};
+    if (!j->ref)
+        return SM_OK;
+    sm_status s = sm_store_find(&now, j->store, j->ref, NULL);
+    bool same = !s && !strcmp(now.content.hex, a->content.hex);
+    sm_artifact_free(&now);
+    return same ? SM_OK : sm_store_set_ref(j->store, j->ref, &a->content, err);
+}
+
+static bool stopped(const sm_ctx *ctx)
+{
+    return ctx->stop && *ctx->stop;
+}
+
+static sm_status lock_recipe(job *j, sm_err *err)
+{
+    bool told = false;
+    j->lock_fd = open(j->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (j->lock_fd < 0)
+        return sm_fail_errno(err, errno, "%s", j->lock);
+    while (flock(j->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return sm_fail_errno(err, errno, "%s: lock", j->lock);
+        if (stopped(j->ctx))
+            return sm_fail(err, SM_ECANCEL, "%s: stopped while waiting for another process",
+                           j->step->name);
+        if (!told)
+            sm_log_line(j->ctx->log, SM_LOG_WARN,
+                        "%s: another process is making the same thing; waiting for it",
+                        j->step->name);
+        told = true;
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    }
+    return SM_OK;
+}
+
+static sm_status make_scratch(job *j, sm_err *err)
+{
+    sm_buf path = {0}, lock = {0};
+    sm_buf_printf(&path, "%s/tmp/scratch-%.16s", sm_store_dir(j->store), j->id.hex);
+    if (!path.failed)
+        sm_buf_printf(&lock, "%s.lock", path.data);
+    j->scratch = path.data;
+    j->lock = lock.data;
+    if (path.failed || lock.failed)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", j->step->name);
+    return SM_OK;
+}
+
+/* ----------------------------------------------------------------- running */
+
+static sm_status run_in_staging(job *j, const char *staging, sm_err *err)
+{
+    sm_step_io io = {.ctx = j->ctx,
+                     .store = j->store,
+                     .options = j->options,
+                     .input = j->input,
+                     .n_input = j->n_input,
+                     .staging = staging,
+                     .scratch = j->scratch,
+                     .run = j->id.hex,
+                     .figures = j->figures};
+    sm_status s = sm_mkdirs(j->scratch, err);
+    if (!s)
+        s = j->step->run(&io, err);
+    if (s)
+        sm_fail_context(err, s, "%s: ", j->step->name);
+    return s;
+}
+
+static sm_status run_and_commit(sm_artifact *out, job *j, sm_err *err)
+{
+    char *staging = NULL;
+    int64_t start = sm_clock_ns();
+    json_t *record = flow_record(j->ctx, j->id.hex, j->options, j->figures);
+    sm_status s = record ? sm_store_staging(&staging, j->store, j->step->output, err)
+                         : sm_fail(err, SM_ENOMEM, "%s: out of memory", j->step->name);
+    if (!s)
+        s = run_in_staging(j, staging, err);
+    if (!s) {
+        double seconds = (double)((sm_clock_ns() - start) / 1000000) / 1000;
+        json_object_set_new(record, "seconds", json_real(seconds));
+        s = sm_store_commit(out, j->store, j->step->output, j->recipe, staging, j->ref,
+                            record, err);
+    }
+    if (s && staging)
+        sm_remove_tree(staging, NULL);
+    if (!s)
+        sm_remove_tree(j->scratch, NULL);
+    json_decref(record);
+    free(staging);
+    return s;
+}
+
+/* Lock, look again (another process may have made it meanwhile), run. */
+static sm_status make(sm_flow_result *out, job *j, sm_err *err)
+{
+    sm_status s = make_scratch(j, err);
+    if (!s)
+        s = lock_recipe(j, err);
+    if (!s)
+        s = look_up(&out->artifact, &out->was_there, j, err);
+    if (!s && out->was_there)
+        s = move_ref(j, &out->artifact, err);
+    else if (!s)
+        s = run_and_commit(&out->artifact, j, err);
+    if (!s)
+        unlink(j->lock); /* whoever waits on it finds the result */
+    return s;
+}
+
+static void job_free(job *j)
+{
+    flow_inputs_free(j->input, j->n_input);
+    json_decref(j->options);
+    json_decref(j->recipe);
+    json_decref(j->figures);
+    if (j->lock_fd >= 0)
+        close(j->lock_fd);
+    free(j->scratch);
+    free(j->lock);
+}
+
+sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
+                       const char *step, const char *const *input_refs, size_t n_input,
+                       const json_t *given, const char *where, const char *ref, sm_err *err)
+{
+    job j = {.ctx = ctx, .store = store, .ref = ref, .lock_fd = -1};
+    sm_flow_result r = {0};
+    int64_t start = sm_clock_ns();
+    sm_status s = flow_step_find(&j.step, step, where, err);
+    if (!s)
+        s = sm_options_resolve(&j.options, j.step->options, given, where, err);
+    if (!s)
+        s = flow_inputs_find(&j.input, &j.n_input, store, j.step, input_refs, n_input, where,
+                             err);
+    if (!s)
+        s = flow_recipe(&j.recipe, j.step, j.options, j.input, j.n_input, err);
+    if (!s)
+        s = sm_recipe_id(&j.id, j.recipe, err);
+    if (!s && !(j.figures = json_object()))
+        s = sm_fail(err, SM_ENOMEM, "%s: out of memory", step);
+    if (!s)
+        s = look_up(&r.artifact, &r.was_there, &j, err);
+    if (!s && r.was_there)
+        s = move_ref(&j, &r.artifact, err);
+    else if (!s)
+        s = make(&r, &j, err);
+    job_free(&j);
+    if (s) {
+        sm_artifact_free(&r.artifact);
+        return s;
+    }
+    r.seconds = (double)((sm_clock_ns() - start) / 1000000) / 1000;
+    *out = r;
+    return SM_OK;
+}
+
+void sm_flow_result_free(sm_flow_result *r)
+{
+    sm_artifact_free(&r->artifact);
+    *r = (sm_flow_result){0};
+}

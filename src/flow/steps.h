@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside flow: every step, each defined in its own step_NAME.c. */
+#ifndef SMELT_FLOW_STEPS_H
+#define SMELT_FLOW_STEPS_H
+
+#include "smelt/flow.h"
+
+extern const sm_step step_data_add;
+extern const sm_step step_data_curate;
+extern const sm_step step_index;
+
+#endif
