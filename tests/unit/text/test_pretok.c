@@ -131,8 +131,9 @@ static uint32_t random_cp(const fixture *f, uint64_t i, uint32_t step)
     sm_rng_block(r, 7, SM_STREAM_TEST, step, i);
     if (r[0] % 4 != 0)
         return TRICKY[r[1] % (sizeof TRICKY / sizeof TRICKY[0])];
+    static const uint32_t PLANES[] = {0x3000, 0x3000, 0x10000, 0x20000};
     for (uint32_t k = 0;; k++) {
-        uint32_t cp = (r[2] + k) % (r[3] % 2 ? 0x110000 : 0x3000);
+        uint32_t cp = (r[2] + k) % PLANES[r[3] % 4];
         if (is_assigned(f, cp))
             return cp;
     }
