@@ -87,7 +87,12 @@ static sm_status apply_commit(sqlite3 *db, sm_store *s, const audit_record *rec,
     if (!sm_id_parse(&id, manifest))
         return sm_fail(err, SM_ECORRUPT, "audit record %lld: bad manifest id",
                        (long long)rec->n);
-    sm_status st = object_load_json(&json, &text, s, &id, err);
+    /* The move needs the record alone: a ref to a damaged artifact stays a ref. */
+    sm_status st = ref ? put_ref(db, rec, ref, manifest, field(rec->detail, "content"), err)
+                       : SM_OK;
+    if (st)
+        return st;
+    st = object_load_json(&json, &text, s, &id, err);
     if (!st)
         st = manifest_parse(&a, text, NULL, err);
     json_decref(json);
@@ -99,8 +104,6 @@ static sm_status apply_commit(sqlite3 *db, sm_store *s, const audit_record *rec,
         goto done;
     }
     st = put_artifact(db, rec, manifest, text, recipe, &a, err);
-    if (!st && ref)
-        st = put_ref(db, rec, ref, manifest, a.content.hex, err);
     if (!st)
         st = put_run(db, s, rec, manifest, err);
 done:

@@ -169,6 +169,10 @@ sm_status audit_read(audit_scan *scan, sm_store *s, const audit_head *from, sm_e
  * {"bytes", "removed"}. */
 sm_status audit_cut(json_t **what, sm_store *s, const audit_scan *scan, sm_err *err);
 
+/* audit_check.c: the first record binds the key; the end is what the catalog has seen. */
+sm_status audit_check_record(sm_store *s, const audit_record *rec, sm_err *err);
+sm_status audit_check_end(const audit_scan *scan, const audit_head *head, sm_err *err);
+
 /* ------------------------------------------------------------ apply.c, change.c */
 
 /* Apply one record to a catalog.  SM_ECORRUPT when a manifest, recipe or run record that

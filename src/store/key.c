@@ -182,7 +182,8 @@ sm_status key_verify(sm_store *s, sm_err *err)
     if (!st)
         st = pem_load(&key, s, PRIVATE_NAME, true, err);
     if (!st && (!raw_public(a, key) || !raw_public(b, pub) || memcmp(a, b, 32) != 0))
-        st = sm_fail(err, SM_ECORRUPT, "%s/keys: the two keys are not a pair", s->dir);
+        st = sm_fail(err, SM_ECORRUPT, "%s/keys: ed25519.pub is not the public key of ed25519.pem",
+                     s->dir);
     EVP_PKEY_free(key);
     EVP_PKEY_free(pub);
     return st;
