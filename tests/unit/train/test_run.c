@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop: it learns; it resumes to the same bits after any interruption; NaN and bad
+ * input stop it by name; metrics, plan and held-out figures are consistent.  libs: m
+ */
+#include <math.h>
+
+#include "tiny.h"
+
+/* What on_step saw, and when it is to interfere. */
+typedef struct watch {
+    int64_t stop_at;  /* set the stop flag after this step        */
+    int64_t kill_at;  /* return an error after this step          */
+    volatile int stop;
+    double first, last, bpb;
+    int64_t n_calls, n_eval;
+    char said[2000];
+} watch;
+
+static sm_status on_step(void *self, const sm_train_metrics *m, sm_err *err)
+{
+    watch *w = self;
+    w->n_calls++;
+    if (w->n_calls == 1)
+        w->first = m->loss;
+    w->last = m->loss;
+    w->n_eval += m->has_eval;
+    if (m->has_eval)
+        w->bpb = m->eval.bpb;
+    if (m->step == w->stop_at)
+        w->stop = 1;
+    return m->step == w->kill_at ? sm_fail(err, SM_EIO, "killed") : SM_OK;
+}
+
+static void listen(void *self, sm_log_level level, const char *line)
+{
+    watch *w = self;
+    size_t n = strlen(w->said);
+    (void)level;
+    snprintf(w->said + n, sizeof w->said - n, "%s\n", line);
+}
+
+static sm_status train(uint64_t *sum, sm_train_summary *summary, watch *w,
+                       const sm_train_config *c, const char *scratch, sm_err *err)
+{
+    sm_ctx ctx = make_ctx(NULL, 2);
+    sm_token_data *data = tiny_data(c->n_ctx);
+    sm_log log = {.emit = listen, .self = w, .level = SM_LOG_INFO};
+    sm_train_io io = {.data = data, .held_out = data, .scratch = scratch,
+                      .on_step = on_step, .self = w};
+    sm_model *m = NULL;
+    ctx.log = &log;
+    ctx.stop = &w->stop;
+    sm_status s = sm_train_run(&m, summary, &ctx, c, &io, err);
+    if (!s)
+        *sum = model_sum(m);
+    sm_model_free(m);
+    sm_token_data_free(data);
+    free_ctx(&ctx);
+    return s;
+}
+
+static void learns(sm_train_config c, double want)
+{
+    watch w = {0};
+    sm_err err;
+    sm_train_summary sum;
+    uint64_t h;
+    c.n_steps = 150;
+    c.eval_steps = 50;
+    c.checkpoint_steps = 0;
+    OK(train(&h, &sum, &w, &c, NULL, &err));
+    assert_int_equal(w.n_calls, 150);
+    assert_int_equal(w.n_eval, 3);
+    assert_true(fabs(w.first - log(64)) < 0.2); /* it begins knowing nothing */
+    assert_true(w.last < want);
+    assert_true(w.bpb < want / log(2) && sum.last.eval.std_err < w.bpb);
+    assert_int_equal(sum.n_steps_run, 150);
+    assert_true(sum.peak_bytes > 0 && sum.mean_tok_per_s > 0);
+}
+
+static void test_overfits_dense(void **state)
+{
+    (void)state;
+    learns(tiny_dense(), 0.35);
+}
+
+static void test_overfits_llama4(void **state)
+{
+    (void)state;
+    learns(tiny_moe(), 0.35);
+}
+
+static void test_overfits_mixtral(void **state)
+{
+    (void)state;
+    learns(tiny_mixtral(), 0.35);
+}
+
+/* Undisturbed, killed, stopped, killed with a damaged newest checkpoint: the same bits. */
+static void resumes(sm_train_config c)
+{
+    uint64_t want = 0, got = 0;
+    sm_err err;
+    sm_train_summary sum;
+    char dir[32];
+    watch w = {0};
+    c.n_steps = 30;
+    c.checkpoint_steps = 5;
+    OK(train(&want, &sum, &w, &c, NULL, &err));
+
+    make_dir(dir);
+    w = (watch){.kill_at = 13};
+    assert_int_equal(train(&got, &sum, &w, &c, dir, &err), SM_EIO);
+    w = (watch){.stop_at = 17};
+    assert_int_equal(train(&got, &sum, &w, &c, dir, &err), SM_ECANCEL);
+    assert_non_null(strstr(err.msg, "after step 17 of 30"));
+    assert_non_null(strstr(w.said, "resumed from the checkpoint of step 10"));
+    assert_int_equal(sum.n_steps_run, 7);
+    w = (watch){.kill_at = 28};
+    c.micro_shards = 2; /* elsewhere, with less memory */
+    assert_int_equal(train(&got, &sum, &w, &c, dir, &err), SM_EIO);
+    assert_int_equal(sum.resumed_step, 17);
+    w = (watch){0};
+    OK(train(&got, &sum, &w, &c, dir, &err));
+    assert_int_equal(sum.resumed_step, 25);
+    assert_true(got == want);
+
+    /* finished: nothing is left to do, and the result is still there */
+    w = (watch){0};
+    got = 0;
+    OK(train(&got, &sum, &w, &c, dir, &err));
+    assert_int_equal(sum.n_steps_run, 0);
+    assert_true(got == want);
+    OK(sm_remove_tree(dir, &err));
+}
+
+static void test_resume_dense(void **state)
+{
+    (void)state;
+    resumes(tiny_dense());
+}
+
+static void test_resume_moe(void **state)
+{
+    (void)state;
+    resumes(tiny_moe());
+}
+
+static void test_nan_names_tensor(void **state)
+{
+    (void)state;
+    sm_train_config c = tiny_dense();
+    sm_ctx ctx = make_ctx(NULL, 2);
+    sm_token_data *data = tiny_data(c.n_ctx);
+    sm_model *m = NULL;
+    train_optim o;
+    train_step t;
+    train_step_result r;
+    sm_err err;
+    OK(sm_model_create(&m, &c.model, 1, &err));
+    OK(train_optim_init(&o, m, &err));
+    OK(train_step_init(&t, &ctx, &c, data, m, &o, &err));
+    OK(train_step_run(&r, &t, 0, &err));
+    m->weight[m->param[3].offset] = NAN;
+    OK(sm_pass_pack(t.pass, &err));
+    assert_int_equal(train_step_run(&r, &t, 1, &err), SM_ENUMERIC);
+    assert_non_null(strstr(err.msg, "step 2"));
+    train_step_fini(&t);
+    train_optim_fini(&o);
+    sm_model_free(m);
+    sm_token_data_free(data);
+    free_ctx(&ctx);
+}
+
+static void test_refuses(void **state)
+{
+    (void)state;
+    sm_train_config c = tiny_dense();
+    sm_ctx ctx = make_ctx(NULL, 1);
+    sm_token_data *data = tiny_data(16);
+    sm_train_io io = {.data = data};
+    sm_model *m = NULL;
+    sm_err err;
+    assert_int_equal(sm_train_run(&m, NULL, &ctx, &c, &io, &err), SM_EINVAL);
+    assert_non_null(strstr(err.msg, "rows of 16 positions, want 32"));
+    c.n_shard = 5;
+    assert_int_equal(sm_train_run(&m, NULL, &ctx, &c, &io, &err), SM_EINVAL);
+    assert_non_null(strstr(err.msg, "n_shard: got 5"));
+    assert_null(m);
+    sm_token_data_free(data);
+    free_ctx(&ctx);
+}
+
+static void test_plan(void **state)
+{
+    (void)state;
+    sm_train_config c = tiny_moe();
+    sm_ctx ctx = make_ctx(NULL, 1);
+    sm_train_plan p;
+    sm_err err;
+    c.ceiling_gflops = 100;
+    c.micro_shards = 2;
+    OK(sm_train_plan_make(&p, &ctx, &c, &err));
+    assert_int_equal(p.n_param, sm_model_n_param(&c.model));
+    assert_int_equal(p.n_micro, 4);
+    assert_int_equal(p.tok_per_step, 256);
+    assert_int_equal(p.n_tok, 256 * 50);
+    assert_int_equal(p.weight_bytes, 4 * p.n_param);
+    assert_int_equal(p.grad_bytes, 3 * p.weight_bytes);
+    assert_int_equal(p.optimizer_bytes, 2 * p.weight_bytes);
+    assert_false(p.rerun_forward);
+    assert_true(p.activation_bytes > 0 && p.total_bytes > p.activation_bytes);
+    assert_true(fabs(p.expected_seconds - p.flops / 50e9) < 1e-9);
+    c.memory_bytes = 1;
+    OK(sm_train_plan_make(&p, &ctx, &c, &err));
+    assert_true(p.rerun_forward);
+    c.micro_shards = 0;
+    OK(sm_train_plan_make(&p, &ctx, &c, &err));
+    assert_int_equal(p.n_micro, 8); /* as little as possible at a time */
+    free_ctx(&ctx);
+}
+
+static void test_metrics_json(void **state)
+{
+    (void)state;
+    sm_train_metrics m = {.step = 3, .loss = 2.5, .has_eval = true, .eval = {.bpb = 1.25}};
+    json_t *j = sm_train_metrics_to_json(&m);
+    assert_int_equal(json_integer_value(json_object_get(j, "step")), 3);
+    assert_true(json_real_value(json_object_get(j, "loss")) == 2.5);
+    assert_true(json_real_value(json_object_get(j, "bpb")) == 1.25);
+    json_decref(j);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_overfits_dense),  cmocka_unit_test(test_overfits_llama4),
+        cmocka_unit_test(test_overfits_mixtral), cmocka_unit_test(test_resume_dense),
+        cmocka_unit_test(test_resume_moe),      cmocka_unit_test(test_nan_names_tensor),
+        cmocka_unit_test(test_refuses),         cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_metrics_json),
+    };
+    return cmocka_run_group_tests_name("run", tests, NULL, NULL);
+}
