@@ -65,6 +65,9 @@ SM_API bool sm_list_push(sm_list *l, const char *item);
 SM_API void sm_list_sort(sm_list *l);
 SM_API void sm_list_free(sm_list *l);
 
+/** True when the peer of a connected socket has closed or is gone (does not block). */
+SM_API bool sm_socket_peer_closed(int fd);
+
 /* ------------------------------------------------------------------- clock */
 
 /** Monotonic nanoseconds (durations) and wall-clock nanoseconds since 1970 UTC. */

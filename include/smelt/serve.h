@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * serve (L7): the HTTP service: an OpenAI-compatible API, questions with citations, the
+ * page.  Listens on loopback unless told otherwise.
+ *
+ *   GET  /v1/models
+ *   POST /v1/completions, /v1/chat/completions   plain, or server-sent events
+ *   POST /v1/ask                                 {"question": "...", "k": 5}
+ *   GET  /health, /metrics                       JSON; Prometheus text format
+ *   GET  /, assets, /api/about, /api/curves, /api/lineage.svg     the page
+ *
+ * Errors are OpenAI's: {"error": {"message", "type", "param", "code"}}.
+ */
+#ifndef SMELT_SERVE_H
+#define SMELT_SERVE_H
+
+#include "smelt/base.h"
+#include "smelt/conf.h"
+#include "smelt/index.h"
+#include "smelt/infer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A file of the page, embedded in the program. */
+typedef struct sm_asset {
+    const char *path; /* "/app.js"; "/" is the page itself */
+    const char *type; /* media type                        */
+    const unsigned char *data;
+    size_t len;
+} sm_asset;
+
+/** All borrowed until sm_serve_stop. */
+typedef struct sm_serve_config {
+    const char *address;    /* numeric, default "127.0.0.1"                            */
+    int port;               /* 0: any free one                                         */
+    const char *model_name; /* what /v1/models lists; requests for another are refused */
+    sm_engine *engine;
+    sm_index *index;        /* NULL: /v1/ask answers 404                               */
+    sm_rank rank;
+    const sm_scorer *scorer; /* for rank.w_model; may be NULL                          */
+    const json_t *about;    /* shown by the page; may be NULL                          */
+    const json_t *curves;   /* {"step": [...], "loss": [...], ...}; may be NULL        */
+    const char *lineage_svg; /* may be NULL                                            */
+    const sm_asset *asset;
+    size_t n_asset;
+    int max_connections;    /* default 64                                              */
+    size_t max_body_bytes;  /* default 1 MiB                                           */
+    int64_t created_s;      /* model's birth, seconds since 1970                       */
+} sm_serve_config;
+
+typedef struct sm_server sm_server;
+
+/** Start listening; requests are answered from threads of the server.
+ * @return SM_EINVAL (address, port), SM_EIO (cannot listen: names address and port) */
+SM_API sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx,
+                                const sm_serve_config *config, sm_err *err);
+SM_API int sm_serve_port(const sm_server *s);
+/** Stop: open streams are cancelled, then the port is closed. NULL-safe. */
+SM_API void sm_serve_stop(sm_server *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

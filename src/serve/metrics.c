@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /v1/models, /health, and /metrics in Prometheus' text format. */
+#include "internal.h"
+#include "smelt/sys.h"
+
+mhd_result answer_models(exchange *x)
+{
+    const sm_serve_config *c = &x->server->config;
+    return reply_json(x, MHD_HTTP_OK,
+                      json_pack("{ss s[{ss ss sI ss}]}", "object", "list", "data", "id",
+                                c->model_name, "object", "model", "created",
+                                (json_int_t)c->created_s, "owned_by", "smelt"));
+}
+
+mhd_result answer_health(exchange *x)
+{
+    bool stopping = atomic_load(&x->server->stopping);
+    return reply_json(x, stopping ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK,
+                      json_pack("{ss ss}", "status", stopping ? "stopping" : "ok", "model",
+                                x->server->config.model_name));
+}
+
+static void counter(sm_buf *b, const char *name, const char *type, const char *help,
+                    double value)
+{
+    sm_buf_printf(b, "# HELP smelt_%s %s\n# TYPE smelt_%s %s\nsmelt_%s %.17g\n", name, help,
+                  name, type, name, value);
+}
+
+static void requests(sm_buf *b, sm_server *s)
+{
+    static const char *const kind[N_ROUTE_KIND] = {
+        "models", "completions", "chat", "ask", "health",
+        "metrics", "api", "page", "unknown", "refused"};
+    sm_buf_puts(b, "# HELP smelt_http_responses_total Responses by route and status class.\n"
+                   "# TYPE smelt_http_responses_total counter\n");
+    for (int k = 0; k < N_ROUTE_KIND; k++)
+        for (int c = 1; c < N_CODE_CLASS; c++) {
+            long long n = atomic_load(&s->n_answered[k][c]);
+            if (n > 0)
+                sm_buf_printf(b,
+                              "smelt_http_responses_total{route=\"%s\",status=\"%dxx\"} %lld\n",
+                              kind[k], c, n);
+        }
+}
+
+mhd_result answer_metrics(exchange *x)
+{
+    sm_server *s = x->server;
+    sm_engine_stats e;
+    sm_engine_stats_get(s->config.engine, &e);
+    sm_buf b = {0};
+    requests(&b, s);
+    counter(&b, "requests_total", "counter", "Generations asked for.", (double)e.n_requests);
+    counter(&b, "streams_active", "gauge", "Generations under way.", (double)e.n_active);
+    counter(&b, "streams_queued", "gauge", "Generations waiting.", (double)e.n_queued);
+    counter(&b, "prompt_tokens_total", "counter", "Tokens read.",
+            (double)e.n_prompt_tokens);
+    counter(&b, "generated_tokens_total", "counter", "Tokens written.",
+            (double)e.n_generated_tokens);
+    counter(&b, "prefill_seconds_total", "counter", "Time spent reading prompts.",
+            (double)e.prefill_ns * 1e-9);
+    counter(&b, "decode_seconds_total", "counter", "Time spent writing.",
+            (double)e.decode_ns * 1e-9);
+    counter(&b, "uptime_seconds", "gauge", "Time since the server started.",
+            (double)(sm_clock_ns() - s->started_ns) * 1e-9);
+    mhd_result r = b.failed ? MHD_NO
+                            : reply_text(x, MHD_HTTP_OK,
+                                         "text/plain; version=0.0.4; charset=utf-8", b.data);
+    sm_buf_free(&b);
+    return r;
+}

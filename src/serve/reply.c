@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Replies: JSON, text, errors in OpenAI's form, and the headers every reply carries. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+void count_answer(exchange *x, unsigned code)
+{
+    atomic_fetch_add(&x->server->n_answered[x->kind][code / 100 < N_CODE_CLASS
+                                                         ? code / 100 : 0], 1);
+}
+
+void add_common_headers(struct MHD_Response *r)
+{
+    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+    MHD_add_response_header(r, "Cache-Control", "no-store");
+    MHD_add_response_header(r, "Content-Security-Policy",
+                            "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+                            "img-src 'self' data:; frame-ancestors 'none'");
+}
+
+static mhd_result queue(exchange *x, unsigned code, const char *type, struct MHD_Response *r)
+{
+    if (!r)
+        return MHD_NO;
+    MHD_add_response_header(r, "Content-Type", type);
+    if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(r, "Allow", x->kind == ROUTE_COMPLETIONS ||
+                                                    x->kind == ROUTE_CHAT ||
+                                                    x->kind == ROUTE_ASK
+                                                ? "POST" : "GET, HEAD");
+    add_common_headers(r);
+    count_answer(x, code);
+    mhd_result ok = MHD_queue_response(x->connection, code, r);
+    MHD_destroy_response(r);
+    return ok;
+}
+
+mhd_result reply_json(exchange *x, unsigned code, json_t *body)
+{
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_decref(body);
+    if (!text)
+        return MHD_NO;
+    return queue(x, code, "application/json",
+                MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE));
+}
+
+mhd_result reply_text(exchange *x, unsigned code, const char *type, const char *text)
+{
+    char *copy = sm_strdup(text);
+    if (!copy)
+        return MHD_NO;
+    return queue(x, code, type,
+                MHD_create_response_from_buffer(strlen(copy), copy, MHD_RESPMEM_MUST_FREE));
+}
+
+mhd_result reply_bytes(exchange *x, const char *type, const void *data, size_t len)
+{
+    /* the bytes are static; libmicrohttpd does not write to persistent buffers */
+    return queue(x, MHD_HTTP_OK, type,
+                MHD_create_response_from_buffer(len, (void *)(uintptr_t)data,
+                                                MHD_RESPMEM_PERSISTENT));
+}
+
+mhd_result reply_error(exchange *x, unsigned http, const char *type, const char *param,
+                       const char *code, const char *message)
+{
+    return reply_json(x, http, json_pack("{s{ss ss ss? ss?}}", "error", "message", message,
+                                         "type", type, "param", param, "code", code));
+}
+
+mhd_result reply_status(exchange *x, sm_status s, const char *param, const sm_err *err)
+{
+    switch (s) {
+    case SM_EINVAL:
+    case SM_ECORRUPT:
+    case SM_EUNSUPPORTED:
+        return reply_error(x, MHD_HTTP_BAD_REQUEST, "invalid_request_error", param, NULL,
+                           err->msg);
+    case SM_ENOMEM:
+        return reply_error(x, MHD_HTTP_SERVICE_UNAVAILABLE, "overloaded_error", NULL,
+                           "overloaded", err->msg);
+    case SM_ECANCEL:
+        return reply_error(x, MHD_HTTP_SERVICE_UNAVAILABLE, "server_error", NULL,
+                           "stopping", err->msg);
+    default:
+        return reply_error(x, MHD_HTTP_INTERNAL_SERVER_ERROR, "server_error", NULL, NULL,
+                           err->msg);
+    }
+}

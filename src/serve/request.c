@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Completion and chat requests: fields, types, ranges. */
+#include <math.h>
+#include <string.h>
+
+#include "internal.h"
+
+/* Fields that would change the answer and that smelt does not have: refused, not ignored. */
+static const char *const unsupported[] = {
+    "best_of", "functions", "logit_bias", "logprobs", "response_format", "suffix", "tools",
+    "frequency_penalty", "presence_penalty", "echo"};
+
+static bool is_neutral(const json_t *v)
+{
+    return !v || json_is_null(v) || json_is_false(v) ||
+           (json_is_number(v) && json_number_value(v) == 0) ||
+           (json_is_string(v) && !*json_string_value(v)) ||
+           (json_is_array(v) && json_array_size(v) == 0) ||
+           (json_is_object(v) && json_object_size(v) == 0);
+}
+
+static sm_status wrong(const char **param, const char *name, const char *want, sm_err *err)
+{
+    *param = name;
+    return sm_fail(err, SM_EINVAL, "%s: want %s", name, want);
+}
+
+static sm_status number(double *out, const json_t *body, const char *name,
+                        const char **param, sm_err *err)
+{
+    const json_t *v = json_object_get(body, name);
+    if (!v || json_is_null(v))
+        return SM_OK;
+    if (!json_is_number(v) || !isfinite(json_number_value(v)))
+        return wrong(param, name, "a number", err);
+    *out = json_number_value(v);
+    return SM_OK;
+}
+
+static sm_status integer(int64_t *out, const json_t *body, const char *name, int64_t min,
+                         int64_t max, const char **param, sm_err *err)
+{
+    const json_t *v = json_object_get(body, name);
+    if (!v || json_is_null(v))
+        return SM_OK;
+    if (!json_is_integer(v) || json_integer_value(v) < min || json_integer_value(v) > max) {
+        *param = name;
+        return sm_fail(err, SM_EINVAL, "%s: want an integer in %lld..%lld", name,
+                       (long long)min, (long long)max);
+    }
+    *out = json_integer_value(v);
+    return SM_OK;
+}
+
+static sm_status boolean(bool *out, const json_t *body, const char *name,
+                         const char **param, sm_err *err)
+{
+    const json_t *v = json_object_get(body, name);
+    if (!v || json_is_null(v))
+        return SM_OK;
+    if (!json_is_boolean(v))
+        return wrong(param, name, "true or false", err);
+    *out = json_is_true(v);
+    return SM_OK;
+}
+
+static sm_status sampling(completion_request *r, const char **param, sm_err *err)
+{
+    double temperature = 1, top_p = 1, min_p = 0;
+    int64_t top_k = 0, seed = 0, max_tokens = 128, n = 1;
+    sm_status s = number(&temperature, r->body, "temperature", param, err);
+    if (!s)
+        s = number(&top_p, r->body, "top_p", param, err);
+    if (!s)
+        s = number(&min_p, r->body, "min_p", param, err);
+    if (!s)
+        s = integer(&top_k, r->body, "top_k", 0, INT32_MAX, param, err);
+    if (!s)
+        s = integer(&seed, r->body, "seed", 0, INT64_MAX, param, err);
+    if (!s)
+        s = integer(&max_tokens, r->body, "max_tokens", 0, INT32_MAX, param, err);
+    if (!s)
+        s = integer(&max_tokens, r->body, "max_completion_tokens", 0, INT32_MAX, param, err);
+    if (!s)
+        s = integer(&n, r->body, "n", 1, 1, param, err);
+    if (s)
+        return s;
+    r->sampling = (sm_sampling){.temperature = (float)temperature,
+                                .top_k = (int32_t)top_k,
+                                .top_p = (float)top_p,
+                                .min_p = (float)min_p,
+                                .seed = (uint64_t)seed,
+                                .max_tokens = (int32_t)max_tokens,
+                                .stop = r->stop};
+    *param = NULL;
+    return sm_sampling_check(&r->sampling, err);
+}
+
+static sm_status stops(completion_request *r, const char **param, sm_err *err)
+{
+    const json_t *v = json_object_get(r->body, "stop");
+    if (!v || json_is_null(v))
+        return SM_OK;
+    if (json_is_string(v) && *json_string_value(v)) {
+        r->stop[0] = json_string_value(v);
+        return SM_OK;
+    }
+    if (!json_is_array(v) || json_array_size(v) > MAX_STOP)
+        return wrong(param, "stop", "a string, or at most 16 of them", err);
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        const char *text = json_string_value(json_array_get(v, i));
+        if (!text || !*text)
+            return wrong(param, "stop", "strings that are not empty", err);
+        r->stop[i] = text;
+    }
+    return SM_OK;
+}
+
+static sm_status prompt(completion_request *r, const char **param, sm_err *err)
+{
+    const json_t *v = json_object_get(r->body, "prompt");
+    if (json_is_array(v) && json_array_size(v) == 1)
+        v = json_array_get(v, 0);
+    if (!json_is_string(v))
+        return wrong(param, "prompt", "a string", err);
+    if (!sm_buf_put(&r->prompt, json_string_value(v), json_string_length(v)))
+        return sm_fail(err, SM_ENOMEM, "prompt: out of memory");
+    return SM_OK;
+}
+
+/* A base model knows no roles: contents are joined by blank lines and continued. */
+static sm_status messages(completion_request *r, const char **param, sm_err *err)
+{
+    const json_t *v = json_object_get(r->body, "messages");
+    if (!json_is_array(v) || json_array_size(v) == 0)
+        return wrong(param, "messages", "a list of at least one message", err);
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        const json_t *m = json_array_get(v, i), *content = json_object_get(m, "content");
+        if (!json_is_string(json_object_get(m, "role")) || !json_is_string(content))
+            return wrong(param, "messages", "objects with role and content, both strings",
+                         err);
+        if (i > 0)
+            sm_buf_puts(&r->prompt, "\n\n");
+        sm_buf_put(&r->prompt, json_string_value(content), json_string_length(content));
+    }
+    if (r->prompt.failed)
+        return sm_fail(err, SM_ENOMEM, "messages: out of memory");
+    return SM_OK;
+}
+
+bool request_model_matches(const json_t *body, const sm_server *s)
+{
+    const json_t *m = json_object_get(body, "model");
+    return !m || (json_is_string(m) && !strcmp(json_string_value(m), s->config.model_name));
+}
+
+static sm_status refuse_unsupported(const json_t *body, const char **param, sm_err *err)
+{
+    for (size_t i = 0; i < sizeof unsupported / sizeof *unsupported; i++)
+        if (!is_neutral(json_object_get(body, unsupported[i]))) {
+            *param = unsupported[i];
+            return sm_fail(err, SM_EUNSUPPORTED, "%s: not supported by this server",
+                           unsupported[i]);
+        }
+    return SM_OK;
+}
+
+sm_status request_parse(completion_request *r, const exchange *x, bool is_chat,
+                        const char **param, sm_err *err)
+{
+    *r = (completion_request){.is_chat = is_chat};
+    *param = NULL;
+    sm_status s = sm_json_parse(&r->body, x->body.data ? x->body.data : "", x->body.len,
+                                "body", err);
+    if (!s && !json_is_object(r->body))
+        s = sm_fail(err, SM_EINVAL, "body: want a JSON object");
+    if (!s)
+        s = refuse_unsupported(r->body, param, err);
+    if (!s)
+        s = is_chat ? messages(r, param, err) : prompt(r, param, err);
+    if (!s)
+        s = stops(r, param, err);
+    if (!s)
+        s = sampling(r, param, err);
+    if (!s)
+        s = boolean(&r->stream, r->body, "stream", param, err);
+    if (!s)
+        s = boolean(&r->include_usage, json_object_get(r->body, "stream_options"),
+                    "include_usage", param, err);
+    if (s)
+        request_free(r);
+    return s;
+}
+
+void request_free(completion_request *r)
+{
+    json_decref(r->body);
+    r->body = NULL;
+    sm_buf_free(&r->prompt);
+}
