@@ -63,16 +63,16 @@ sm_status train_cache_save(const sm_token_data *d, const sm_token_config *c, sm_
 }
 
 /* Is this the file of these documents?  Sizes are bounded before they are multiplied. */
-static bool header_fits(const cache_header *h, const sm_map *m, const sm_token_config *c,
+static bool header_fits(const cache_header *h, size_t len, const sm_token_config *c,
                         int64_t n_doc)
 {
     int32_t end_id = c->end_id < 0 ? c->bos_id : c->end_id;
     if (memcmp(h->magic, MAGIC, sizeof MAGIC) || h->key != key_hash(c) ||
         h->n_doc != n_doc || h->bos_id != c->bos_id || h->end_id != end_id)
         return false;
-    if (h->n_id < 0 || (uint64_t)h->n_id > m->len || (uint64_t)n_doc > m->len)
+    if (h->n_id < 0 || (uint64_t)h->n_id > len || (uint64_t)n_doc > len)
         return false;
-    return m->len == sizeof *h + (size_t)(2 * n_doc + 1) * sizeof(int64_t) +
+    return len == sizeof *h + (size_t)(2 * n_doc + 1) * sizeof(int64_t) +
                          (size_t)h->n_id * sizeof(int32_t);
 }
 
@@ -84,7 +84,7 @@ static bool starts_ascend(const int64_t *start, int64_t n_doc, int64_t n_id)
     return start[0] == 0 && start[n_doc] == n_id;
 }
 
-static sm_token_data *copy_out(const sm_map *m, const sm_token_config *c,
+static sm_token_data *copy_out(const unsigned char *data, const sm_token_config *c,
                                const cache_header *h)
 {
     size_t n_doc = (size_t)h->n_doc, n_id = (size_t)h->n_id;
@@ -103,7 +103,7 @@ static sm_token_data *copy_out(const sm_map *m, const sm_token_config *c,
         sm_token_data_free(d);
         return NULL;
     }
-    const unsigned char *p = m->data + sizeof *h;
+    const unsigned char *p = data + sizeof *h;
     memcpy(d->start, p, (n_doc + 1) * sizeof *d->start);
     p += (n_doc + 1) * sizeof *d->start;
     memcpy(d->doc_bytes, p, n_doc * sizeof *d->doc_bytes);
@@ -112,16 +112,16 @@ static sm_token_data *copy_out(const sm_map *m, const sm_token_config *c,
     return d;
 }
 
-static sm_status use(sm_token_data **out, const sm_map *m, const sm_token_config *c,
-                     int64_t n_doc, sm_err *err)
+sm_status train_cache_parse(sm_token_data **out, const unsigned char *data, size_t len,
+                            const sm_token_config *c, int64_t n_doc, sm_err *err)
 {
     cache_header h;
-    if (m->len < sizeof h)
-        return sm_fail(err, SM_ECORRUPT, "%zu bytes, want at least %zu", m->len, sizeof h);
-    memcpy(&h, m->data, sizeof h);
-    if (!header_fits(&h, m, c, n_doc))
+    if (len < sizeof h)
+        return sm_fail(err, SM_ECORRUPT, "%zu bytes, want at least %zu", len, sizeof h);
+    memcpy(&h, data, sizeof h);
+    if (!header_fits(&h, len, c, n_doc))
         return sm_fail(err, SM_ENOENT, "made of other documents or damaged");
-    sm_token_data *d = copy_out(m, c, &h);
+    sm_token_data *d = copy_out(data, c, &h);
     if (!d)
         return sm_fail(err, SM_ENOMEM, "out of memory");
     sm_status s = SM_OK;
@@ -145,7 +145,7 @@ sm_status train_cache_load(sm_token_data **out, const sm_ctx *ctx,
     sm_err why;
     if (sm_map_open(&m, c->cache_path, &why))
         return SM_ENOENT;
-    sm_status s = use(out, &m, c, n_doc, &why);
+    sm_status s = train_cache_parse(out, m.data, m.len, c, n_doc, &why);
     sm_map_close(&m);
     if (s)
         sm_log_line(ctx->log, SM_LOG_WARN, "token cache %s: %s; tokenising again",

@@ -52,6 +52,9 @@ sm_status train_data_finish(sm_token_data *d, sm_err *err);
  * (why is logged) and that they are to be made. */
 sm_status train_cache_load(sm_token_data **out, const sm_ctx *ctx,
                            const sm_token_config *c, int64_t n_doc);
+/** The same from bytes. */
+sm_status train_cache_parse(sm_token_data **out, const unsigned char *data, size_t len,
+                            const sm_token_config *c, int64_t n_doc, sm_err *err);
 sm_status train_cache_save(const sm_token_data *d, const sm_token_config *c, sm_err *err);
 
 /* ------------------------------------------------- sums in a fixed order */
