@@ -91,6 +91,26 @@ typedef struct sm_model {
     float *router_bias;  /* [n_layer, n_expert], NULL unless config.router_bias */
 } sm_model;
 
+/** Where the matrices of a layer start in weight[] (elements; -1: the layer has none).
+ * Matrices of one input are one product: qkv is [(n_head + 2 n_kv_head) d_head, d_model],
+ * gate_up is [2 width, d_model] (gate rows first), an expert's likewise; `out` and `down`
+ * are [d_model, width].  Expert e starts e * 2 * d_expert * d_model (gate_up), e * d_model *
+ * d_expert (down) further on. */
+typedef struct sm_layer_view {
+    bool is_moe;
+    bool has_rope;       /* false: a NoPE layer: full attention, query temperature  */
+    int64_t attn_norm, qkv, out, ffn_norm;
+    int64_t gate_up, down; /* dense layer, or the shared expert of a MoE layer      */
+    int32_t d_ff;          /* its width; 0 when absent                              */
+    int64_t router;        /* [n_expert, d_model]                                   */
+    int64_t expert_gate_up, expert_down;
+} sm_layer_view;
+typedef struct sm_model_view {
+    int64_t embed, norm, head; /* head == embed when tied */
+} sm_model_view;
+SM_API sm_layer_view sm_model_layer(const sm_model *m, int32_t layer);
+SM_API sm_model_view sm_model_ends(const sm_model *m);
+
 /** Allocate and initialise: normal(0, 0.02) (outputs of blocks scaled by 1/sqrt(2 n_layer)),
  * norms 1; a pure function of (config, seed). */
 SM_API sm_status sm_model_create(sm_model **out, const sm_model_config *c, uint64_t seed,

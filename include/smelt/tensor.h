@@ -84,6 +84,18 @@ SM_API size_t sm_weight_bytes(const sm_prod *prod, int64_t n_out, int64_t n_in);
 SM_API void sm_weight_pack(sm_pool *pool, const sm_prod *prod, void *dst, const float *w,
                            int64_t n_out, int64_t n_in, bool is_transposed);
 
+/** One matrix to pack; `task0` is filled by sm_weight_pack_many. */
+typedef struct sm_pack_job {
+    void *dst;
+    const sm_prod *prod;
+    const float *w;
+    int64_t n_out, n_in;
+    bool is_transposed;
+    int64_t task0;
+} sm_pack_job;
+/** Pack many matrices in one threaded loop. */
+SM_API void sm_weight_pack_many(sm_pool *pool, sm_pack_job *job, int64_t n_job);
+
 /** Bytes of scratch for the A operand of m rows of k. */
 SM_API size_t sm_linear_scratch_bytes(const sm_prod *prod, int64_t m, int64_t k);
 /** y [m, n] (+)= x [m, k] B^T, serial.  pb is a packed weight [n, k].  y must not overlap x.
@@ -124,6 +136,7 @@ typedef struct sm_grad_job {
     const void *a, *b;     /* packed chunks                                  */
     const sm_chunk *chunk; /* all chunks                                     */
     const int32_t *first;  /* [n_shard + 1] indices into chunk               */
+    int64_t tile0;         /* filled by sm_grad_run                          */
 } sm_grad_job;
 /** Bytes of scratch a thread needs (tiles of the tree). */
 SM_API size_t sm_grad_scratch_bytes(const sm_kern *kern, int64_t n_shard);
@@ -131,7 +144,7 @@ SM_API size_t sm_grad_scratch_bytes(const sm_kern *kern, int64_t n_shard);
  * @param n_shard a power of two
  * @param scratch [n_threads] blocks of sm_grad_scratch_bytes, 64-byte aligned
  * @return -1, or the lowest index of a job whose result holds a NaN or an infinity */
-SM_API int64_t sm_grad_run(sm_pool *pool, const sm_kern *kern, const sm_grad_job *job,
+SM_API int64_t sm_grad_run(sm_pool *pool, const sm_kern *kern, sm_grad_job *job,
                            int64_t n_job, int64_t n_shard, void *scratch);
 
 /** x [n_leaf][n] -> x[0] = tree sum over the leaves, overwriting them. n_leaf a power of 2. */

@@ -148,10 +148,16 @@ static int64_t *bad_of(const grad_run *g, int thread)
 static void grad_task(void *arg, ptrdiff_t i, int thread)
 {
     const grad_run *g = arg;
-    int64_t job = 0;
-    while (i >= job_tiles(&g->job[job]))
-        i -= job_tiles(&g->job[job++]);
+    int64_t job = 0, end = g->n_job;
+    while (end - job > 1) {
+        int64_t mid = job + (end - job) / 2;
+        if (i < g->job[mid].tile0)
+            end = mid;
+        else
+            job = mid;
+    }
     const sm_grad_job *j = &g->job[job];
+    i -= j->tile0;
     int64_t cols = sm_ceil_div(j->n, tile_n(j->prod));
     grad_tile t = {.kern = g->kern, .job = j, .unit_a = sm_grad_unit_a(j->prod, j->m),
                    .unit_b = sm_grad_unit_b(j->prod, j->n)};
@@ -166,15 +172,17 @@ static void grad_task(void *arg, ptrdiff_t i, int thread)
         *bad = job;
 }
 
-int64_t sm_grad_run(sm_pool *pool, const sm_kern *kern, const sm_grad_job *job,
+int64_t sm_grad_run(sm_pool *pool, const sm_kern *kern, sm_grad_job *job,
                     int64_t n_job, int64_t n_shard, void *scratch)
 {
     grad_run g = {.kern = kern, .job = job, .n_job = n_job, .n_shard = n_shard,
                   .scratch = scratch,
                   .scratch_bytes = sm_grad_scratch_bytes(kern, n_shard)};
     int64_t tiles = 0, bad = -1;
-    for (int64_t i = 0; i < n_job; i++)
+    for (int64_t i = 0; i < n_job; i++) {
+        job[i].tile0 = tiles;
         tiles += job_tiles(&job[i]);
+    }
     for (int t = 0; t < sm_pool_n_threads(pool); t++)
         *bad_of(&g, t) = -1;
     sm_pool_run(pool, tiles, grad_task, &g);

@@ -24,35 +24,60 @@ size_t sm_weight_bytes(const sm_prod *prod, int64_t n_out, int64_t n_in)
     return sm_line_bytes(prod->bytes_b(n_out, n_in));
 }
 
-typedef struct pack_job {
-    const sm_prod *prod;
-    char *dst;
-    const float *w;
-    int64_t n, k, row_stride, col_stride, step;
-} pack_job;
+typedef struct pack_run {
+    const sm_pack_job *job;
+    int64_t n_job;
+} pack_run;
 
+static int64_t pack_step(const sm_prod *prod)
+{
+    return sm_ceil_to(PACK_ROWS, prod->nr);
+}
+
+static int64_t pack_tasks(const sm_pack_job *j)
+{
+    return sm_ceil_div(j->is_transposed ? j->n_in : j->n_out, pack_step(j->prod));
+}
+
+/* One block of panels of the job that task i falls in. */
 static void pack_task(void *arg, ptrdiff_t i, int thread)
 {
-    const pack_job *p = arg;
+    const pack_run *r = arg;
     (void)thread;
-    int64_t j0 = i * p->step, n = sm_min_i64(p->step, p->n - j0);
-    p->prod->pack_b(p->dst + p->prod->offset_b(j0, p->k), p->w + j0 * p->row_stride, SM_F32,
-                    n, p->k, p->row_stride, p->col_stride);
+    int64_t job = 0, end = r->n_job;
+    while (end - job > 1) {
+        int64_t mid = job + (end - job) / 2;
+        if (i < r->job[mid].task0)
+            end = mid;
+        else
+            job = mid;
+    }
+    const sm_pack_job *j = &r->job[job];
+    bool t = j->is_transposed;
+    int64_t n = t ? j->n_in : j->n_out, k = t ? j->n_out : j->n_in;
+    int64_t step = pack_step(j->prod), j0 = (i - j->task0) * step;
+    j->prod->pack_b((char *)j->dst + j->prod->offset_b(j0, k),
+                    j->w + (t ? j0 : j0 * j->n_in), SM_F32, sm_min_i64(step, n - j0), k,
+                    t ? 1 : j->n_in, t ? j->n_in : 1);
+}
+
+void sm_weight_pack_many(sm_pool *pool, sm_pack_job *job, int64_t n_job)
+{
+    int64_t tasks = 0;
+    for (int64_t i = 0; i < n_job; i++) {
+        job[i].task0 = tasks;
+        tasks += pack_tasks(&job[i]);
+    }
+    pack_run r = {job, n_job};
+    sm_pool_run(pool, tasks, pack_task, &r);
 }
 
 void sm_weight_pack(sm_pool *pool, const sm_prod *prod, void *dst, const float *w,
                     int64_t n_out, int64_t n_in, bool is_transposed)
 {
-    pack_job p = {.prod = prod, .dst = dst, .w = w, .n = n_out, .k = n_in,
-                  .row_stride = n_in, .col_stride = 1,
-                  .step = sm_ceil_to(PACK_ROWS, prod->nr)};
-    if (is_transposed) {
-        p.n = n_in;
-        p.k = n_out;
-        p.row_stride = 1;
-        p.col_stride = n_in;
-    }
-    sm_pool_run(pool, sm_ceil_div(p.n, p.step), pack_task, &p);
+    sm_pack_job j = {.dst = dst, .prod = prod, .w = w, .n_out = n_out, .n_in = n_in,
+                     .is_transposed = is_transposed};
+    sm_weight_pack_many(pool, &j, 1);
 }
 
 size_t sm_linear_scratch_bytes(const sm_prod *prod, int64_t m, int64_t k)

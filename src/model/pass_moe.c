@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The mixture of experts of a layer.  Tokens are sorted by (expert, shard, position); a
+ * task is a chunk of one expert's rows.
+ *   softmax:  y_t = h_t [+ shared] + sum_j w_j E_j(n2_t)       (j best first, chained fma)
+ *   sigmoid:  y_t = h_t [+ shared] + E(w n2_t)
+ * Backward.  With da' = dy Wd (unweighted) the weight's gradient is <da', a>, so an
+ * expert's output need not be kept: softmax dw = <da', a>, da = w da', and Wd's gradient
+ * contracts dy with w a.  Sigmoid: dw = <dx_e, n2>, dn2 += w dx_e.
+ */
+#include <string.h>
+
+#include "pass.h"
+
+static bool is_sigmoid(const stage *g)
+{
+    return g->p->c.model->config.router == SM_ROUTER_SIGMOID_TOP1;
+}
+
+static const float *layer_bias(const stage *g)
+{
+    const sm_model *m = g->p->c.model;
+    return m->router_bias ? m->router_bias + (int64_t)g->layer * m->config.n_expert : NULL;
+}
+
+/* ----------------------------------------------------------------- forward */
+
+static void moe_in_task(void *arg, ptrdiff_t i, int thread)
+{
+    const stage *g = arg;
+    const sm_pass *p = g->p;
+    const sm_model_config *m = &p->c.model->config;
+    sm_chunk c = sm_pass_chunk(p, i);
+    scratch s = sm_pass_scratch(p, thread);
+    int64_t d = m->d_model, e = m->n_expert, k = m->k_expert;
+    float *n2 = p->n2 + c.row0 * d, *logit = g->s->logit + c.row0 * e;
+    sm_rows_attn_out(g, c, i, n2, &s);
+    sm_linear_rows(p->prod_f32, logit, e, n2, d, g->w->router.w, c.n_row, e, d, false,
+                   s.at);
+    sm_route_rows(p->ctx.kern, g->s->expert + c.row0 * k, g->s->weight + c.row0 * k, logit,
+                  layer_bias(g), c.n_row, m->n_expert, m->k_expert, is_sigmoid(g));
+    sm_rows_ffn(g, c, n2, &s);
+}
+
+/* The input rows of a chunk of one expert. */
+static void gather_inputs(const stage *g, sm_chunk c, float *x)
+{
+    const sm_pass *p = g->p;
+    int64_t d = p->c.model->config.d_model, k = p->c.model->config.k_expert;
+    for (int64_t i = 0; i < c.n_row; i++) {
+        int32_t slot = g->s->perm.row_slot[c.row0 + i];
+        const float *n2 = p->n2 + slot / k * d;
+        if (is_sigmoid(g))
+            p->ctx.kern->scale(x + i * d, n2, g->s->weight[slot], d);
+        else
+            memcpy(x + i * d, n2, (size_t)d * sizeof *x);
+    }
+}
+
+static void expert_task(void *arg, ptrdiff_t i, int thread)
+{
+    const stage *g = arg;
+    const sm_pass *p = g->p;
+    const sm_model_config *m = &p->c.model->config;
+    sm_chunk c = g->s->perm.chunk[i];
+    size_t e = (size_t)g->s->perm.chunk_expert[i];
+    scratch s = sm_pass_scratch(p, thread);
+    int64_t d = m->d_model, f = m->d_expert;
+    float *x = sm_scratch_floats(&s, SM_ROW_BLOCK * d);
+    float *a = sm_scratch_floats(&s, SM_ROW_BLOCK * f);
+    float *gu = g->s->egu + c.row0 * 2 * f;
+    const packed *up = &g->w->expert_gate_up, *down = &g->w->expert_down;
+    gather_inputs(g, c, x);
+    sm_linear_rows(p->prod, gu, 2 * f, x, d, up->w + e * up->stride_w, c.n_row, 2 * f, d,
+                   false, s.at);
+    if (g->is_recompute)
+        return;
+    for (int64_t t = 0; t < c.n_row; t++)
+        p->ctx.kern->swiglu(a + t * f, gu + t * 2 * f, gu + t * 2 * f + f, f);
+    sm_linear_rows(p->prod, p->ey + c.row0 * d, d, a, f, down->w + e * down->stride_w,
+                   c.n_row, d, f, false, s.at);
+}
+
+static void combine_task(void *arg, ptrdiff_t i, int thread)
+{
+    const stage *g = arg;
+    const sm_pass *p = g->p;
+    sm_chunk c = sm_pass_chunk(p, i);
+    int64_t d = p->c.model->config.d_model, k = p->c.model->config.k_expert;
+    (void)thread;
+    for (int64_t slot = c.row0 * k; slot < (c.row0 + c.n_row) * k; slot++) {
+        float *y = g->y + slot / k * d;
+        const float *ey = p->ey + g->s->perm.slot_row[slot] * d;
+        if (is_sigmoid(g))
+            p->ctx.kern->add(y, ey, d);
+        else
+            p->ctx.kern->axpy(y, g->s->weight[slot], ey, d);
+    }
+}
+
+void sm_pass_moe_forward(stage *g, int64_t *counts)
+{
+    sm_pass *p = g->p;
+    const sm_model_config *m = &p->c.model->config;
+    sm_pool_run(p->ctx.pool, p->n_chunk, moe_in_task, g);
+    sm_perm_build(&g->s->perm, g->s->expert, p->n_tok, m->k_expert, m->n_expert,
+                  p->n_shard);
+    sm_pool_run(p->ctx.pool, g->s->perm.n_chunk, expert_task, g);
+    if (g->is_recompute)
+        return;
+    sm_pool_run(p->ctx.pool, p->n_chunk, combine_task, g);
+    for (int64_t i = 0; counts && i < m->n_expert * p->n_shard; i++)
+        counts[(int64_t)g->layer * m->n_expert + i / p->n_shard] += g->s->perm.count[i];
+}
+
+/* ---------------------------------------------------------------- backward */
+
+/* n2 again, and the shared expert's part of its gradient. */
+static void moe_in_bwd_task(void *arg, ptrdiff_t i, int thread)
+{
+    const stage *g = arg;
+    const sm_pass *p = g->p;
+    sm_chunk c = sm_pass_chunk(p, i);
+    scratch s = sm_pass_scratch(p, thread);
+    int64_t d = p->c.model->config.d_model;
+    float *n2 = p->n2 + c.row0 * d, *dn2 = p->dn2 + c.row0 * d;
+    for (int64_t t = 0; t < c.n_row; t++)
+        p->ctx.kern->rmsnorm(n2 + t * d, g->s->h + (c.row0 + t) * d, g->w->ffn_norm,
+                             p->c.model->config.norm_eps, d);
+    if (g->w->view.d_ff > 0)
+        sm_rows_ffn_bwd(g, c, n2, dn2, &s);
+    else
+        memset(dn2, 0, (size_t)(c.n_row * d) * sizeof *dn2);
+}
+
+/* Rows of one expert chunk on their way back. */
+typedef struct expert_rows {
+    float *dy, *x, *da, *dgu, *a;
+} expert_rows;
+
+/* From da' to dgu; leaves in r.a what Wd's gradient contracts with dy. */
+static void expert_act_bwd(const stage *g, sm_chunk c, const expert_rows *r)
+{
+    const sm_pass *p = g->p;
+    const sm_kern *kern = p->ctx.kern;
+    int64_t f = p->c.model->config.d_expert;
+    for (int64_t t = 0; t < c.n_row; t++) {
+        int32_t slot = g->s->perm.row_slot[c.row0 + t];
+        const float *gate = g->s->egu + (c.row0 + t) * 2 * f, *up = gate + f;
+        float *da = r->da + t * f, *a = r->a + t * f, *dgu = r->dgu + t * 2 * f;
+        kern->swiglu(a, gate, up, f);
+        if (!is_sigmoid(g)) {
+            p->dweight[slot] = kern->dot(da, a, f);
+            kern->scale(da, da, g->s->weight[slot], f);
+            kern->scale(a, a, g->s->weight[slot], f);
+        }
+        kern->swiglu_bwd(dgu, dgu + f, da, gate, up, f);
+    }
+}
+
+static void expert_bwd_task(void *arg, ptrdiff_t i, int thread)
+{
+    const stage *g = arg;
+    const sm_pass *p = g->p;
+    const sm_model_config *m = &p->c.model->config;
+    sm_chunk c = g->s->perm.chunk[i];
+    size_t e = (size_t)g->s->perm.chunk_expert[i];
+    scratch s = sm_pass_scratch(p, thread);
+    int64_t d = m->d_model, f = m->d_expert, k = m->k_expert;
+    expert_rows r;
+    r.dy = sm_scratch_floats(&s, SM_ROW_BLOCK * d);
+    r.x = sm_scratch_floats(&s, SM_ROW_BLOCK * d);
+    r.da = sm_scratch_floats(&s, SM_ROW_BLOCK * f);
+    r.dgu = sm_scratch_floats(&s, SM_ROW_BLOCK * 2 * f);
+    r.a = sm_scratch_floats(&s, SM_ROW_BLOCK * f);
+    const packed *up = &g->w->expert_gate_up, *down = &g->w->expert_down;
+    for (int64_t t = 0; t < c.n_row; t++)
+        memcpy(r.dy + t * d, p->dx + g->s->perm.row_slot[c.row0 + t] / k * d,
+               (size_t)d * sizeof(float));
+    gather_inputs(g, c, r.x);
+    sm_grad_pack_a(p->prod, p->g.edy, r.dy, d, c, d);
+    sm_grad_pack_b(p->prod, p->g.ex, r.x, d, c, d);
+    sm_linear_rows(p->prod, r.da, f, r.dy, d, down->t + e * down->stride_t, c.n_row, f, d,
+                   false, s.at);
+    expert_act_bwd(g, c, &r);
+    sm_grad_pack_b(p->prod, p->g.eact, r.a, f, c, f);
+    sm_grad_pack_a(p->prod, p->g.edgu, r.dgu, 2 * f, c, 2 * f);
+    sm_linear_rows(p->prod, p->ey + c.row0 * d, d, r.dgu, 2 * f,
+                   up->t + e * up->stride_t, c.n_row, d, 2 * f, false, s.at);
+}
+
+/* Bring the experts' gradients of their inputs home to one token's dn2. */
+static void collect_row(const stage *g, int64_t token)
+{
+    const sm_pass *p = g->p;
+    const sm_kern *kern = p->ctx.kern;
+    int64_t d = p->c.model->config.d_model, k = p->c.model->config.k_expert;
+    float *dn2 = p->dn2 + token * d;
+    for (int64_t slot = token * k; slot < (token + 1) * k; slot++) {
+        const float *dxe = p->ey + g->s->perm.slot_row[slot] * d;
+        if (is_sigmoid(g)) {
+            p->dweight[slot] = kern->dot(dxe, p->n2 + token * d, d);
+            kern->axpy(dn2, g->s->weight[slot], dxe, d);
+        } else {
+            kern->add(dn2, dxe, d);
+        }
+    }
+}
+
+static void moe_out_bwd_task(void *arg, ptrdiff_t i, int thread)
+{
+    const stage *g = arg;
+    const sm_pass *p = g->p;
+    const sm_model_config *m = &p->c.model->config;
+    sm_chunk c = sm_pass_chunk(p, i);
+    scratch s = sm_pass_scratch(p, thread);
+    int64_t d = m->d_model, e = m->n_expert, k = m->k_expert;
+    float *dn2 = p->dn2 + c.row0 * d;
+    float *dlogit = sm_scratch_floats(&s, SM_ROW_BLOCK * e), *tmp = sm_scratch_floats(&s, e);
+    for (int64_t t = 0; t < c.n_row; t++) {
+        int64_t row = c.row0 + t;
+        collect_row(g, row);
+        sm_route_row_bwd(p->ctx.kern, dlogit + t * e, g->s->logit + row * e,
+                         g->s->expert + row * k, g->s->weight + row * k,
+                         p->dweight + row * k, g->aux_slope, g->z, m->n_expert,
+                         m->k_expert, is_sigmoid(g), tmp);
+    }
+    sm_grad_pack_a(p->prod_f32, p->g.dlogit, dlogit, e, c, e);
+    sm_grad_pack_b(p->prod_f32, p->g.n2_f32, p->n2 + c.row0 * d, d, c, d);
+    sm_linear_rows(p->prod_f32, dn2, d, dlogit, e, g->w->router.t, c.n_row, d, e, true,
+                   s.at);
+    sm_rows_ffn_norm_bwd(g, c, dn2, &s);
+    sm_rows_attn_out_bwd(g, c, &s);
+}
+
+void sm_pass_moe_backward(stage *g)
+{
+    sm_pass *p = g->p;
+    sm_pool_run(p->ctx.pool, p->n_chunk, moe_in_bwd_task, g);
+    sm_pool_run(p->ctx.pool, g->s->perm.n_chunk, expert_bwd_task, g);
+    sm_pool_run(p->ctx.pool, p->n_chunk, moe_out_bwd_task, g);
+}
+
+int64_t sm_pass_moe_jobs(const stage *g, float *grad, sm_grad_job *job)
+{
+    const sm_pass *p = g->p;
+    const sm_model_config *m = &p->c.model->config;
+    const sm_layer_view *v = &g->w->view;
+    int64_t d = m->d_model, f = m->d_expert, n = 0;
+    for (int64_t e = 0; e < m->n_expert; e++) {
+        const int32_t *first = g->s->perm.first + e * p->n_shard;
+        job[n++] = (sm_grad_job){.prod = p->prod, .m = 2 * f, .n = d, .a = p->g.edgu,
+                                 .dst = grad + v->expert_gate_up + e * 2 * f * d,
+                                 .b = p->g.ex, .chunk = g->s->perm.chunk, .first = first};
+        job[n++] = (sm_grad_job){.prod = p->prod, .m = d, .n = f, .a = p->g.edy,
+                                 .dst = grad + v->expert_down + e * d * f,
+                                 .b = p->g.eact, .chunk = g->s->perm.chunk,
+                                 .first = first};
+    }
+    job[n] = sm_pass_token_job(p, grad + v->router, p->g.dlogit, m->n_expert, p->g.n2_f32,
+                               d);
+    job[n++].prod = p->prod_f32;
+    return n;
+}

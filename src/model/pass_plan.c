@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The memory of a pass: one allocation, planned at creation.  The plan is a walk that hands
+ * out offsets; it runs once without memory to learn the size and once to place.
+ */
+#include <string.h>
+
+#include "pass.h"
+
+typedef struct planner {
+    char *base;
+    size_t used;
+    bool has_overflow;
+} planner;
+
+static void *take(planner *pl, int64_t n, size_t size)
+{
+    size_t bytes, end;
+    if (!sm_mul_size(&bytes, (size_t)n, size) || !sm_add_size(&end, bytes, 63) ||
+        !sm_add_size(&end, pl->used, end & ~(size_t)63)) {
+        pl->has_overflow = true;
+        return NULL;
+    }
+    void *at = pl->base ? pl->base + pl->used : NULL;
+    pl->used = end;
+    return at;
+}
+
+static float *take_floats(planner *pl, int64_t n)
+{
+    return take(pl, n, sizeof(float));
+}
+
+static packed plan_packed(sm_pass *p, planner *pl, const sm_prod *prod, int64_t at,
+                          int64_t n_out, int64_t n_in, int64_t n)
+{
+    packed k = {.stride_w = sm_weight_bytes(prod, n_out, n_in),
+                .stride_t = p->c.backward ? sm_weight_bytes(prod, n_in, n_out) : 0};
+    k.w = take(pl, n, k.stride_w);
+    if (p->c.backward)
+        k.t = take(pl, n, k.stride_t);
+    for (int64_t i = 0; pl->base && i < n; i++) {
+        sm_pack_job j = {.prod = prod, .w = p->c.model->weight + at + i * n_out * n_in,
+                         .n_out = n_out, .n_in = n_in,
+                         .dst = k.w + (size_t)i * k.stride_w};
+        p->pack_job[p->n_pack_job++] = j;
+        j.is_transposed = true;
+        j.dst = k.t + (size_t)i * k.stride_t;
+        if (p->c.backward)
+            p->pack_job[p->n_pack_job++] = j;
+    }
+    return k;
+}
+
+static void plan_weights(sm_pass *p, planner *pl)
+{
+    const sm_model *m = p->c.model;
+    const sm_model_config *c = &m->config;
+    int64_t d = c->d_model;
+    for (int32_t l = 0; l < c->n_layer; l++) {
+        sm_layer_view v = sm_model_layer(m, l);
+        layer_weights w = {.view = v, .attn_norm = m->weight + v.attn_norm,
+                           .ffn_norm = m->weight + v.ffn_norm};
+        w.qkv = plan_packed(p, pl, p->prod, v.qkv, p->width_qkv, d, 1);
+        w.out = plan_packed(p, pl, p->prod, v.out, d, p->width_q, 1);
+        if (v.d_ff > 0) {
+            w.gate_up = plan_packed(p, pl, p->prod, v.gate_up, 2 * v.d_ff, d, 1);
+            w.down = plan_packed(p, pl, p->prod, v.down, d, v.d_ff, 1);
+        }
+        if (v.is_moe) {
+            w.router = plan_packed(p, pl, p->prod_f32, v.router, c->n_expert, d, 1);
+            w.expert_gate_up = plan_packed(p, pl, p->prod, v.expert_gate_up,
+                                           2 * c->d_expert, d, c->n_expert);
+            w.expert_down = plan_packed(p, pl, p->prod, v.expert_down, d, c->d_expert,
+                                        c->n_expert);
+        }
+        p->weights[l] = w;
+    }
+    p->head = plan_packed(p, pl, p->prod, sm_model_ends(m).head, c->n_vocab, d, 1);
+}
+
+static void plan_moe_saved(const sm_pass *p, planner *pl, layer_saved *s)
+{
+    const sm_model_config *c = &p->c.model->config;
+    int64_t t = p->n_tok, e = c->n_expert, k = c->k_expert;
+    int64_t rows = sm_perm_max_row(t, c->k_expert, c->n_expert, p->n_shard);
+    int64_t chunks = sm_perm_max_chunk(t, c->k_expert, c->n_expert, p->n_shard);
+    s->logit = take_floats(pl, t * e);
+    s->weight = take_floats(pl, t * k);
+    s->expert = take(pl, t * k, sizeof(int32_t));
+    s->perm.row_slot = take(pl, rows, sizeof(int32_t));
+    s->perm.slot_row = take(pl, t * k, sizeof(int32_t));
+    s->perm.chunk = take(pl, chunks, sizeof(sm_chunk));
+    s->perm.chunk_expert = take(pl, chunks, sizeof(int32_t));
+    s->perm.first = take(pl, e * p->n_shard + 1, sizeof(int32_t));
+    s->perm.count = take(pl, e * p->n_shard, sizeof(int32_t));
+    s->egu = take_floats(pl, rows * 2 * c->d_expert);
+}
+
+static layer_saved plan_saved(const sm_pass *p, planner *pl, bool is_moe, int64_t d_ff)
+{
+    const sm_model_config *c = &p->c.model->config;
+    int64_t t = p->n_tok;
+    layer_saved s = {0};
+    s.qkv = take_floats(pl, t * p->width_qkv);
+    if (c->qk_norm)
+        s.r_qk = take_floats(pl, t * (c->n_head + c->n_kv_head));
+    s.o = take_floats(pl, t * p->width_q);
+    s.m = take_floats(pl, t * c->n_head);
+    s.l = take_floats(pl, t * c->n_head);
+    s.h = take_floats(pl, t * c->d_model);
+    s.gu = take_floats(pl, t * 2 * d_ff);
+    if (is_moe)
+        plan_moe_saved(p, pl, &s);
+    return s;
+}
+
+/* Activations of every layer, or one set for all when they are recomputed (or not needed). */
+static void plan_slots(sm_pass *p, planner *pl)
+{
+    const sm_model_config *c = &p->c.model->config;
+    int64_t td = p->n_tok * c->d_model;
+    bool keeps_all = p->c.backward && !p->c.recompute;
+    layer_saved shared = {0};
+    float *x_shared = NULL;
+    if (!keeps_all) {
+        int64_t wide = c->d_ff > c->d_shared ? c->d_ff : c->d_shared;
+        shared = plan_saved(p, pl, c->n_expert > 0, wide);
+    }
+    if (!p->c.backward)
+        x_shared = take_floats(pl, td);
+    for (int64_t i = 0; i < p->c.n_micro; i++) {
+        pass_slot *slot = &p->slot[i];
+        for (int32_t l = 0; l <= c->n_layer; l++) {
+            float *x = p->c.backward ? take_floats(pl, td) : x_shared;
+            sm_layer_view v = {0};
+            if (l < c->n_layer)
+                v = sm_model_layer(p->c.model, l);
+            layer_saved s = shared;
+            if (keeps_all && l < c->n_layer)
+                s = plan_saved(p, pl, v.is_moe, v.d_ff);
+            slot->x[l] = x;
+            if (l < c->n_layer)
+                slot->layer[l] = s;
+        }
+        slot->loss = take_floats(pl, p->n_tok);
+        slot->r = take_floats(pl, p->n_tok);
+        if (p->c.backward) {
+            slot->dn = take_floats(pl, td);
+            slot->dhead = take_floats(pl, p->n_shard * c->n_vocab * c->d_model);
+        }
+    }
+}
+
+static char *take_a(planner *pl, const sm_prod *prod, int64_t m, int64_t rows)
+{
+    return take(pl, rows / SM_TOKEN_BLOCK, sm_grad_unit_a(prod, m));
+}
+
+static char *take_b(planner *pl, const sm_prod *prod, int64_t n, int64_t rows)
+{
+    return take(pl, rows / SM_TOKEN_BLOCK, sm_grad_unit_b(prod, n));
+}
+
+static void plan_backward(sm_pass *p, planner *pl)
+{
+    const sm_model_config *c = &p->c.model->config;
+    int64_t t = p->n_tok, d = c->d_model, e = c->n_expert;
+    int64_t f = c->d_ff > c->d_shared ? c->d_ff : c->d_shared;
+    int64_t rows = e ? sm_perm_max_row(t, c->k_expert, c->n_expert, p->n_shard) : 0;
+    p->dx = take_floats(pl, t * d);
+    p->d_o = take_floats(pl, t * p->width_q);
+    p->dqkv = take_floats(pl, t * p->width_qkv);
+    p->dgamma1 = take_floats(pl, t / SM_TOKEN_BLOCK * d);
+    p->dgamma2 = take_floats(pl, t / SM_TOKEN_BLOCK * d);
+    p->g = (grad_packs){.dy = take_a(pl, p->prod, d, t),
+                        .act = take_b(pl, p->prod, f, t),
+                        .dgu = take_a(pl, p->prod, 2 * f, t),
+                        .n2 = take_b(pl, p->prod, d, t),
+                        .dh = take_a(pl, p->prod, d, t),
+                        .o = take_b(pl, p->prod, p->width_q, t),
+                        .dqkv = take_a(pl, p->prod, p->width_qkv, t),
+                        .n1 = take_b(pl, p->prod, d, t)};
+    if (e) {
+        p->dn2 = take_floats(pl, t * d);
+        p->dweight = take_floats(pl, t * c->k_expert);
+        p->g.dlogit = take_a(pl, p->prod_f32, e, t);
+        p->g.n2_f32 = take_b(pl, p->prod_f32, d, t);
+        p->g.edy = take_a(pl, p->prod, d, rows);
+        p->g.eact = take_b(pl, p->prod, c->d_expert, rows);
+        p->g.edgu = take_a(pl, p->prod, 2 * c->d_expert, rows);
+        p->g.ex = take_b(pl, p->prod, d, rows);
+        p->aux_slope = take_floats(pl, e);
+    }
+    p->grad_job = take(pl, 8 + 2 * e, sizeof *p->grad_job);
+    p->order = take(pl, t, sizeof(int32_t));
+    p->start = take(pl, c->n_vocab + 1, sizeof(int32_t));
+}
+
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* An upper bound over the stages, see the tasks for what each cuts off. */
+size_t sm_pass_scratch_need(const sm_pass *p)
+{
+    const sm_model_config *c = &p->c.model->config;
+    int64_t d = c->d_model, f = c->d_ff, kk[6];
+    f = f > c->d_shared ? f : c->d_shared;
+    f = f > c->d_expert ? f : c->d_expert;
+    kk[0] = d, kk[1] = 2 * f, kk[2] = p->width_q, kk[3] = p->width_qkv, kk[4] = f,
+    kk[5] = c->n_expert;
+    size_t pack = 0;
+    for (int i = 0; i < 6; i++) {
+        pack = max_size(pack, sm_linear_scratch_bytes(p->prod, SM_ROW_BLOCK, kk[i]));
+        pack = max_size(pack, sm_linear_scratch_bytes(p->prod_f32, SM_ROW_BLOCK, kk[i]));
+    }
+    size_t rows = (size_t)(SM_ROW_BLOCK * (2 * d + 4 * f + c->n_expert) + 2 * d +
+                           c->d_head + c->n_expert) * sizeof(float) + 16 * 64;
+    size_t need = pack + rows;
+    need = max_size(need, sm_attn_thread_bytes(p->prod, p->c.n_ctx,
+                                               c->n_head / c->n_kv_head, c->d_head,
+                                               p->c.backward));
+    need = max_size(need, sm_head_thread_bytes(p->prod, c->n_vocab, d, p->c.backward));
+    need = max_size(need, sm_grad_scratch_bytes(p->ctx.kern, p->n_shard));
+    need = max_size(need, sm_embed_scratch_bytes(d, p->n_shard));
+    return (need + 4095) & ~(size_t)4095;
+}
+
+static void plan_all(sm_pass *p, planner *pl)
+{
+    const sm_model_config *c = &p->c.model->config;
+    int64_t half = c->d_head / 2;
+    plan_weights(p, pl);
+    p->rope_cos = take_floats(pl, p->c.n_ctx * half);
+    p->rope_sin = take_floats(pl, p->c.n_ctx * half);
+    p->temp = take_floats(pl, p->c.n_ctx);
+    p->pos = take(pl, p->n_tok, sizeof(int32_t));
+    p->chunk = take(pl, p->n_chunk, sizeof(sm_chunk));
+    p->chunk_first = take(pl, p->n_shard + 1, sizeof(int32_t));
+    p->bad = take(pl, (2 * (int64_t)c->n_layer + 1) * p->n_chunk, 1);
+    plan_slots(p, pl);
+    if (c->n_expert) {
+        int64_t rows = sm_perm_max_row(p->n_tok, c->k_expert, c->n_expert, p->n_shard);
+        p->n2 = take_floats(pl, p->n_tok * c->d_model);
+        p->ey = take_floats(pl, rows * c->d_model);
+    }
+    if (p->c.backward) {
+        plan_backward(p, pl);
+        p->head_shared = take(pl, 1, sm_head_shared_bytes(p->prod, c->n_vocab, c->d_model));
+    }
+    p->scratch_stride = sm_pass_scratch_need(p);
+    p->scratch = take(pl, p->n_thread, p->scratch_stride);
+}
+
+sm_status sm_pass_plan(sm_pass *p, sm_err *err)
+{
+    planner pl = {0};
+    plan_all(p, &pl);
+    if (pl.has_overflow)
+        return sm_fail(err, SM_ENOMEM, "pass: sizes overflow");
+    p->bytes = pl.used;
+    p->memory = sm_aligned_alloc(p->bytes);
+    if (!p->memory)
+        return sm_fail(err, SM_ENOMEM, "pass: no room for %zu MiB of weights, activations "
+                       "and scratch", p->bytes >> 20);
+    pl = (planner){.base = p->memory};
+    p->n_pack_job = 0;
+    plan_all(p, &pl);
+    return SM_OK;
+}
