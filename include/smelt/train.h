@@ -48,9 +48,6 @@ typedef struct sm_token_config {
     int64_t overlap_tok; /* later pieces of a cut document begin this many positions
                             early, uncounted, as context (held-out scoring); 0 for
                             training; 0..n_ctx-1                                       */
-    const char *cache_path; /* file to keep tokens in between runs, NULL: none         */
-    const char *cache_key;  /* names what was tokenised (content ids of documents and
-                               tokenizer); a cache with another key is rebuilt         */
 } sm_token_config;
 
 typedef struct sm_token_stats {

@@ -34,7 +34,6 @@ static sm_token_data *data_create(const sm_token_config *c, int64_t n_doc)
     if (!d)
         return NULL;
     d->config = *c;
-    d->config.cache_path = d->config.cache_key = NULL;
     if (d->config.end_id < 0)
         d->config.end_id = c->bos_id;
     d->stats.n_doc = n_doc;
@@ -123,7 +122,8 @@ static void checksum(sm_token_data *d)
         train_sum64(h, d->rows.order, (size_t)d->n_piece * sizeof *d->rows.order);
 }
 
-sm_status train_data_finish(sm_token_data *d, sm_err *err)
+/* Pieces, rows and statistics of d->tok. */
+static sm_status finish(sm_token_data *d, sm_err *err)
 {
     const sm_token_config *c = &d->config;
     for (int64_t i = 0; i < d->stats.n_doc; i++)
@@ -185,7 +185,7 @@ sm_status sm_token_data_from_ids(sm_token_data **out, const int32_t *id,
     for (int64_t i = 0; i < n_doc && !s; i++)
         s = append_doc(d, i, id + start[i], start[i + 1] - start[i], err);
     if (!s)
-        s = train_data_finish(d, err);
+        s = finish(d, err);
     if (s) {
         sm_token_data_free(d);
         return s;
@@ -300,42 +300,28 @@ static sm_status tokenise(sm_token_data *d, const sm_ctx *ctx, const sm_text_sou
     return s;
 }
 
-static sm_status build(sm_token_data **out, const sm_ctx *ctx, const sm_text_source *docs,
-                       const sm_tokenizer *tok, const sm_token_config *c, sm_err *err)
+sm_status sm_token_data_build(sm_token_data **out, const sm_ctx *ctx,
+                              const sm_text_source *docs, const sm_tokenizer *tok,
+                              const sm_token_config *c, sm_err *err)
 {
     int32_t n_vocab = sm_tokenizer_n_vocab(tok);
+    sm_status s = check_config(c, (int64_t)docs->n, err);
+    if (s)
+        return s;
     if (c->bos_id >= n_vocab || c->end_id >= n_vocab)
         return sm_fail(err, SM_EINVAL, "token data: bos_id, end_id: got %d, %d, want below "
                        "n_vocab = %d", c->bos_id, c->end_id, n_vocab);
     sm_token_data *d = data_create(c, (int64_t)docs->n);
     if (!d)
         return sm_fail(err, SM_ENOMEM, "token data: out of memory");
-    sm_status s = tokenise(d, ctx, docs, tok, err);
+    s = tokenise(d, ctx, docs, tok, err);
     if (!s)
-        s = train_data_finish(d, err);
+        s = finish(d, err);
     if (s) {
         sm_token_data_free(d);
         return s;
     }
     *out = d;
-    return SM_OK;
-}
-
-sm_status sm_token_data_build(sm_token_data **out, const sm_ctx *ctx,
-                              const sm_text_source *docs, const sm_tokenizer *tok,
-                              const sm_token_config *c, sm_err *err)
-{
-    sm_status s = check_config(c, (int64_t)docs->n, err);
-    if (s)
-        return s;
-    if (c->cache_path && train_cache_load(out, ctx, c, (int64_t)docs->n) == SM_OK)
-        return SM_OK;
-    s = build(out, ctx, docs, tok, c, err);
-    if (s || !c->cache_path)
-        return s;
-    sm_err why;
-    if (train_cache_save(*out, c, &why))
-        sm_log_line(ctx->log, SM_LOG_WARN, "token cache not kept: %s", why.msg);
     return SM_OK;
 }
 

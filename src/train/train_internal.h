@@ -33,7 +33,7 @@ sm_status train_pack(packing *out, const piece *p, int64_t n_piece, int64_t n_ct
                      sm_err *err);
 
 struct sm_token_data {
-    sm_token_config config; /* cache strings cleared */
+    sm_token_config config;
     sm_token_stats stats;
     int32_t *tok;  /* documents one after another: BOS t1 .. tn END */
     int64_t n_id;  /* length of tok                                 */
@@ -43,19 +43,6 @@ struct sm_token_data {
     int64_t n_piece;
     packing rows;
 };
-
-/** Cut documents into pieces, pack them, fill in the statistics.  d->tok, start and
- * doc_bytes are there. */
-sm_status train_data_finish(sm_token_data *d, sm_err *err);
-
-/** Cached tokens of n_doc documents: anything but SM_OK means that there is no usable file
- * (why is logged) and that they are to be made. */
-sm_status train_cache_load(sm_token_data **out, const sm_ctx *ctx,
-                           const sm_token_config *c, int64_t n_doc);
-/** The same from bytes. */
-sm_status train_cache_parse(sm_token_data **out, const unsigned char *data, size_t len,
-                            const sm_token_config *c, int64_t n_doc, sm_err *err);
-sm_status train_cache_save(const sm_token_data *d, const sm_token_config *c, sm_err *err);
 
 /* ------------------------------------------------- sums in a fixed order */
 
