@@ -1,97 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Products of the avx512 rung: tiles of 7 x 32 (even and odd chains) and 14 x 32. */
-#include "x86/avx512/vec.h"
+#include "x86/avx512/pairs.h"
 #include "x86/products.h"
 
 #define MR_BF16 7
 #define MR_F32 14
 #include "x86/simd/gemm.inc.c"
-
-static inline void quads(__m512 *a, __m512 *b, __m512 *c, __m512 *d)
-{
-    __m512d ab0 = _mm512_castps_pd(_mm512_unpacklo_ps(*a, *b));
-    __m512d ab1 = _mm512_castps_pd(_mm512_unpackhi_ps(*a, *b));
-    __m512d cd0 = _mm512_castps_pd(_mm512_unpacklo_ps(*c, *d));
-    __m512d cd1 = _mm512_castps_pd(_mm512_unpackhi_ps(*c, *d));
-    *a = _mm512_castpd_ps(_mm512_unpacklo_pd(ab0, cd0));
-    *b = _mm512_castpd_ps(_mm512_unpackhi_pd(ab0, cd0));
-    *c = _mm512_castpd_ps(_mm512_unpacklo_pd(ab1, cd1));
-    *d = _mm512_castpd_ps(_mm512_unpackhi_pd(ab1, cd1));
-}
-
-/* 16 x 16: 4 x 4 within 128-bit lanes, then the lanes themselves as a 4 x 4. */
-static inline void transpose(__m512 v[16])
-{
-    for (int i = 0; i < 16; i += 4)
-        quads(&v[i], &v[i + 1], &v[i + 2], &v[i + 3]);
-    for (int i = 0; i < 4; i++) {
-        __m512 a = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88);
-        __m512 b = _mm512_shuffle_f32x4(v[i], v[i + 4], 0xdd);
-        __m512 c = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88);
-        __m512 d = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0xdd);
-        v[i] = _mm512_shuffle_f32x4(a, c, 0x88);
-        v[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
-        v[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
-        v[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
-    }
-}
-
-static inline __m512 bf16_of(__m512 x)
-{
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(round_bf16(x)), 16));
-}
-
-/* 7 rows in lanes 0..6 to one panel, 7 more in lanes 7..13 to the next. */
-static inline void put_rows_bf16(float *first, float *second, __m512 x)
-{
-    _mm512_mask_storeu_ps(first, 0x007f, x);
-    if (second)
-        _mm512_mask_storeu_ps(second - 7, 0x3f80, x);
-}
-
-static inline void put_rows_f32(float *dst, __m512 x)
-{
-    _mm512_mask_storeu_ps(dst, 0x3fff, x);
-}
-
-#define viput(p, x) _mm512_storeu_si512(p, x)
-
-typedef struct matrix matrix;
-static inline __m512i pairs_of_row(const matrix *s, ptrdiff_t index, ptrdiff_t count);
-static inline __m512i pairs_of_columns(const matrix *s, ptrdiff_t index, ptrdiff_t even,
-                                       ptrdiff_t odd);
-
 #include "x86/simd/pack.inc.c"
-
-/* `count` elements from index, two to a lane. */
-static inline __m512i pairs_of_row(const matrix *s, ptrdiff_t index, ptrdiff_t count)
-{
-    if (s->type == SM_BF16) {
-        __mmask32 mask = count >= 32 ? 0xffffffffu
-                                     : count <= 0 ? 0 : (1u << (unsigned)count) - 1u;
-        return _mm512_maskz_loadu_epi16(mask, (const uint16_t *)s->data + index);
-    }
-    __m512 low = load_part(s, index, sm_min_index(count, 16));
-    __m512 high = load_part(s, index + 16, sm_min_index(count - 16, 16));
-    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
-
-static inline __m512i words_at(const matrix *s, ptrdiff_t index, ptrdiff_t count)
-{
-    if (s->type == SM_BF16)
-        return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(
-            first_lanes(count), (const uint16_t *)s->data + index));
-    return _mm512_cvtepu16_epi32(round_bf16(load_part(s, index, count)));
-}
-
-/* Columns p (at index) and p+1, 16 rows of B, paired in lanes. */
-static inline __m512i pairs_of_columns(const matrix *s, ptrdiff_t index, ptrdiff_t even,
-                                       ptrdiff_t odd)
-{
-    __m512i low = words_at(s, index, even);
-    __m512i high = odd > 0 ? words_at(s, index + s->col_stride, odd) : _mm512_setzero_si512();
-    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
-}
 
 void sm_kern_set_products_avx512(sm_kern *t)
 {

@@ -5,27 +5,13 @@
  * Columns are taken K_TILE at a time across all panels, so that neither the reads nor the
  * writes touch too many pages at once.
  *
- * Includer provides: transpose(vf[W]), bf16_of(vf) (rounded, as float), pairs_of_row,
- * pairs_of_columns, put_rows_bf16, put_rows_f32.
+ * Needs the includer's pairs.h: transpose(vf[W]), bf16_of(vf) (rounded, as float),
+ * pairs_of_row, pairs_of_columns, put_rows_bf16, put_rows_f32.
  */
 #define BLOCK_ROWS MR_F32
 enum { K_TILE = 64 };
 
 _Static_assert(MR_F32 == 2 * MR_BF16 && BLOCK_ROWS <= (int)W, "one transpose, two panels");
-
-typedef struct matrix {
-    const void *data;
-    sm_dtype type;
-    ptrdiff_t rows, k, row_stride, col_stride;
-} matrix;
-
-static inline vf load_part(const matrix *s, ptrdiff_t index, ptrdiff_t count)
-{
-    if (count <= 0)
-        return vzero();
-    return s->type == SM_BF16 ? get_bf16((const uint16_t *)s->data + index, count)
-                              : get((const float *)s->data + index, count);
-}
 
 /* The vectors of `count` rows from row i, k = p..p+W-1 in lanes; then transposed, so that
  * v[q] holds k = p+q of all rows. */
@@ -183,27 +169,45 @@ static void pack_b_bf16(void *dst, const void *src, sm_dtype type, ptrdiff_t n, 
         pack_b_columns_bf16(dst, &s);
 }
 
+static void pack_b_rows_f32(float *dst, const matrix *s)
+{
+    for (ptrdiff_t j = 0; j < sm_round_up(s->rows, NR); j += W) {
+        float *d = dst + j / NR * NR * s->k + j % NR;
+        for (ptrdiff_t p = 0; p < s->k; p += W) {
+            vf v[W];
+            load_transposed(v, s, j, sm_min_index(W, s->rows - j), p, false);
+            ptrdiff_t width = sm_min_index(W, s->k - p);
+            for (ptrdiff_t q = 0; q < width; q++)
+                put(d + (p + q) * NR, v[q], W);
+        }
+    }
+}
+
+static void pack_b_columns_f32(float *dst, const matrix *s)
+{
+    for (ptrdiff_t start = 0; start < s->k; start += K_TILE) {
+        ptrdiff_t end = sm_min_index(start + K_TILE, s->k);
+        for (ptrdiff_t j = 0; j < s->rows; j += NR) {
+            ptrdiff_t left = sm_min_index(W, s->rows - j), right = s->rows - j - left;
+            right = sm_min_index(W, right);
+            for (ptrdiff_t p = start; p < end; p++) {
+                float *d = dst + j * s->k + p * NR;
+                ptrdiff_t index = j + p * s->col_stride;
+                put(d, load_part(s, index, left), W);
+                put(d + W, load_part(s, index + W, right), W);
+            }
+        }
+    }
+}
+
 static void pack_b_f32(void *dst, const void *src, sm_dtype type, ptrdiff_t n, ptrdiff_t k,
                        ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
     matrix s = {src, type, n, k, row_stride, col_stride};
-    for (ptrdiff_t start = 0; start < k; start += K_TILE) {
-        ptrdiff_t end = sm_min_index(start + K_TILE, k);
-        for (ptrdiff_t j = 0; j < sm_round_up(n, NR); j += W) {
-            float *d = (float *)dst + j / NR * NR * k + j % NR;
-            ptrdiff_t count = sm_min_index(W, n - j);
-            for (ptrdiff_t p = start; p < end; p += col_stride == 1 ? W : 1) {
-                vf v[W];
-                ptrdiff_t width = col_stride == 1 ? sm_min_index(W, end - p) : 1;
-                if (col_stride == 1)
-                    load_transposed(v, &s, j, count, p, false);
-                else
-                    v[0] = load_part(&s, j + p * col_stride, count);
-                for (ptrdiff_t q = 0; q < width; q++)
-                    put(d + (p + q) * NR, v[q], W);
-            }
-        }
-    }
+    if (col_stride == 1)
+        pack_b_rows_f32(dst, &s);
+    else
+        pack_b_columns_f32(dst, &s);
 }
 
 /* ------------------------------------------------------------- panel offsets */

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bf16 products on AMX: C in blocks of 2 x 2 tiles (32 x 32), one TDPBF16PS for each group
+ * of 32 k, which is where the definition of bf16/1 comes from.
+ *
+ *   A  panels of 16 rows: [kp/32][16][32] bf16, a tile is 1 KiB in one piece
+ *   B  the panels of the avx512 rung, [kp/2][32] pairs: two tiles side by side
+ *
+ * A block of C passes through a scratch block, where +0.0 is added and edges are cut.
+ * Tiles 0..3 hold C, 4 and 5 A, 6 and 7 B.  The configuration is loaded once a call; the
+ * tiles are released at the end, which keeps context switches cheap.
+ */
+#include "x86/amx/tile.h"
+#include "x86/avx512/pairs.h"
+
+enum { TILE_ROWS = 16, BLOCK = 32, ROW_BLOCK = 256, K_BLOCK = 512 };
+
+static size_t bytes_a(ptrdiff_t m, ptrdiff_t k)
+{
+    return (size_t)(sm_round_up(m, TILE_ROWS) * sm_round_up(k, SM_K_GROUP)) *
+           sizeof(uint16_t);
+}
+
+/* One tile of A, rows i..i+15 and k p..p+31, as 16 vectors of pairs. */
+static inline void load_tile_of_a(__m512 v[16], const matrix *s, ptrdiff_t i, ptrdiff_t p)
+{
+    ptrdiff_t rows = sm_min_index(TILE_ROWS, s->rows - i);
+    if (s->col_stride == 1) {
+        for (ptrdiff_t r = 0; r < 16; r++)
+            v[r] = r < rows
+                       ? vfloat(pairs_of_row(s, (i + r) * s->row_stride + p, s->k - p))
+                       : vzero();
+        return;
+    }
+    for (ptrdiff_t t = 0; t < 16; t++) {
+        ptrdiff_t q = p + 2 * t;
+        v[t] = q < s->k ? vfloat(pairs_of_columns(s, i + q * s->col_stride, rows,
+                                                  q + 1 < s->k ? rows : 0))
+                        : vzero();
+    }
+    transpose(v);
+}
+
+static void pack_a(void *dst, const void *src, sm_dtype type, ptrdiff_t m, ptrdiff_t k,
+                   ptrdiff_t row_stride, ptrdiff_t col_stride)
+{
+    matrix s = {src, type, m, k, row_stride, col_stride};
+    ptrdiff_t kp = sm_round_up(k, SM_K_GROUP);
+    for (ptrdiff_t i = 0; i < m; i += TILE_ROWS) {
+        uint16_t *d = (uint16_t *)dst + i * kp;
+        for (ptrdiff_t p = 0; p < kp; p += SM_K_GROUP, d += TILE_ROWS * SM_K_GROUP) {
+            __m512 v[16];
+            load_tile_of_a(v, &s, i, p);
+            for (ptrdiff_t r = 0; r < TILE_ROWS; r++)
+                viput(d + r * SM_K_GROUP, vbits(v[r]));
+        }
+    }
+}
+
+/* One block of C and the operands of one block of k: `a` and `b` at that block, a_next
+ * from one panel of A to the next. */
+typedef struct block {
+    float *c;
+    ptrdiff_t ldc, rows, cols, groups, a_next;
+    const uint16_t *a, *b;
+    bool from_zero;
+} block;
+
+enum { GROUP_OF_A = TILE_ROWS * SM_K_GROUP, GROUP_OF_B = BLOCK * SM_K_GROUP };
+enum { A_BYTES = 64, B_BYTES = 128, C_BYTES = BLOCK * 4 }; /* from row to row */
+
+static void read_c(float *scratch, const block *x)
+{
+    ptrdiff_t left = sm_min_index(x->cols, 16), right = x->cols - left;
+    for (ptrdiff_t r = 0; r < BLOCK; r++) {
+        const float *c = x->c + (r < x->rows ? r : 0) * x->ldc;
+        put(scratch + r * BLOCK, get(c, left), W);
+        put(scratch + r * BLOCK + 16, right > 0 ? get(c + 16, right) : vzero(), W);
+    }
+}
+
+static void write_c(const block *x, const float *scratch)
+{
+    ptrdiff_t left = sm_min_index(x->cols, 16), right = x->cols - left;
+    for (ptrdiff_t r = 0; r < x->rows; r++) {
+        float *c = x->c + r * x->ldc;
+        put(c, vadd(get(scratch + r * BLOCK, W), vzero()), left);
+        if (right > 0)
+            put(c + 16, vadd(get(scratch + r * BLOCK + 16, W), vzero()), right);
+    }
+}
+
+/* Up to 16 rows: one tile of A against two of B. */
+static void run_single(const block *x, float *scratch)
+{
+    const uint16_t *a = x->a, *b = x->b;
+    if (x->from_zero) {
+        tile_zero(0);
+        tile_zero(1);
+    } else {
+        tile_load(0, scratch, C_BYTES);
+        tile_load(1, scratch + 16, C_BYTES);
+    }
+    for (ptrdiff_t g = 0; g < x->groups; g++, a += GROUP_OF_A, b += GROUP_OF_B) {
+        tile_load(4, a, A_BYTES);
+        tile_load(6, b, B_BYTES);
+        tile_load(7, b + 32, B_BYTES);
+        tile_dot(0, 4, 6);
+        tile_dot(1, 4, 7);
+    }
+    tile_store(0, scratch, C_BYTES);
+    tile_store(1, scratch + 16, C_BYTES);
+}
+
+static void run_double(const block *x, float *scratch)
+{
+    const uint16_t *a = x->a, *b = x->b;
+    float *below = scratch + 16 * BLOCK;
+    if (x->from_zero) {
+        tile_zero(0);
+        tile_zero(1);
+        tile_zero(2);
+        tile_zero(3);
+    } else {
+        tile_load(0, scratch, C_BYTES);
+        tile_load(1, scratch + 16, C_BYTES);
+        tile_load(2, below, C_BYTES);
+        tile_load(3, below + 16, C_BYTES);
+    }
+    for (ptrdiff_t g = 0; g < x->groups; g++, a += GROUP_OF_A, b += GROUP_OF_B) {
+        tile_load(6, b, B_BYTES);
+        tile_load(4, a, A_BYTES);
+        tile_dot(0, 4, 6);
+        tile_load(7, b + 32, B_BYTES);
+        tile_dot(1, 4, 7);
+        tile_load(5, a + x->a_next, A_BYTES);
+        tile_dot(2, 5, 6);
+        tile_dot(3, 5, 7);
+    }
+    tile_store(0, scratch, C_BYTES);
+    tile_store(1, scratch + 16, C_BYTES);
+    tile_store(2, below, C_BYTES);
+    tile_store(3, below + 16, C_BYTES);
+}
+
+static void run_block(const block *x)
+{
+    _Alignas(64) float scratch[BLOCK * BLOCK];
+    if (!x->from_zero)
+        read_c(scratch, x);
+    if (x->rows > TILE_ROWS)
+        run_double(x, scratch);
+    else
+        run_single(x, scratch);
+    write_c(x, scratch);
+}
+
+/* Fewer rows cost less time and change no bit, so a small m gets tiles of its size. */
+static void configure(ptrdiff_t m)
+{
+    tile_config config = {.palette = 1};
+    uint8_t rows = (uint8_t)sm_min_index(m, TILE_ROWS);
+    for (int t = 0; t < 8; t++) {
+        config.row_bytes[t] = 64;
+        config.rows[t] = t < 6 ? rows : TILE_ROWS;
+    }
+    tile_configure(&config);
+}
+
+static void gemm(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdiff_t m,
+                 ptrdiff_t n, ptrdiff_t k, bool accumulate)
+{
+    if (m <= 0 || n <= 0)
+        return;
+    ptrdiff_t kp = sm_round_up(k, SM_K_GROUP);
+    configure(m);
+    for (ptrdiff_t top = 0; top < m; top += ROW_BLOCK) {
+        ptrdiff_t bottom = sm_min_index(top + ROW_BLOCK, m), p = 0;
+        do {
+            ptrdiff_t length = sm_min_index(K_BLOCK, kp - p);
+            for (ptrdiff_t j = 0; j < n; j += BLOCK)
+                for (ptrdiff_t i = top; i < bottom; i += BLOCK)
+                    run_block(&(block){
+                        c + i * ldc + j, ldc, sm_min_index(BLOCK, bottom - i),
+                        sm_min_index(BLOCK, n - j), length / SM_K_GROUP, kp * TILE_ROWS,
+                        (const uint16_t *)pa + i * kp + p * TILE_ROWS,
+                        (const uint16_t *)pb + j * kp + p * BLOCK, p == 0 && !accumulate});
+            p += length;
+        } while (p < kp);
+    }
+    tile_release();
+}
+
+/* B is packed by the rung below. */
+void sm_kern_set_amx(sm_kern *t)
+{
+    t->bf16.mr = TILE_ROWS;
+    t->bf16.bytes_a = bytes_a;
+    t->bf16.offset_a = bytes_a;
+    t->bf16.pack_a = pack_a;
+    t->bf16.gemm = gemm;
+}
