@@ -52,11 +52,27 @@ SM_API sm_status sm_bpe_train(sm_tokenizer **out, const sm_ctx *ctx,
                               const sm_text_source *source,
                               const sm_bpe_train_config *config, sm_err *err);
 
-/** Read and write Hugging Face tokenizer.json (byte-level BPE).  Writing is deterministic.
+/**
+ * Read Hugging Face tokenizer.json: byte-level BPE (all 256 bytes in the vocabulary; merges
+ * as "a b" or ["a", "b"]; ignore_merges) behind the GPT-2, Llama 3 or o200k expression.
+ * @return SM_ECORRUPT, or SM_EUNSUPPORTED naming what was found: a normalizer, another
+ *         pre_tokenizer, model or decoder, an added token with lstrip, rstrip, single_word
+ * Caveats: post_processor is kept for writing and never applied: callers add the tokens
+ * that begin and end a text.
  */
 SM_API sm_status sm_tokenizer_read(sm_tokenizer **out, const char *json, size_t len,
                                    const char *name, sm_err *err);
 SM_API sm_status sm_tokenizer_load(sm_tokenizer **out, const char *path, sm_err *err);
+/**
+ * Read a tiktoken file ("BASE64 RANK" a line, ids = ranks), as Llama 3 and 4 publish.
+ * @param special  NULL-terminated, may be NULL; take the ids behind the last rank
+ * Caveats: pairs with the same result share a rank, as in tiktoken; tokenizer.json cannot
+ * say that, so after sm_tokenizer_write the smaller left id goes first among them.
+ */
+SM_API sm_status sm_tokenizer_load_tiktoken(sm_tokenizer **out, const char *path,
+                                            sm_pretokenizer pretok,
+                                            const char *const *special, sm_err *err);
+/** Append tokenizer.json; equal tokenizers give equal bytes. */
 SM_API sm_status sm_tokenizer_write(sm_buf *out, const sm_tokenizer *t, sm_err *err);
 SM_API void sm_tokenizer_free(sm_tokenizer *t);
 
@@ -72,8 +88,16 @@ typedef struct sm_tokens {
 SM_API bool sm_tokens_push(sm_tokens *t, int32_t id);
 SM_API void sm_tokens_free(sm_tokens *t);
 
-/** Append the ids of text; any bytes round-trip exactly.  Special tokens in the text are
- * plain text unless allow_special.  Thread-safe. */
+/**
+ * Append the ids of text; decoding them gives text back, whatever its bytes: a byte that is
+ * not part of valid UTF-8 counts as a symbol ([^\s\p{L}\p{N}]) of its own.  Special tokens
+ * in the text are plain text unless allow_special; other added tokens are always matched;
+ * the longest wins.  Linear in len but for words (pretokens) of n > 48 bytes, O(n log n).
+ * @return SM_ENOMEM, or SM_EINVAL for a word of 4 GiB; out then holds a prefix
+ * Thread-safe: a cache of encoded words is shared without locks and cannot change ids.
+ * Caveats: letters are those of the Unicode version of libutf8proc (15.0 in 2.8), so that
+ * characters assigned since may be cut differently elsewhere.
+ */
 SM_API sm_status sm_tokenizer_encode(const sm_tokenizer *t, sm_tokens *out,
                                      const char *text, size_t len, bool allow_special,
                                      sm_err *err);

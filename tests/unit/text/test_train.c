@@ -123,7 +123,8 @@ static void naive_apply(naive *v, int32_t l, int32_t r, int32_t id)
     v->n = out;
 }
 
-/* Train naively and compare every merge; returns how many there were. */
+/* Train naively and compare every merge; returns how many there were.  Both give a token
+ * that arises in two ways one id. */
 static size_t check_against_naive(const char *text, size_t len, int32_t vocab_size,
                                   sm_pretokenizer pretok)
 {
@@ -175,11 +176,10 @@ static void small_texts_equal_the_naive_trainer(void **state)
                                         (sm_pretokenizer)kind) > 20);
 }
 
-/* Two letters make overlapping pairs and tokens that arise in two ways. */
+/* One to three letters make overlapping pairs. */
 static void random_words_equal_the_naive_trainer(void **state)
 {
     (void)state;
-    size_t reused = 0;
     for (uint32_t step = 0; step < 60; step++) {
         char s[700];
         uint64_t n = 100 + sm_rng_below(600, 3, SM_STREAM_TEST, step, 9999);
@@ -187,13 +187,8 @@ static void random_words_equal_the_naive_trainer(void **state)
             uint64_t c = sm_rng_below(step % 2 ? 12 : 40, 3, SM_STREAM_TEST, step, i);
             s[i] = c == 0 ? ' ' : (char)('a' + c % (step % 3 + 1));
         }
-        size_t merges = check_against_naive(s, n, 500, SM_PRETOK_O200K);
-        documents d = {(const char *const[]){s}, (const size_t[]){n}};
-        sm_tokenizer *t = train(&d, 1, 1, 500, SM_PRETOK_O200K, NULL);
-        reused += merges - (size_t)(t->n_vocab - 256);
-        sm_tokenizer_free(t);
+        check_against_naive(s, n, 500, SM_PRETOK_O200K);
     }
-    assert_true(reused > 0); /* or the case is not covered */
 }
 
 /* ------------------------------------------------------------------- threads */
