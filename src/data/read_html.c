@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * sm_extract_html: encoding, tree (gumbo), choice of the main content, metadata.
+ *
+ * The tree lives in an arena of its own, released at once: gumbo's own clean-up recurses
+ * over the depth of the page.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "read_html.h"
+
+/* ----------------------------------------------------------- memory of the tree */
+
+enum { CHUNK_BYTES = 256 << 10, ALIGN = 16 };
+
+typedef struct chunk {
+    struct chunk *next;
+    size_t used, cap;
+} chunk;
+
+typedef struct tree_memory {
+    chunk *top;
+} tree_memory;
+
+static void *tree_alloc(void *self, size_t size)
+{
+    tree_memory *m = self;
+    size_t need = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1), head = sizeof(chunk) + ALIGN;
+    if (!m->top || m->top->cap - m->top->used < need) {
+        size_t cap = need > CHUNK_BYTES ? need : CHUNK_BYTES;
+        chunk *c = malloc(head + cap);
+        if (!c)
+            return NULL;
+        *c = (chunk){.next = m->top, .cap = cap};
+        m->top = c;
+    }
+    char *base = (char *)m->top;
+    size_t offset = (head & ~(size_t)(ALIGN - 1)) + m->top->used;
+    m->top->used += need;
+    return base + offset;
+}
+
+static void tree_release(void *self, void *p)
+{
+    (void)self;
+    (void)p;
+}
+
+static void tree_free(tree_memory *m)
+{
+    while (m->top) {
+        chunk *c = m->top;
+        m->top = c->next;
+        free(c);
+    }
+}
+
+/* ------------------------------------------------------------------- encoding */
+
+/* Value of charset= in the first bytes, as <meta> or an XML declaration has it. */
+static char *declared_charset(const char *s, size_t len)
+{
+    size_t n = len < 4096 ? len : 4096;
+    for (size_t i = 0; i + 9 < n; i++) {
+        bool meta = strncasecmp(s + i, "charset", 7) == 0;
+        bool xml = !meta && i < 200 && strncasecmp(s + i, "encoding", 8) == 0;
+        if (!meta && !xml)
+            continue;
+        size_t k = i + (meta ? 7 : 8);
+        while (k < n && isspace((unsigned char)s[k]))
+            k++;
+        if (k >= n || s[k++] != '=')
+            continue;
+        while (k < n && (isspace((unsigned char)s[k]) || s[k] == '"' || s[k] == '\''))
+            k++;
+        size_t start = k;
+        while (k < n && (isalnum((unsigned char)s[k]) || strchr("-_.:", s[k] ? s[k] : '*')))
+            k++;
+        if (k > start)
+            return sm_strndup(s + start, k - start);
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------ title and the like */
+
+/* Text of a subtree with single blanks. */
+static char *flat_text(const GumboNode *root, size_t max)
+{
+    sm_buf b = {.max = max};
+    bool owes = false;
+    for (const GumboNode *n = root; n; n = html_next(n, root, true)) {
+        if (n->type != GUMBO_NODE_TEXT && n->type != GUMBO_NODE_WHITESPACE)
+            continue;
+        for (const char *s = n->v.text.text; *s; s++) {
+            if (isspace((unsigned char)*s)) {
+                owes = true;
+                continue;
+            }
+            if (owes && b.len)
+                sm_buf_putc(&b, ' ');
+            owes = false;
+            sm_buf_putc(&b, *s);
+        }
+    }
+    if (b.len)
+        return b.data;
+    sm_buf_free(&b);
+    return NULL;
+}
+
+static void read_metadata(sm_extract *out, const GumboNode *document)
+{
+    char *heading = NULL;
+    for (const GumboNode *n = document; n; n = html_next(n, document, true)) {
+        if (n->type != GUMBO_NODE_ELEMENT)
+            continue;
+        const GumboElement *e = &n->v.element;
+        const char *name = e->tag == GUMBO_TAG_META ? html_attribute(e, "name") : NULL;
+        const char *content = name ? html_attribute(e, "content") : NULL;
+        if (e->tag == GUMBO_TAG_HTML && !out->lang && html_attribute(e, "lang"))
+            out->lang = sm_strdup(html_attribute(e, "lang"));
+        else if (e->tag == GUMBO_TAG_TITLE && !out->title)
+            out->title = flat_text(n, 4096);
+        else if (e->tag == GUMBO_TAG_H1 && !heading)
+            heading = flat_text(n, 4096);
+        else if (content && *content && !out->summary && strcasecmp(name, "description") == 0)
+            out->summary = sm_strdup(content);
+    }
+    if (!out->title) {
+        out->title = heading;
+        heading = NULL;
+    }
+    free(heading);
+}
+
+/* ------------------------------------------------------------------ main content */
+
+/* The element that holds the main content: <main>, role=main, or the one <article> that
+ * holds most of the text; else the whole body. */
+static const GumboNode *find_main(const GumboNode *body, const html_stats *stats)
+{
+    const GumboNode *article = NULL;
+    size_t index = 0, article_text = 0;
+    for (const GumboNode *n = body; n && index < stats->n;
+         n = html_next(n, body, true), index++) {
+        if (n->type != GUMBO_NODE_ELEMENT)
+            continue;
+        const GumboElement *e = &n->v.element;
+        const char *role = html_attribute(e, "role");
+        bool is_main = e->tag == GUMBO_TAG_MAIN || (role && strcasecmp(role, "main") == 0);
+        if (is_main && stats->v[index].text * 5 >= stats->v[0].text)
+            return n;
+        if (e->tag == GUMBO_TAG_ARTICLE && stats->v[index].text > article_text) {
+            article = n;
+            article_text = stats->v[index].text;
+        }
+    }
+    return article && article_text * 2 >= stats->v[0].text ? article : body;
+}
+
+static const GumboNode *find_body(const GumboNode *document)
+{
+    for (const GumboNode *n = document; n; n = html_next(n, document, true))
+        if (n->type == GUMBO_NODE_ELEMENT && (n->v.element.tag == GUMBO_TAG_BODY ||
+                                              n->v.element.tag == GUMBO_TAG_FRAMESET))
+            return n;
+    return document;
+}
+
+static bool render(doc_writer *w, const GumboNode *root, bool main_only)
+{
+    html_stats stats = {0};
+    bool ok = html_measure(&stats, root);
+    if (ok)
+        html_render(w, root, &stats, main_only);
+    free(stats.v);
+    return ok;
+}
+
+static bool write_text(sm_extract *out, const GumboNode *document, sm_html_mode mode)
+{
+    const GumboNode *body = find_body(document);
+    html_stats stats = {0};
+    bool ok = html_measure(&stats, body);
+    const GumboNode *root = ok && mode == SM_HTML_MAIN && stats.n ? find_main(body, &stats) : body;
+    free(stats.v);
+    doc_writer w;
+    dw_init(&w, &out->text);
+    ok = ok && render(&w, root, mode == SM_HTML_MAIN) && dw_finish(&w);
+    if (ok && mode == SM_HTML_MAIN && out->text.len == 0) { /* all of it was furniture */
+        dw_free(&w);
+        dw_init(&w, &out->text);
+        ok = render(&w, body, false) && dw_finish(&w);
+    }
+    dw_free(&w);
+    return ok;
+}
+
+static bool read_page(sm_extract *out, const sm_buf *source, sm_html_mode mode)
+{
+    const char *s = source->data ? source->data : "";
+    if (!html_is_tame(s, source->len)) {
+        doc_writer w;
+        dw_init(&w, &out->text);
+        html_strip_tags(&w, s, source->len);
+        bool ok = dw_finish(&w);
+        dw_free(&w);
+        return ok;
+    }
+    tree_memory memory = {0};
+    GumboOptions options = kGumboDefaultOptions;
+    options.allocator = tree_alloc;
+    options.deallocator = tree_release;
+    options.userdata = &memory;
+    options.max_errors = 0;
+    GumboOutput *tree = gumbo_parse_with_options(&options, s, source->len);
+    bool ok = tree != NULL;
+    if (ok) {
+        read_metadata(out, tree->document);
+        ok = write_text(out, tree->document, mode);
+    }
+    tree_free(&memory);
+    return ok;
+}
+
+sm_status sm_extract_html(sm_extract *out, const char *data, size_t len, const char *path,
+                          sm_html_mode mode, sm_err *err)
+{
+    const char *where = path ? path : "HTML page";
+    if (len > SM_EXTRACT_MAX_BYTES)
+        return sm_fail(err, SM_EINVAL, "%s: %zu bytes, want at most %zu", where, len,
+                       SM_EXTRACT_MAX_BYTES);
+    *out = (sm_extract){.text = {.max = SM_EXTRACT_MAX_BYTES}};
+    sm_buf source = {.max = SM_EXTRACT_MAX_BYTES * 3};
+    char *charset = declared_charset(data, len);
+    bool ok = sm_decode_text(&source, data, len, charset, &out->encoding) &&
+              read_page(out, &source, mode);
+    free(charset);
+    sm_buf_free(&source);
+    if (ok)
+        return SM_OK;
+    sm_extract_free(out);
+    return sm_fail(err, SM_ENOMEM, "%s: out of memory or more than %zu bytes of text", where,
+                   SM_EXTRACT_MAX_BYTES);
+}
