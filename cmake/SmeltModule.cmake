@@ -114,6 +114,7 @@ function(smelt_program)
   target_compile_definitions(smelt PRIVATE _GNU_SOURCE)
   target_include_directories(smelt PRIVATE ${CMAKE_SOURCE_DIR}/cmd)
   target_link_libraries(smelt PRIVATE ${objects} PkgConfig::JANSSON)
+  smelt_pages(smelt)
 endfunction()
 
 # smelt_test(name sources... [DEPS module...] [LABELS label...] [LONG])

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# Write OUT, a C table of the files named in LIST (lines of path TAB type TAB file).
+file(STRINGS ${LIST} lines)
+set(arrays "")
+set(rows "")
+set(i 0)
+foreach(line IN LISTS lines)
+  string(REPLACE "\t" "@" line "${line}")
+  string(REGEX MATCH "^([^@]+)@([^@]+)@(.+)$" ok "${line}")
+  set(path ${CMAKE_MATCH_1})
+  set(type "${CMAKE_MATCH_2}")
+  file(READ ${CMAKE_MATCH_3} hex HEX)
+  string(LENGTH "${hex}" n)
+  math(EXPR n "${n} / 2")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(REGEX REPLACE "((0x..,){16})" "\\1\n" bytes "${bytes}")
+  string(APPEND arrays "static const unsigned char file_${i}[] = {\n${bytes}0};\n")
+  string(APPEND rows "    {\"${path}\", \"${type}\", file_${i}, ${n}},\n")
+  math(EXPR i "${i} + 1")
+endforeach()
+file(WRITE ${OUT} "/* Generated from web/ by cmake/embed.cmake. */\n#include \"pages.h\"\n\n"
+  "${arrays}\nconst sm_asset sm_pages[] = {\n${rows}};\nconst size_t sm_n_pages = ${i};\n")
