@@ -189,27 +189,36 @@ static sm_status replay_whole(const replay *r, const char *ref, sm_err *err)
     return s;
 }
 
+/* Options that the newest run of an artifact had; borrowed from a list of sm_store_list. */
+static json_t *recorded_options(const json_t *list, const sm_artifact *a)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(list, "runs"), i, v)
+    {
+        const char *content = json_string_value(json_object_get(v, "content"));
+        json_t *options = json_object_get(json_object_get(v, "run"), "options");
+        if (content && !strcmp(content, a->content.hex) && json_is_object(options))
+            return options;
+    }
+    return NULL;
+}
+
 /* A source has no inputs but files outside: read them again where the run found them. */
 static sm_status replay_source(const replay *r, const sm_artifact *a, const char *ref,
                                sm_err *err)
 {
-    json_t *graph = NULL, *node, *options = NULL;
-    size_t i;
-    sm_status s = sm_store_lineage(&graph, r->from, ref, err);
-    json_array_foreach(json_object_get(graph, "nodes"), i, node)
-    {
-        const char *content = json_string_value(json_object_get(node, "content"));
-        if (content && !strcmp(content, a->content.hex))
-            options = json_object_get(node, "options");
-    }
-    if (!s && !json_is_object(options))
+    json_t *list = NULL;
+    sm_status s = sm_store_list(&list, r->from, err);
+    json_t *options = recorded_options(list, a);
+    if (!s && !options)
         s = sm_fail(err, SM_EUNSUPPORTED,
-                    "replay: %s: a source is read from files outside the workspace, and its "
-                    "run record is gone",
+                    "replay: %s: a source is read from files outside the workspace, and no "
+                    "record says which",
                     ref);
     if (!s)
         s = recompute(r, a, options, err);
-    json_decref(graph);
+    json_decref(list);
     return s;
 }
 

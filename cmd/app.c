@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of one run: threads, kernels, workspace, log and progress, signals, errors. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd.h"
+#include "smelt/kern.h"
+
+volatile int app_stop = 0;
+
+/* ----------------------------------------------------------------- signals */
+
+static void on_signal(int sig)
+{
+    static const char once[] =
+        "\nsmelt: finishing the current unit of work; once more stops at once\n";
+    if (app_stop) {
+        signal(sig, SIG_DFL);
+        raise(sig);
+        return;
+    }
+    app_stop = 1;
+    if (write(STDERR_FILENO, once, sizeof once - 1) < 0)
+        app_stop = 1; /* nobody to tell; the request stands */
+}
+
+void app_catch_signals(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* ------------------------------------------------------------ log, context */
+
+static void emit(void *self, sm_log_level level, const char *line)
+{
+    static const char *const prefix[] = {"smelt: error: ", "smelt: warning: ", "", ""};
+    app *a = self;
+    if (a->progress)
+        progress_clear(a->progress);
+    fprintf(stderr, "%s%s\n", prefix[level], line);
+}
+
+static void set_sinks(app *a)
+{
+    a->log = (sm_log){.emit = emit, .self = a, .level = SM_LOG_INFO};
+    if (a->quiet)
+        a->log.level = SM_LOG_ERROR;
+    else if (a->verbose)
+        a->log.level = SM_LOG_DEBUG;
+    a->progress = progress_create(isatty(STDERR_FILENO) && !a->quiet);
+    if (a->progress)
+        a->progress_sink = progress_sink(a->progress);
+}
+
+sm_status app_ctx(const sm_ctx **out, app *a, sm_err *err)
+{
+    if (!a->ctx.kern) {
+        sm_status s = sm_pool_create(&a->pool, a->threads, err);
+        if (!s)
+            s = sm_kern_get(&a->ctx.kern, NULL, err);
+        if (s)
+            return s;
+        set_sinks(a);
+        a->ctx.pool = a->pool;
+        a->ctx.comm = sm_comm_self();
+        a->ctx.log = &a->log;
+        a->ctx.progress = a->progress ? &a->progress_sink : NULL;
+        a->ctx.stop = &app_stop;
+    }
+    *out = &a->ctx;
+    return SM_OK;
+}
+
+sm_status app_store(sm_store **out, app *a, sm_err *err)
+{
+    if (!a->store) {
+        sm_status s = sm_store_open(&a->store, a->workspace, err);
+        if (s)
+            return s;
+    }
+    *out = a->store;
+    return SM_OK;
+}
+
+void app_close(app *a)
+{
+    if (a->progress) {
+        progress_clear(a->progress);
+        if (a->log_view)
+            progress_report(a->progress);
+        progress_free(a->progress);
+    }
+    sm_store_close(a->store);
+    sm_pool_free(a->pool);
+}
+
+/* ------------------------------------------------------------------ output */
+
+int app_fail(const app *a, sm_status s, const sm_err *err)
+{
+    if (a->progress)
+        progress_clear(a->progress);
+    fprintf(stderr, "smelt: %s\n", err->msg);
+    if (a->json)
+        app_print_json(json_pack("{s:{s:s, s:s%}}", "error", "status", sm_status_name(s),
+                                 "message", err->msg, strlen(err->msg)));
+    return s == SM_EINVAL ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int app_usage(const app *a, const char *fmt, ...)
+{
+    sm_err err = {.status = SM_EINVAL};
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(err.msg, sizeof err.msg, fmt, ap);
+    va_end(ap);
+    return app_fail(a, SM_EINVAL, &err);
+}
+
+int app_print_json(json_t *value)
+{
+    sm_buf out = {0};
+    if (value && !sm_json_pretty(&out, value, NULL))
+        fwrite(out.data, 1, out.len, stdout);
+    sm_buf_free(&out);
+    json_decref(value);
+    return EXIT_GOOD;
+}
+
+sm_status app_write(const char *path, const sm_buf *text, sm_err *err)
+{
+    if (strcmp(path, "-") != 0)
+        return sm_file_write_atomic(path, text->data ? text->data : "", text->len, 0644, err);
+    if (fwrite(text->data, 1, text->len, stdout) != text->len)
+        return sm_fail_errno(err, errno, "standard output");
+    return SM_OK;
+}
+
+const char *human_bytes(char out[32], int64_t bytes)
+{
+    static const char *const unit[] = {"B", "kB", "MB", "GB", "TB"};
+    double x = (double)bytes;
+    int u = 0;
+    while (x >= 1000 && u < 4) {
+        x /= 1000;
+        u++;
+    }
+    snprintf(out, 32, u == 0 ? "%.0f %s" : "%.1f %s", x, unit[u]);
+    return out;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The program smelt: what its verbs share.
+ *
+ * A verb is one `const verb` in a file of its own (verb_NAME.c); verbs.h lists them.  Its
+ * flags are an sm_option table, so that parsing, --help, the manual page, docs/commands
+ * and the shell completions come from one place.  Verbs return an exit status and print;
+ * the library below them does neither.
+ */
+#ifndef SMELT_CMD_H
+#define SMELT_CMD_H
+
+#include <stdio.h>
+
+#include "smelt/base.h"
+#include "smelt/conf.h"
+#include "smelt/store.h"
+#include "smelt/sys.h"
+
+/* Exit statuses. */
+enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+typedef struct progress progress;
+
+/** The state of one run of the program. */
+typedef struct app {
+    const char *workspace; /* --workspace, NULL: found upwards from the current one */
+    int threads;           /* 0: as many as processors */
+    bool json, quiet, verbose, log_view;
+    sm_log log;
+    progress *progress;
+    sm_progress progress_sink;
+    sm_pool *pool;
+    sm_store *store;
+    sm_ctx ctx;
+} app;
+
+/** What the command line said to a verb. */
+typedef struct args {
+    const char **pos; /* words that are no flags, in order */
+    size_t n_pos;
+    const char *group; /* "data" of `smelt data --help`, else NULL */
+    json_t *opt;  /* the verb's own options, resolved */
+    json_t *step; /* options of its step as given, not resolved */
+    json_t *global; /* options of every verb as given; holds --workspace */
+} args;
+
+/** A verb.  Fields not set are NULL or 0. */
+typedef struct verb {
+    const char *name;    /* "init", "data add"                                          */
+    const char *usage;   /* words after the flags: "REF", "PATH..."                     */
+    const char *summary; /* one line                                                    */
+    const char *details; /* paragraphs for --help and the pages; may be NULL            */
+    const char *example; /* one command a line                                          */
+    const sm_option *options; /* its own                                                */
+    const char *step;    /* name of the flow step whose options are flags as well       */
+    const char *pos_option; /* the step's LIST option that the words fill; NULL: refs   */
+    int min_pos, max_pos;   /* words wanted; max -1: any number                         */
+    bool hidden;            /* not listed                                               */
+    int (*run)(app *a, const struct verb *self, const args *in);
+} verb;
+
+/** The i-th verb in the order of verbs.h, NULL past the end. */
+const verb *verb_at(size_t i);
+const verb *verb_find(const char *name);
+/** Options that every verb takes. */
+extern const sm_option global_options[];
+/** The table of a verb's step, NULL when it has none. */
+const sm_option *verb_step_options(const verb *v);
+
+/* ------------------------------------------------------------------- app.c */
+
+/** Threads, kernels and communication, on first use. */
+sm_status app_ctx(const sm_ctx **out, app *a, sm_err *err);
+/** The workspace, on first use. */
+sm_status app_store(sm_store **out, app *a, sm_err *err);
+/** Report an error (and as JSON on stdout under --json); returns the exit status. */
+int app_fail(const app *a, sm_status s, const sm_err *err);
+/** The same for wrong usage; returns EXIT_USAGE. */
+int app_usage(const app *a, const char *fmt, ...) SM_PRINTF(2, 3);
+/** Print a JSON value on stdout, readable, and release it; returns EXIT_GOOD. */
+int app_print_json(json_t *value);
+/** Write text to a file ("-" is stdout). */
+sm_status app_write(const char *path, const sm_buf *text, sm_err *err);
+void app_close(app *a);
+/** First SIGINT or SIGTERM asks long work to stop; the second ends the process. */
+void app_catch_signals(void);
+extern volatile int app_stop;
+
+/* -------------------------------------------------------------- progress.c */
+
+/** A progress line on stderr when `live`; always keeps the figures for --log-view. */
+progress *progress_create(bool live);
+sm_progress progress_sink(progress *p);
+/** Erase the line, so that something else can be printed. */
+void progress_clear(progress *p);
+/** What ran, how long, how fast: a table on stderr. */
+void progress_report(progress *p);
+void progress_free(progress *p);
+
+/* ------------------------------------------------------------ args.c, help.c */
+
+/** Parse the words after the program's name.  *v is NULL when there is no verb.
+ * @param help  set when --help or -h was given */
+sm_status args_parse(args *out, const verb **v, app *a, bool *help, int argc, char **argv,
+                     sm_err *err);
+void args_free(args *in);
+
+void help_program(FILE *f);
+void help_group(FILE *f, const char *group);
+void help_verb(FILE *f, const verb *v);
+bool page_markdown(sm_buf *out, const verb *v);
+bool page_man(sm_buf *out);
+bool page_completions(sm_buf *out, const char *shell);
+
+/* --------------------------------------------------------------- verb_step.c */
+
+/** Run a verb that is one flow step: options from flags and --config, result as --as. */
+int run_step_verb(app *a, const verb *self, const args *in);
+extern const sm_option step_verb_options[];
+
+/** "12.3 MB" */
+const char *human_bytes(char out[32], int64_t bytes);
+
+#endif

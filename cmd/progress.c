@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Progress: a line on the terminal (share, rate, ETA, the figure that matters), redrawn at
+ * most ten times a second, and a table of what ran for --log-view.
+ */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+
+#define MAX_PHASES 64
+#define REDRAW_NS INT64_C(100000000)
+
+typedef struct phase {
+    char what[48], unit[24];
+    int64_t first_ns, last_ns, first_done, done, n_updates;
+} phase;
+
+struct progress {
+    pthread_mutex_t mutex;
+    bool live, shown;
+    int64_t drawn_ns;
+    phase phase[MAX_PHASES];
+    size_t n;
+};
+
+progress *progress_create(bool live)
+{
+    progress *p = sm_alloc(1, sizeof *p);
+    if (p) {
+        pthread_mutex_init(&p->mutex, NULL);
+        p->live = live;
+    }
+    return p;
+}
+
+static phase *phase_of(progress *p, const char *what, const char *unit, int64_t done,
+                       int64_t now)
+{
+    for (size_t i = p->n; i-- > 0;)
+        if (!strncmp(p->phase[i].what, what, sizeof p->phase[i].what - 1))
+            return &p->phase[i];
+    if (p->n == MAX_PHASES)
+        return NULL;
+    phase *ph = &p->phase[p->n++];
+    *ph = (phase){.first_ns = now, .last_ns = now, .first_done = done};
+    snprintf(ph->what, sizeof ph->what, "%s", what);
+    snprintf(ph->unit, sizeof ph->unit, "%s", unit ? unit : "");
+    return ph;
+}
+
+static double rate_of(const phase *ph)
+{
+    double s = (double)(ph->last_ns - ph->first_ns) / 1e9;
+    return s > 0.05 ? (double)(ph->done - ph->first_done) / s : 0;
+}
+
+static void draw(const phase *ph, int64_t total, const char *detail)
+{
+    char line[256];
+    double rate = rate_of(ph);
+    int n = snprintf(line, sizeof line, "%s %" PRId64, ph->what, ph->done);
+    if (total > 0)
+        n += snprintf(line + n, sizeof line - (size_t)n, "/%" PRId64 " %s %3.0f%%", total,
+                      ph->unit, 100 * (double)ph->done / (double)total);
+    else
+        n += snprintf(line + n, sizeof line - (size_t)n, " %s", ph->unit);
+    if (rate > 0)
+        n += snprintf(line + n, sizeof line - (size_t)n, "  %.4g/s", rate);
+    if (rate > 0 && total > ph->done) {
+        int64_t eta_s = (int64_t)((double)(total - ph->done) / rate);
+        n += snprintf(line + n, sizeof line - (size_t)n, "  ETA %" PRId64 ":%02d",
+                      eta_s / 60, (int)(eta_s % 60));
+    }
+    if (detail && *detail && (size_t)n < sizeof line)
+        snprintf(line + n, sizeof line - (size_t)n, "  %s", detail);
+    fprintf(stderr, "\r\033[K%.120s", line);
+    fflush(stderr);
+}
+
+static void update(void *self, const char *what, int64_t done, int64_t total,
+                   const char *unit, const char *detail)
+{
+    progress *p = self;
+    int64_t now = sm_clock_ns();
+    pthread_mutex_lock(&p->mutex);
+    phase *ph = phase_of(p, what, unit, done, now);
+    if (ph) {
+        ph->last_ns = now;
+        ph->done = done;
+        ph->n_updates++;
+        if (p->live && (now - p->drawn_ns > REDRAW_NS || done == total)) {
+            draw(ph, total, detail);
+            p->drawn_ns = now;
+            p->shown = true;
+        }
+    }
+    pthread_mutex_unlock(&p->mutex);
+}
+
+sm_progress progress_sink(progress *p)
+{
+    return (sm_progress){.update = update, .self = p};
+}
+
+void progress_clear(progress *p)
+{
+    pthread_mutex_lock(&p->mutex);
+    if (p->shown) {
+        fputs("\r\033[K", stderr);
+        p->shown = false;
+    }
+    pthread_mutex_unlock(&p->mutex);
+}
+
+void progress_report(progress *p)
+{
+    fprintf(stderr, "%-24s %10s %14s %-10s %12s\n", "phase", "seconds", "done", "unit",
+            "per second");
+    for (size_t i = 0; i < p->n; i++) {
+        const phase *ph = &p->phase[i];
+        fprintf(stderr, "%-24s %10.2f %14" PRId64 " %-10s %12.4g\n", ph->what,
+                (double)(ph->last_ns - ph->first_ns) / 1e9, ph->done, ph->unit, rate_of(ph));
+    }
+}
+
+void progress_free(progress *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_destroy(&p->mutex);
+    free(p);
+}

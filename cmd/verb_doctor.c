@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* smelt doctor: what this machine offers, and what is wrong with the set-up. */
+#include <archive.h>
+#include <libfyaml.h>
+#include <openssl/crypto.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "cmd.h"
+#include "smelt/kern.h"
+
+static json_t *cpu_report(void)
+{
+    static const char *const name[] = {"ref", "avx2", "avx512", "amx"};
+    const sm_cpu *cpu = sm_cpu_get();
+    json_t *rungs = json_array();
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        const sm_kern *k;
+        if (!sm_kern_get(&k, name[i], NULL))
+            json_array_append_new(rungs, json_string(name[i]));
+    }
+    return json_pack("{s:s, s:i, s:b, s:b, s:b, s:b, s:o}", "model", cpu->model,
+                     "processors", cpu->n_cpu, "avx2", cpu->avx2, "avx512", cpu->avx512,
+                     "amx", cpu->amx, "sha", cpu->sha, "rungs", rungs);
+}
+
+static json_t *memory_report(void)
+{
+    int64_t page = sysconf(_SC_PAGESIZE);
+    return json_pack("{s:I, s:I}", "total_bytes",
+                     (json_int_t)(page * sysconf(_SC_PHYS_PAGES)), "available_bytes",
+                     (json_int_t)(page * sysconf(_SC_AVPHYS_PAGES)));
+}
+
+static json_t *disk_report(const char *dir)
+{
+    struct statvfs v;
+    if (statvfs(dir, &v) != 0)
+        return json_null();
+    return json_pack("{s:s, s:I}", "dir", dir, "free_bytes",
+                     (json_int_t)((uint64_t)v.f_bavail * v.f_frsize));
+}
+
+static json_t *library_report(void)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "jansson", jansson_version_str(),
+                     "libfyaml", fy_library_version(), "sqlite", sqlite3_libversion(),
+                     "openssl", OpenSSL_version(OPENSSL_VERSION),
+                     "libarchive", archive_version_details());
+}
+
+/* The kernels that will be used: SMELT_CPU may ask for what is not there. */
+static json_t *kernels_report(sm_status *s, sm_err *err)
+{
+    const sm_kern *k = NULL;
+    *s = sm_kern_get(&k, NULL, err);
+    return *s ? json_string(err->msg) : json_string(k->name);
+}
+
+static void print_text(const json_t *r)
+{
+    const char *key;
+    json_t *v, *section;
+    json_object_foreach((json_t *)(uintptr_t)r, key, section)
+    {
+        printf("%s\n", key);
+        if (json_is_string(section))
+            printf("  %s\n", json_string_value(section));
+        const char *name;
+        json_object_foreach(section, name, v)
+        {
+            sm_buf text = {0};
+            char size[32];
+            size_t n = strlen(name);
+            if (n > 6 && !strcmp(name + n - 6, "_bytes"))
+                sm_buf_puts(&text, human_bytes(size, json_integer_value(v)));
+            else if (json_is_string(v))
+                sm_buf_puts(&text, json_string_value(v));
+            else
+                sm_json_canonical(&text, v, NULL);
+            printf("  %-16s %s\n", name, text.data ? text.data : "");
+            sm_buf_free(&text);
+        }
+    }
+}
+
+static int run(app *a, const verb *self, const args *in)
+{
+    (void)self;
+    (void)in;
+    sm_err err = {0}, none = {0};
+    sm_status s;
+    sm_store *store = NULL;
+    bool has_store = !app_store(&store, a, &none);
+    json_t *kernels = kernels_report(&s, &err);
+    json_t *r = json_pack("{s:o, s:o, s:o, s:o, s:o, s:s}", "cpu", cpu_report(), "kernels",
+                          kernels, "memory", memory_report(), "disk",
+                          disk_report(has_store ? sm_store_dir(store) : "."), "libraries",
+                          library_report(), "workspace",
+                          has_store ? sm_store_dir(store) : none.msg);
+    if (a->json) {
+        app_print_json(r);
+    } else {
+        print_text(r);
+        json_decref(r);
+    }
+    return s ? app_fail(a, s, &err) : EXIT_GOOD;
+}
+
+const verb verb_doctor = {
+    .name = "doctor",
+    .summary = "report processor, kernels, memory, disk, libraries and workspace",
+    .example = "smelt doctor",
+    .run = run,
+};

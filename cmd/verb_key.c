@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* smelt key: the workspace's public key. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+
+static int run(app *a, const verb *self, const args *in)
+{
+    (void)self;
+    (void)in;
+    sm_err err = {0};
+    sm_store *store;
+    char *path = NULL, *text = NULL;
+    size_t len = 0;
+    sm_id id;
+    sm_status s = app_store(&store, a, &err);
+    if (!s && !(path = sm_path_join(sm_store_dir(store), "keys/ed25519.pub")))
+        s = sm_fail(&err, SM_ENOMEM, "key: out of memory");
+    if (!s)
+        s = sm_file_read(&text, &len, path, 1 << 16, &err);
+    if (!s)
+        s = sm_id_of_bytes(&id, text, len, &err);
+    if (s) {
+        free(path);
+        return app_fail(a, s, &err);
+    }
+    if (a->json)
+        app_print_json(json_pack("{s:s, s:s, s:s, s:s}", "type", "ed25519", "file", path,
+                                 "sha256", id.hex, "public", text));
+    else
+        printf("%s\ned25519, file SHA-256 %s\n%s", path, id.hex, text);
+    free(path);
+    free(text);
+    return EXIT_GOOD;
+}
+
+const verb verb_key = {
+    .name = "key",
+    .summary = "show the public key that checks this workspace's signatures",
+    .example = "smelt key",
+    .run = run,
+};

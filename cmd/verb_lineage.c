@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* smelt lineage: what an artifact was made from. */
+#include <stdlib.h>
+
+#include "cmd.h"
+
+static const sm_option options[] = {
+    {.key = "svg", .type = SM_OPT_PATH, .def = "",
+     .help = "draw the graph into this file (- is standard output)"},
+    {.key = "dot", .type = SM_OPT_PATH, .def = "",
+     .help = "write the graph for Graphviz into this file"},
+    SM_OPTION_END,
+};
+
+static sm_status write_graph(const char *path, const json_t *graph,
+                             sm_status (*render)(sm_buf *, const json_t *, sm_err *),
+                             sm_err *err)
+{
+    sm_buf text = {0};
+    sm_status s = render(&text, graph, err);
+    if (!s)
+        s = app_write(path, &text, err);
+    sm_buf_free(&text);
+    return s;
+}
+
+static int run(app *a, const verb *self, const args *in)
+{
+    (void)self;
+    sm_err err = {0};
+    sm_store *store;
+    json_t *graph = NULL;
+    const char *svg = sm_opt_str(in->opt, "svg"), *dot = sm_opt_str(in->opt, "dot");
+    sm_status s = app_store(&store, a, &err);
+    if (!s)
+        s = sm_store_lineage(&graph, store, in->pos[0], &err);
+    if (!s && *svg)
+        s = write_graph(svg, graph, sm_lineage_svg, &err);
+    if (!s && *dot)
+        s = write_graph(dot, graph, sm_lineage_dot, &err);
+    if (!s && a->json)
+        app_print_json(json_incref(graph));
+    else if (!s && !*svg && !*dot)
+        s = write_graph("-", graph, sm_lineage_tree, &err);
+    json_decref(graph);
+    return s ? app_fail(a, s, &err) : EXIT_GOOD;
+}
+
+const verb verb_lineage = {
+    .name = "lineage",
+    .usage = "REF",
+    .summary = "show what an artifact was made from, down to its sources",
+    .example = "smelt lineage unix-tiny\nsmelt lineage unix-tiny --svg lineage.svg\n"
+               "smelt lineage unix-tiny --json",
+    .options = options,
+    .min_pos = 1,
+    .max_pos = 1,
+    .run = run,
+};

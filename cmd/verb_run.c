@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* smelt run: the whole loop as a pipeline file declares it. */
+#include <string.h>
+
+#include "cmd.h"
+#include "smelt/flow.h"
+
+static const sm_option options[] = {
+    {.key = "set", .type = SM_OPT_LIST, .def = "",
+     .help = "STEP.OPTION=VALUE: another value for an option of the file"},
+    {.key = "source", .type = SM_OPT_LIST, .def = "",
+     .help = "read these files or directories instead: the paths of data.add"},
+    SM_OPTION_END,
+};
+
+/* Append a text to the list under `key`. */
+static bool add_text(json_t *overrides, const char *key, const char *text)
+{
+    json_t *list = json_object_get(overrides, key);
+    if (!list) {
+        list = json_array();
+        if (json_object_set_new(overrides, key, list) != 0)
+            return false;
+    }
+    return json_array_append_new(list, json_string(text)) == 0;
+}
+
+static sm_status read_overrides(json_t *out, const args *in, sm_err *err)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)(uintptr_t)sm_opt_list(in->opt, "set"), i, v)
+    {
+        const char *text = json_string_value(v), *eq = strchr(text, '=');
+        char key[128];
+        if (!eq || eq == text || (size_t)(eq - text) >= sizeof key)
+            return sm_fail(err, SM_EINVAL, "run: --set: got '%.80s', want STEP.OPTION=VALUE",
+                           text);
+        memcpy(key, text, (size_t)(eq - text));
+        key[eq - text] = 0;
+        if (!add_text(out, key, eq + 1))
+            return sm_fail(err, SM_ENOMEM, "run: out of memory");
+    }
+    json_array_foreach((json_t *)(uintptr_t)sm_opt_list(in->opt, "source"), i, v)
+    {
+        if (!add_text(out, "data.add.paths", json_string_value(v)))
+            return sm_fail(err, SM_ENOMEM, "run: out of memory");
+    }
+    return SM_OK;
+}
+
+/* {"ref": content id, ...} of what the file's steps are called. */
+static json_t *results(const char *path, sm_store *store)
+{
+    json_t *file = NULL, *v, *out = json_object();
+    size_t i;
+    if (sm_yaml_load(&file, NULL, path, NULL))
+        return out;
+    json_array_foreach(json_object_get(file, "steps"), i, v)
+    {
+        sm_artifact found = {0};
+        const char *as = json_string_value(json_object_get(v, "as"));
+        if (as && !sm_store_find(&found, store, as, NULL))
+            json_object_set_new(out, as, json_string(found.content.hex));
+        sm_artifact_free(&found);
+    }
+    json_decref(file);
+    return out;
+}
+
+static int run(app *a, const verb *self, const args *in)
+{
+    (void)self;
+    sm_err err = {0};
+    const sm_ctx *ctx;
+    sm_store *store;
+    json_t *overrides = json_object();
+    sm_status s = read_overrides(overrides, in, &err);
+    if (!s)
+        s = app_store(&store, a, &err);
+    if (!s)
+        s = app_ctx(&ctx, a, &err);
+    if (!s)
+        s = sm_flow_run(ctx, store, in->pos[0], overrides, &err);
+    json_decref(overrides);
+    if (s)
+        return app_fail(a, s, &err);
+    if (a->json)
+        return app_print_json(json_pack("{s:o}", "results", results(in->pos[0], store)));
+    return EXIT_GOOD;
+}
+
+const verb verb_run = {
+    .name = "run",
+    .usage = "PIPELINE.yaml",
+    .summary = "run a pipeline: make what is missing, skip what was made before",
+    .details = "The file declares steps, each reading what earlier ones made;\n"
+               "docs/formats/pipeline.md has its keys.  The whole file is checked before\n"
+               "anything runs.  An interrupted run goes on where it stopped.",
+    .example = "smelt run examples/unix-manual.yaml --set curate.min_words=20\n"
+               "smelt run examples/unix-manual.yaml --source ~/my-documents",
+    .options = options,
+    .min_pos = 1,
+    .max_pos = 1,
+    .run = run,
+};

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* smelt status: what the workspace holds. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cmd.h"
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+    return s ? s : "";
+}
+
+static const json_t *artifact_of(const json_t *list, const char *content)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(list, "artifacts"), i, v)
+    {
+        if (!strcmp(text_of(v, "content"), content))
+            return v;
+    }
+    return NULL;
+}
+
+static void print_refs(const json_t *list)
+{
+    size_t i;
+    json_t *v;
+    printf("%-24s %-12s %-12s %10s  %s\n", "ref", "kind", "content", "size", "moved");
+    json_array_foreach(json_object_get(list, "refs"), i, v)
+    {
+        char size[32];
+        const json_t *a = artifact_of(list, text_of(v, "content"));
+        bool newest = json_is_true(json_object_get(v, "newest"));
+        if (!newest && !*text_of(v, "tag"))
+            continue;
+        human_bytes(size, json_integer_value(json_object_get(a, "bytes")));
+        printf("%-24s %-12s %.12s %10s  %s\n", text_of(v, "ref"), text_of(v, "kind"),
+               text_of(v, "content"), size, text_of(v, "moved"));
+    }
+}
+
+static void print_runs(const json_t *list)
+{
+    size_t i;
+    json_t *v;
+    if (json_array_size(json_object_get(list, "runs")) == 0)
+        return;
+    printf("\nlast runs:\n");
+    json_array_foreach(json_object_get(list, "runs"), i, v)
+    {
+        const json_t *run = json_object_get(v, "run");
+        double s = json_number_value(json_object_get(run, "seconds"));
+        if (i == 5)
+            break;
+        printf("  %s  %-18s %-12s %.12s  %.1f s\n", text_of(v, "made"), text_of(v, "step"),
+               text_of(v, "kind"), text_of(v, "content"), s);
+    }
+}
+
+static int64_t total_bytes(const json_t *list)
+{
+    size_t i;
+    json_t *v;
+    int64_t sum = 0;
+    json_array_foreach(json_object_get(list, "artifacts"), i, v)
+    {
+        sum += json_integer_value(json_object_get(v, "bytes"));
+    }
+    return sum;
+}
+
+static int run(app *a, const verb *self, const args *in)
+{
+    (void)self;
+    (void)in;
+    sm_err err = {0};
+    sm_store *store;
+    json_t *list = NULL;
+    sm_status s = app_store(&store, a, &err);
+    if (!s)
+        s = sm_store_list(&list, store, &err);
+    if (s)
+        return app_fail(a, s, &err);
+    if (a->json)
+        return app_print_json(list);
+    char size[32];
+    const json_t *audit = json_object_get(list, "audit");
+    printf("workspace %s: %zu artifacts, %s; %" PRId64 " audit records\n",
+           sm_store_dir(store), json_array_size(json_object_get(list, "artifacts")),
+           human_bytes(size, total_bytes(list)),
+           (int64_t)json_integer_value(json_object_get(audit, "n")));
+    if (json_array_size(json_object_get(list, "refs")) > 0) {
+        printf("\n");
+        print_refs(list);
+    }
+    print_runs(list);
+    json_decref(list);
+    return EXIT_GOOD;
+}
+
+const verb verb_status = {
+    .name = "status",
+    .summary = "show what the workspace holds: refs, artifacts, last runs",
+    .example = "smelt status\nsmelt status --json",
+    .run = run,
+};

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Verbs that are one flow step (data add, train, ...): the same call as a pipeline's, so
+ * the results are the same.  A word that ends in .yaml is a file with the keys of one step
+ * of a pipeline; flags win over it.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "smelt/flow.h"
+
+const sm_option step_verb_options[] = {
+    {.key = "as", .type = SM_OPT_STRING, .def = "",
+     .help = "name of the result; by default its kind"},
+    {.key = "config", .type = SM_OPT_PATH, .def = "",
+     .help = "YAML file with the keys of one pipeline step: in, as, options"},
+    SM_OPTION_END,
+};
+
+typedef struct request {
+    const char *as;
+    const char **ref;
+    size_t n_ref;
+    json_t *options;
+    json_t *file; /* the YAML, NULL: none */
+} request;
+
+static bool is_yaml(const char *s)
+{
+    const char *dot = strrchr(s, '.');
+    return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml"));
+}
+
+static sm_status check_file(const json_t *file, const sm_positions *pos, const verb *self,
+                            sm_err *err)
+{
+    static const char *const known[] = {"step", "as", "in", "options"};
+    const char *key;
+    json_t *v;
+    if (!json_is_object(file))
+        return sm_fail(err, SM_EINVAL, "%s: want a mapping with in, as, options",
+                       sm_positions_at(pos, ""));
+    json_object_foreach((json_t *)(uintptr_t)file, key, v)
+    {
+        sm_buf at = {0};
+        bool ok = false;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            ok = ok || !strcmp(known[i], key);
+        sm_buf_printf(&at, "/%s", key);
+        sm_status s = ok ? SM_OK
+                         : sm_fail(err, SM_EINVAL,
+                                   "%s: unknown key '%.60s', want step, as, in or options",
+                                   sm_positions_at(pos, at.data ? at.data : ""), key);
+        sm_buf_free(&at);
+        if (s)
+            return s;
+    }
+    const json_t *step = json_object_get(file, "step");
+    if (step && (!json_is_string(step) || strcmp(json_string_value(step), self->step) != 0))
+        return sm_fail(err, SM_EINVAL, "%s: step: want %s", sm_positions_at(pos, "/step"),
+                       self->step);
+    return sm_options_check(verb_step_options(self), json_object_get(file, "options"), pos,
+                            "/options", err);
+}
+
+static sm_status read_file(request *r, const verb *self, const char *path, sm_err *err)
+{
+    sm_positions *pos = NULL;
+    sm_status s = sm_yaml_load(&r->file, &pos, path, err);
+    if (s)
+        return s == SM_ECORRUPT ? SM_EINVAL : s; /* configuration, not damaged data */
+    s = check_file(r->file, pos, self, err);
+    const json_t *in = json_object_get(r->file, "in");
+    if (!s && in && !json_is_array(in))
+        s = sm_fail(err, SM_EINVAL, "%s: in: want a list of names",
+                    sm_positions_at(pos, "/in"));
+    const json_t *as = json_object_get(r->file, "as");
+    if (!s && as && !json_is_string(as))
+        s = sm_fail(err, SM_EINVAL, "%s: as: want a name", sm_positions_at(pos, "/as"));
+    if (!s && as)
+        r->as = json_string_value(as);
+    sm_positions_free(pos);
+    return s;
+}
+
+/* Words become refs, or values of the option that the verb says they fill. */
+static sm_status take_words(request *r, const verb *self, const args *in, sm_err *err)
+{
+    sm_status s = SM_OK;
+    for (size_t i = 0; i < in->n_pos && !s; i++) {
+        if (is_yaml(in->pos[i]) && !self->pos_option)
+            continue;
+        if (self->pos_option)
+            s = sm_options_set_text(in->step, verb_step_options(self), self->pos_option,
+                                    in->pos[i], err);
+        else
+            r->ref[r->n_ref++] = in->pos[i];
+    }
+    return s;
+}
+
+static sm_status take_file_refs(request *r, const char *path, sm_err *err)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(r->file, "in"), i, v)
+    {
+        if (!json_is_string(v))
+            return sm_fail(err, SM_EINVAL, "%s: in: want a list of names", path);
+        r->ref[r->n_ref++] = json_string_value(v);
+    }
+    return SM_OK;
+}
+
+static sm_status read_request(request *r, const verb *self, const args *in, sm_err *err)
+{
+    const char *config = sm_opt_str(in->opt, "config");
+    for (size_t i = 0; i < in->n_pos && !self->pos_option; i++)
+        if (is_yaml(in->pos[i]))
+            config = in->pos[i];
+    sm_status s = *config ? read_file(r, self, config, err) : SM_OK;
+    if (s)
+        return s;
+    size_t n = in->n_pos + json_array_size(json_object_get(r->file, "in"));
+    r->ref = sm_alloc(n + 1, sizeof *r->ref);
+    if (!r->ref)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", self->name);
+    s = take_words(r, self, in, err);
+    if (!s && r->n_ref == 0)
+        s = take_file_refs(r, config, err);
+    const json_t *given = json_object_get(r->file, "options");
+    r->options = json_is_object(given) ? json_deep_copy(given) : json_object();
+    if (!s && (!r->options || json_object_update(r->options, in->step) != 0))
+        s = sm_fail(err, SM_ENOMEM, "%s: out of memory", self->name);
+    if (*sm_opt_str(in->opt, "as"))
+        r->as = sm_opt_str(in->opt, "as");
+    if (!r->as || !*r->as)
+        r->as = sm_step_find(self->step)->output;
+    return s;
+}
+
+static int64_t bytes_of(const sm_artifact *a)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < a->n_file; i++)
+        sum += a->file[i].bytes;
+    return sum;
+}
+
+static void print_result(const app *a, const request *r, const sm_flow_result *got)
+{
+    char size[32];
+    const sm_artifact *x = &got->artifact;
+    if (a->json) {
+        json_t *files = json_array();
+        for (size_t i = 0; i < x->n_file; i++)
+            json_array_append_new(files, json_pack("{s:s, s:s, s:I}", "path", x->file[i].path,
+                                                   "object", x->file[i].object.hex, "bytes",
+                                                   (json_int_t)x->file[i].bytes));
+        app_print_json(json_pack("{s:s, s:s, s:s, s:s, s:b, s:f, s:o}", "ref", r->as, "kind",
+                                 x->kind, "content", x->content.hex, "recipe", x->recipe.hex,
+                                 "made_before", got->was_there, "seconds", got->seconds,
+                                 "files", files));
+        return;
+    }
+    printf("%s: %s %.12s, %zu file%s, %s", r->as, x->kind, x->content.hex, x->n_file,
+           x->n_file == 1 ? "" : "s", human_bytes(size, bytes_of(x)));
+    if (got->was_there)
+        printf(" (made before)\n");
+    else
+        printf(" (%.1f s)\n", got->seconds);
+}
+
+int run_step_verb(app *a, const verb *self, const args *in)
+{
+    sm_err err = {0};
+    const sm_ctx *ctx;
+    sm_store *store;
+    request r = {0};
+    sm_flow_result got = {0};
+    sm_status s = read_request(&r, self, in, &err);
+    if (!s)
+        s = app_store(&store, a, &err);
+    if (!s)
+        s = app_ctx(&ctx, a, &err);
+    if (!s)
+        s = sm_flow_step(&got, ctx, store, self->step, r.ref, r.n_ref, r.options, self->name,
+                         r.as, &err);
+    int rc = EXIT_GOOD;
+    if (s)
+        rc = app_fail(a, s, &err);
+    else
+        print_result(a, &r, &got);
+    sm_flow_result_free(&got);
+    free(r.ref);
+    json_decref(r.options);
+    json_decref(r.file);
+    return rc;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* smelt verify: re-hash the workspace, or what one artifact needs. */
+#include <inttypes.h>
+
+#include "cmd.h"
+
+/* Findings go out as they come; under --json they are collected. */
+typedef struct findings {
+    json_t *list; /* NULL: print */
+    int64_t n;
+} findings;
+
+static void finding(void *self, const char *line)
+{
+    findings *f = self;
+    f->n++;
+    if (f->list)
+        json_array_append_new(f->list, json_string(line));
+    else
+        printf("%s\n", line);
+}
+
+static int run(app *a, const verb *self, const args *in)
+{
+    (void)self;
+    sm_err err = {0};
+    sm_store *store;
+    findings f = {.list = a->json ? json_array() : NULL};
+    int64_t n = 0;
+    sm_status s = app_store(&store, a, &err);
+    if (!s)
+        s = sm_store_verify(store, in->n_pos ? in->pos[0] : NULL, finding, &f, &n, &err);
+    if (s && f.n == 0) {
+        json_decref(f.list);
+        return app_fail(a, s, &err);
+    }
+    if (a->json)
+        app_print_json(json_pack("{s:b, s:I, s:O}", "clean", s == SM_OK, "checked",
+                                 (json_int_t)n, "findings", f.list));
+    else if (s)
+        fprintf(stderr, "smelt: verify: %" PRId64 " finding%s in %" PRId64 " items\n", f.n,
+                f.n == 1 ? "" : "s", n);
+    else
+        printf("clean: %" PRId64 " items checked\n", n);
+    json_decref(f.list);
+    return s ? EXIT_FAILED : EXIT_GOOD;
+}
+
+const verb verb_verify = {
+    .name = "verify",
+    .usage = "[REF]",
+    .summary = "re-hash objects, recipes, refs and the audit log; name what is damaged",
+    .details = "Without REF the whole workspace is checked.  A damaged object is named with\n"
+               "the 1 MiB leaf that is wrong.  Exit status 1 when anything is.",
+    .example = "smelt verify\nsmelt verify unix-tiny",
+    .max_pos = 1,
+    .run = run,
+};

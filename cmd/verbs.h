@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The verbs, in the order of --help.  To add one: write cmd/verb_NAME.c that defines
+ * `const verb verb_NAME = {...};` (verb_init.c is the shortest example) and add a line
+ * here.  Then run tests/cli/docs --write, which makes its page in docs/commands.
+ */
+#define SMELT_VERBS(X) \
+    X(init)            \
+    X(status)          \
+    X(run)             \
+    X(data_add)        \
+    X(lineage)         \
+    X(verify)          \
+    X(replay)          \
+    X(audit_verify)    \
+    X(audit_checkpoint) \
+    X(audit_show)      \
+    X(key)             \
+    X(doctor)          \
+    X(bench)           \
+    X(version)         \
+    X(help)
