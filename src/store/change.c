@@ -151,5 +151,8 @@ sm_status change_recover(sm_store *s, sm_err *err)
     if (log_size(&size, s, NULL) || size <= head.bytes)
         return SM_OK;
     st = change_begin(s, err);
-    return st ? st : change_end(s, SM_OK, err);
+    if (!st)
+        st = change_end(s, SM_OK, err);
+    /* On a full disk the old state can still be read; the move waits for room. */
+    return st == SM_ENOSPC ? SM_OK : st;
 }

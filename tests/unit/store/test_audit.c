@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The audit log against tampering: truncation, removal, reordering, insertion and a whole
+ * rewrite with the workspace's own key, with and without a checkpoint.  Its hashes and
+ * signatures are checked with the openssl program, which is not ours.
+ */
+#include "testing.h"
+
+typedef struct log_text {
+    char *path, *text;
+    size_t len;
+    char *line[32];
+    size_t n_line;
+} log_text;
+
+static void load(log_text *l, const world *w)
+{
+    *l = (log_text){.path = path_of(w->dir, ".smelt/audit/log.jsonl")};
+    OK(sm_file_read(&l->text, &l->len, l->path, 0, &err));
+    char *copy = sm_strdup(l->text);
+    for (char *p = strtok(copy, "\n"); p && l->n_line < 32; p = strtok(NULL, "\n"))
+        l->line[l->n_line++] = sm_strdup(p);
+    free(copy);
+}
+
+static void unload(log_text *l)
+{
+    for (size_t i = 0; i < l->n_line; i++)
+        free(l->line[i]);
+    free(l->text);
+    free(l->path);
+}
+
+/* Write lines in the given order; -1 ends. */
+static void store_lines(const log_text *l, const int *order)
+{
+    sm_buf b = {0};
+    for (; *order >= 0; order++)
+        sm_buf_printf(&b, "%s\n", l->line[*order]);
+    OK(sm_file_write_atomic(l->path, b.data ? b.data : "", b.len, 0644, &err));
+    sm_buf_free(&b);
+}
+
+static void make_log(world *w)
+{
+    for (int i = 0; i < 5; i++) {
+        json_t *detail = json_pack("{s:i, s:s, s:f}", "i", i, "who", "réviseur", "x", 0.5);
+        OK(sm_audit_append(w->s, "note", detail, &err));
+        json_decref(detail);
+    }
+}
+
+static void expect_bad(world *w, const char *word)
+{
+    assert_int_equal(sm_audit_verify(w->s, NULL, NULL, &err), SM_ECORRUPT);
+    if (!strstr(err.msg, word))
+        fail_msg("want \"%s\" in: %s", word, err.msg);
+    reopen(w);
+    assert_int_equal(sm_audit_verify(w->s, NULL, NULL, &err), SM_ECORRUPT);
+    assert_int_equal(sm_store_verify(w->s, NULL, NULL, NULL, NULL, &err), SM_ECORRUPT);
+}
+
+static void test_append(void **state)
+{
+    world *w = *state;
+    int64_t n = 0;
+    make_log(w);
+    OK(sm_audit_verify(w->s, NULL, &n, &err));
+    assert_int_equal(n, 6);
+    static const char *const own[] = {"artifact.commit", "ref.set", "", "audit.x"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        assert_int_equal(sm_audit_append(w->s, own[i], NULL, &err), SM_EINVAL);
+    json_t *list = json_array();
+    assert_int_equal(sm_audit_append(w->s, "note", list, &err), SM_EINVAL);
+    json_decref(list);
+    json_t *huge = json_pack("{s:I}", "x", (json_int_t)1 << 60);
+    assert_int_equal(sm_audit_append(w->s, "note", huge, &err), SM_EINVAL);
+    json_decref(huge);
+    OK(sm_audit_verify(w->s, NULL, &n, &err));
+    assert_int_equal(n, 6);
+}
+
+static void test_tampering(void **state)
+{
+    world *w = *state;
+    log_text l;
+    make_log(w);
+    load(&l, w);
+    assert_int_equal(l.n_line, 6);
+    store_lines(&l, (const int[]){0, 1, 2, 3, 4, -1});
+    expect_bad(w, "truncated");
+    assert_int_equal(sm_audit_append(w->s, "note", NULL, &err), SM_ECORRUPT);
+    store_lines(&l, (const int[]){-1});
+    expect_bad(w, "truncated");
+    store_lines(&l, (const int[]){0, 1, 3, 4, 5, -1});
+    expect_bad(w, "line 3");
+    store_lines(&l, (const int[]){0, 2, 1, 3, 4, 5, -1});
+    expect_bad(w, "line 2");
+    store_lines(&l, (const int[]){0, 1, 1, 3, 4, 5, -1});
+    expect_bad(w, "line 3");
+    store_lines(&l, (const int[]){1, 2, 3, 4, 5, -1});
+    expect_bad(w, "line 1");
+    store_lines(&l, (const int[]){0, 1, 2, 3, 4, 5, -1});
+    OK(sm_audit_verify(w->s, NULL, NULL, &err));
+    assert_int_equal(unlink(l.path), 0);
+    assert_int_equal(sm_audit_verify(w->s, NULL, NULL, &err), SM_ENOENT);
+    assert_int_equal(sm_store_verify(w->s, NULL, NULL, NULL, NULL, &err), SM_ECORRUPT);
+    unload(&l);
+}
+
+/* Another workspace's log, in its place: its key is not this one's. */
+static void test_foreign_log(void **state)
+{
+    world *w = *state;
+    void *other = NULL;
+    log_text l;
+    make_log(w);
+    assert_int_equal(world_setup(&other), 0);
+    make_log(other);
+    load(&l, other);
+    char *path = path_of(w->dir, ".smelt/audit/log.jsonl");
+    OK(sm_file_write_atomic(path, l.text, l.len, 0644, &err));
+    assert_int_equal(sm_audit_verify(w->s, NULL, NULL, &err), SM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "signature"));
+    free(path);
+    unload(&l);
+    world_teardown(&other);
+}
+
+static void test_checkpoint(void **state)
+{
+    world *w = *state;
+    char *point = path_of(w->dir, "checkpoint.json");
+    make_log(w);
+    OK(sm_audit_checkpoint(w->s, point, &err));
+    OK(sm_audit_verify(w->s, point, NULL, &err));
+    make_log(w);
+    OK(sm_audit_verify(w->s, point, NULL, &err));
+    reopen(w);
+    OK(sm_audit_verify(w->s, point, NULL, &err));
+
+    /* an insider with the key starts the log and the catalog again */
+    sm_store_close(w->s);
+    w->s = NULL;
+    char *log = path_of(w->dir, ".smelt/audit/log.jsonl");
+    char *catalog = path_of(w->dir, ".smelt/catalog.db");
+    char *first = NULL;
+    OK(sm_file_read(&first, NULL, log, 0, &err));
+    size_t one = strcspn(first, "\n") + 1;
+    OK(sm_file_write_atomic(log, first, one, 0644, &err));
+    assert_int_equal(unlink(catalog), 0);
+    OK(sm_store_open(&w->s, w->dir, &err));
+    OK(sm_audit_verify(w->s, NULL, NULL, &err)); /* looks whole from inside */
+    assert_int_equal(sm_audit_verify(w->s, point, NULL, &err), SM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "truncated"));
+    make_log(w);
+    assert_int_equal(sm_audit_verify(w->s, point, NULL, &err), SM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "rewritten"));
+
+    /* a checkpoint that was changed itself */
+    for (long at = 4; at < 300; at += 29) {
+        flip(point, at, 1);
+        sm_status st = sm_audit_verify(w->s, point, NULL, &err);
+        if (st != SM_ECORRUPT && st != SM_EINVAL)
+            fail_msg("flip at %ld: got %s", at, sm_status_name(st));
+        flip(point, at, 1);
+    }
+    assert_int_equal(sm_audit_verify(w->s, "/nowhere", NULL, &err), SM_ENOENT);
+    free(first);
+    free(catalog);
+    free(log);
+    free(point);
+}
+
+static void write_hex(const char *path, const char *hex)
+{
+    FILE *f = fopen(path, "wb");
+    for (; *hex; hex += 2) {
+        unsigned byte = 0;
+        assert_int_equal(sscanf(hex, "%2x", &byte), 1);
+        fputc((int)byte, f);
+    }
+    fclose(f);
+}
+
+/* openssl recomputes hash and signature of a record from the documented format. */
+static void test_against_openssl(void **state)
+{
+    world *w = *state;
+    log_text l;
+    make_log(w);
+    if (system("command -v openssl >/dev/null 2>&1") != 0) {
+        print_message("openssl program absent: hashes and signatures not cross-checked\n");
+        return;
+    }
+    load(&l, w);
+    json_t *rec = json_loads(l.line[3], 0, NULL);
+    char *hash = sm_strdup(json_string_value(json_object_get(rec, "hash")));
+    char *sig = path_of(w->dir, "sig"), *msg = path_of(w->dir, "msg");
+    write_hex(sig, json_string_value(json_object_get(rec, "sig")));
+    json_object_del(rec, "hash");
+    json_object_del(rec, "sig");
+    char *bare = json_dumps(rec, JSON_SORT_KEYS | JSON_COMPACT);
+    char command[512], got[65] = "";
+    OK(sm_file_write_atomic(msg, bare, strlen(bare), 0644, &err));
+    snprintf(command, sizeof command, "openssl dgst -sha256 -r %s", msg);
+    FILE *p = popen(command, "r");
+    assert_int_equal(fread(got, 1, 64, p), 64);
+    pclose(p);
+    assert_string_equal(got, hash);
+    snprintf(command, sizeof command, "smelt audit 1\n%s", hash);
+    OK(sm_file_write_atomic(msg, command, strlen(command), 0644, &err));
+    snprintf(command, sizeof command,
+             "openssl pkeyutl -verify -pubin -inkey %s/.smelt/keys/ed25519.pub -rawin "
+             "-in %s -sigfile %s >/dev/null 2>&1",
+             w->dir, msg, sig);
+    assert_int_equal(system(command), 0);
+    free(bare);
+    json_decref(rec);
+    free(hash);
+    free(sig);
+    free(msg);
+    unload(&l);
+}
+
+static void test_sign(void **state)
+{
+    world *w = *state;
+    unsigned char sig[64];
+    OK(sm_store_sign(sig, w->s, "release", 7, &err));
+    OK(sm_store_check_signature(w->s, "release", 7, sig, &err));
+    assert_int_equal(sm_store_check_signature(w->s, "releasE", 7, sig, &err), SM_EDENIED);
+    sig[10] ^= 1;
+    assert_int_equal(sm_store_check_signature(w->s, "release", 7, sig, &err), SM_EDENIED);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_append),     T(test_tampering),       T(test_foreign_log),
+        T(test_checkpoint), T(test_against_openssl), T(test_sign),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
