@@ -45,7 +45,8 @@ typedef struct add_count {
 } add_count;
 
 #define ADD_MAX_CODES 24
-#define ADD_MAX_ERRORS 200
+#define ADD_MAX_ERRORS 65536 /* kept while reading, so that the shown ones do not depend on */
+#define ADD_SHOWN_ERRORS 200 /* the order of reading                                        */
 
 /** Where documents come from: a package, an archive, or the loose files of a path. */
 typedef struct add_origin {
@@ -59,7 +60,7 @@ typedef struct add_origin {
     json_t *doc_link;  /* {package: package} of usr/share/doc links */
     add_count format[ADD_MAX_CODES], skipped[ADD_MAX_CODES];
     int64_t n_documents, n_aliases, n_errors, text_bytes;
-    json_t *errors; /* [[path, text], ...] at most ADD_MAX_ERRORS */
+    json_t *errors; /* [[path, text], ...] */
 } add_origin;
 
 typedef struct add_state {

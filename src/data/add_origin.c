@@ -170,7 +170,7 @@ static json_t *sorted_errors(const json_t *errors)
         for (size_t i = 0; i < n; i++)
             p[i] = json_array_get(errors, i);
         qsort(p, n, sizeof *p, compare_errors);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n && i < ADD_SHOWN_ERRORS; i++)
             json_array_append(out, p[i]);
     }
     free(p);
