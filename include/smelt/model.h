@@ -162,7 +162,9 @@ typedef struct sm_batch {
                                  position is index - doc_start                           */
 } sm_batch;
 
-/** Coefficients of the auxiliary terms; 0 = off. */
+/** Coefficients of the auxiliary terms; 0 = off.  Each MoE layer adds its own terms.  P_i is
+ * the mean over all tokens of softmax(router logits)_i, for either router; f_i = tokens
+ * routed to i / (k * tokens).  Tokens without a target count too. */
 typedef struct sm_loss_config {
     float aux_coef;    /* load balance: coef * E * sum_i f_i P_i, f over the GLOBAL batch */
     float z_coef;      /* router z-loss: coef * mean lse^2                               */
@@ -172,7 +174,7 @@ typedef struct sm_loss_config {
 /** Sums over a micro-batch, by logical shard, for the caller's fixed tree. */
 typedef struct sm_shard_stats {
     double loss_sum;   /* nats, cross-entropy over counted targets   */
-    double aux_z_sum;  /* router z terms                             */
+    double aux_z_sum;  /* z_coef * sum over MoE layers and tokens of lse^2 */
     int64_t n_target;
 } sm_shard_stats;
 

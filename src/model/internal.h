@@ -26,4 +26,7 @@ void sm_model_walk(const sm_model_config *c, tensor_visit visit, void *self);
 
 int64_t sm_tensor_spec_n(const tensor_spec *t);
 
+/* A model whose weights are zero. */
+sm_status sm_model_create_empty(sm_model **out, const sm_model_config *c, sm_err *err);
+
 #endif

@@ -94,8 +94,7 @@ static sm_status allocate(sm_model *m, sm_err *err)
     return SM_OK;
 }
 
-sm_status sm_model_create(sm_model **out, const sm_model_config *c, uint64_t seed,
-                          sm_err *err)
+sm_status sm_model_create_empty(sm_model **out, const sm_model_config *c, sm_err *err)
 {
     sm_status s = sm_model_config_check(c, err);
     if (s)
@@ -105,6 +104,18 @@ sm_status sm_model_create(sm_model **out, const sm_model_config *c, uint64_t see
         return sm_fail(err, SM_ENOMEM, "model: out of memory");
     m->config = *c;
     s = allocate(m, err);
+    if (s)
+        sm_model_free(m);
+    else
+        *out = m;
+    return s;
+}
+
+sm_status sm_model_create(sm_model **out, const sm_model_config *c, uint64_t seed,
+                          sm_err *err)
+{
+    sm_model *m = NULL;
+    sm_status s = sm_model_create_empty(&m, c, err);
     if (!s)
         s = initialise(m, seed, err);
     if (s) {

@@ -68,7 +68,7 @@ typedef struct batch_data {
 } batch_data;
 
 /* Documents of uneven lengths packed into rows; the last token of each has no target. */
-static void make_batch(batch_data *d, int32_t n_vocab)
+SM_UNUSED static void make_batch(batch_data *d, int32_t n_vocab)
 {
     for (int32_t i = 0; i < N_TOK; i++) {
         int32_t at = i % N_CTX, row = i / N_CTX, cut = 7 + 5 * row;
@@ -84,7 +84,7 @@ static void make_batch(batch_data *d, int32_t n_vocab)
                       .token = d->token, .target = d->target, .doc_start = d->doc_start};
 }
 
-static int64_t count_targets(const batch_data *d)
+SM_UNUSED static int64_t count_targets(const batch_data *d)
 {
     int64_t n = 0;
     for (int32_t i = 0; i < N_TOK; i++)
