@@ -152,3 +152,36 @@ void kc_check_cases(kc_run *run)
         run->n_failures += failures;
     }
 }
+
+/* The functions of one argument over every stride-th pattern of 32 bits, from -0 and +0
+ * on; stride 1 is all of them. */
+void kc_check_sweep(kc_run *run, uint32_t stride)
+{
+    enum { BATCH = 4096 };
+    static const char *const names[] = {"exp", "log", "sigmoid", "f32_to_bf16"};
+    static float x[BATCH], a[BATCH], b[BATCH];
+    for (int i = 0; i < kc_n_cases; i++) {
+        const kc_case *c = &kc_cases[i];
+        bool is_swept = false;
+        for (size_t q = 0; q < sizeof names / sizeof *names; q++)
+            is_swept |= strcmp(c->name, names[q]) == 0;
+        if (!is_swept || !kc_wanted(run, c->name))
+            continue;
+        long failures = 0;
+        for (uint64_t bits = 0; bits <= UINT32_MAX && failures == 0;) {
+            for (int j = 0; j < BATCH; j++, bits += stride)
+                x[j] = sm_from_bits((uint32_t)bits);
+            kc_args ga = {.n = BATCH, .p = {a, x}}, gb = {.n = BATCH, .p = {b, x}};
+            c->call(run->ref, &ga);
+            c->call(run->rung, &gb);
+            ptrdiff_t at = kc_compare(a, b, c->arrays[0].type, BATCH);
+            if (at >= 0) {
+                printf("FAIL %s %s(%a): bits %08x\n", run->label, c->name, (double)x[at],
+                       sm_bits(x[at]));
+                failures++;
+            }
+        }
+        run->n_checks++;
+        run->n_failures += failures;
+    }
+}

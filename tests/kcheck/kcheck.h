@@ -92,6 +92,7 @@ bool kc_wanted(const kc_run *run, const char *name);
 void kc_check_cases(kc_run *run);
 void kc_check_products(kc_run *run);
 void kc_check_directed(kc_run *run);
+void kc_check_sweep(kc_run *run, uint32_t stride);
 int kc_check_complete(void);
 int kc_check_tile_model(void);
 int kc_oracle(uint64_t seed);
