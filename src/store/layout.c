@@ -13,6 +13,7 @@
 #include "graph.h"
 
 #define SWEEPS 6
+#define MAX_ITEMS 4000 /* boxes and bends: about a second of work */
 
 void layout_free(layout *l)
 {
@@ -192,6 +193,12 @@ sm_status layout_make(layout *out, const graph *g, int box_px, int gap_px, sm_er
         return store_nomem(err);
     size_t n_bend = assign_layers(&l, g);
     size_t n = g->n_node + n_bend;
+    if (n > MAX_ITEMS) {
+        layout_free(&l);
+        return sm_fail(err, SM_EUNSUPPORTED,
+                       "lineage: got %zu boxes and bends, can draw at most %d; use the tree",
+                       n, MAX_ITEMS);
+    }
     layout_item *more = sm_realloc(l.item, n, sizeof *l.item);
     if (more)
         l.item = more;

@@ -17,8 +17,8 @@ static void load(log_text *l, const world *w)
 {
     *l = (log_text){.path = path_of(w->dir, ".smelt/audit/log.jsonl")};
     OK(sm_file_read(&l->text, &l->len, l->path, 0, &err));
-    char *copy = sm_strdup(l->text);
-    for (char *p = strtok(copy, "\n"); p && l->n_line < 32; p = strtok(NULL, "\n"))
+    char *copy = sm_strdup(l->text), *rest = copy;
+    for (char *p; l->n_line < 32 && (p = next_line(&rest));)
         l->line[l->n_line++] = sm_strdup(p);
     free(copy);
 }
@@ -189,7 +189,7 @@ static void test_against_openssl(void **state)
     world *w = *state;
     log_text l;
     make_log(w);
-    if (system("command -v openssl >/dev/null 2>&1") != 0) {
+    if (shell("command -v openssl >/dev/null 2>&1") != 0) {
         print_message("openssl program absent: hashes and signatures not cross-checked\n");
         return;
     }
@@ -214,7 +214,7 @@ static void test_against_openssl(void **state)
              "openssl pkeyutl -verify -pubin -inkey %s/.smelt/keys/ed25519.pub -rawin "
              "-in %s -sigfile %s >/dev/null 2>&1",
              w->dir, msg, sig);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(shell(command), 0);
     free(bare);
     json_decref(rec);
     free(hash);

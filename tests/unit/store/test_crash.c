@@ -333,7 +333,7 @@ static void test_full_disk(void **state)
     assert_non_null(mkdtemp(dir));
     snprintf(command, sizeof command,
              "mount -t tmpfs -o size=1500k none %s >/dev/null 2>&1", dir);
-    if (geteuid() != 0 || system(command) != 0) {
+    if (geteuid() != 0 || shell(command) != 0) {
         print_message("full disk: cannot mount a tmpfs here: skipped\n");
         rmdir(dir);
         return;
@@ -383,7 +383,7 @@ static void test_full_disk(void **state)
     sm_artifact_free(&a);
     sm_store_close(s);
     snprintf(command, sizeof command, "umount %s", dir);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(shell(command), 0);
     rmdir(dir);
 }
 

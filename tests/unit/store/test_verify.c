@@ -55,7 +55,8 @@ static void expect_found(world *w, const char *ref, const char *a, const char *b
     if (st != SM_ECORRUPT)
         fail_msg("want ECORRUPT naming %s, got %s", a, sm_status_name(st));
     bool named = false;
-    for (char *line = strtok(f.text.data, "\n"); line; line = strtok(NULL, "\n"))
+    char *rest = f.text.data;
+    for (char *line; (line = next_line(&rest));)
         named |= strstr(line, a) && strstr(line, b);
     if (!named)
         fail_msg("no finding names %s and %s; first: %s", a, b, err.msg);
@@ -159,6 +160,7 @@ static void test_damaged_object_is_repaired(void **state)
     expect_found(w, NULL, "leaf file", "data of raw@v1");
     OK(commit_text(&b, w->s, "source", "t.add", NULL, "precious", "raw"));
     expect_clean(w, NULL);
+    sm_artifact_free(&b);
     assert_int_equal(unlink(path), 0);
     OK(commit_text(&b, w->s, "source", "t.add", NULL, "precious", "raw"));
     expect_clean(w, NULL);

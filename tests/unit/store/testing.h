@@ -121,6 +121,26 @@ SM_UNUSED static void find_line(void *self, const char *line)
     sm_buf_putc(&f->text, '\n');
 }
 
+/* Next line of *text, without its newline, in place; NULL at the end. */
+SM_UNUSED static char *next_line(char **text)
+{
+    char *line = *text;
+    if (!line || !*line)
+        return NULL;
+    size_t n = strcspn(line, "\n");
+    *text = line + n + (line[n] == '\n');
+    line[n] = 0;
+    return line;
+}
+
+/* Exit status of a shell command, as wait gives it. */
+SM_UNUSED static int shell(const char *command)
+{
+    FILE *p = popen(command, "r");
+    assert_non_null(p);
+    return pclose(p);
+}
+
 /* XOR one byte of a file, whatever its mode. */
 SM_UNUSED static void flip(const char *path, long at, int mask)
 {
