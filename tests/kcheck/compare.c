@@ -153,35 +153,47 @@ void kc_check_cases(kc_run *run)
     }
 }
 
-/* The functions of one argument over every stride-th pattern of 32 bits, from -0 and +0
- * on; stride 1 is all of them. */
-void kc_check_sweep(kc_run *run, uint32_t stride)
+/* 4096 patterns of 32 bits from `first` on, `stride` apart, through one case. */
+static bool check_batch(kc_run *run, const kc_case *c, uint32_t first, uint32_t stride)
 {
     enum { BATCH = 4096 };
-    static const char *const names[] = {"exp", "log", "sigmoid", "f32_to_bf16"};
     static float x[BATCH], a[BATCH], b[BATCH];
+    for (uint32_t j = 0; j < BATCH; j++)
+        x[j] = sm_from_bits(first + j * stride);
+    kc_args ga = {.n = BATCH, .p = {a, x}}, gb = {.n = BATCH, .p = {b, x}};
+    c->call(run->ref, &ga);
+    c->call(run->rung, &gb);
+    ptrdiff_t at = kc_compare(a, b, c->arrays[0].type, BATCH);
+    if (at >= 0)
+        printf("FAIL %s %s(%a): bits %08x\n", run->label, c->name, (double)x[at],
+               sm_bits(x[at]));
+    return at < 0;
+}
+
+/* Every pattern near the places where a definition changes branch, then every stride-th of
+ * all 2^32. */
+static bool sweep(kc_run *run, const kc_case *c, uint32_t stride)
+{
+    static const float places[] = {0.0f, 88.72283f, -87.33654f, 0x1p-126f, 1.0f,
+                                   0x1.6a09e6p-1f, 0x1.fffffep127f, -0x1.fffffep127f};
+    bool ok = true;
+    for (size_t i = 0; i < sizeof places / sizeof *places && ok; i++)
+        ok = check_batch(run, c, sm_bits(places[i]) - 2048, 1);
+    for (uint64_t bits = 0; bits <= UINT32_MAX && ok; bits += UINT64_C(4096) * stride)
+        ok = check_batch(run, c, (uint32_t)bits, stride);
+    return ok;
+}
+
+void kc_check_sweep(kc_run *run, uint32_t stride)
+{
+    static const char *const names[] = {"exp", "log", "sigmoid", "f32_to_bf16"};
     for (int i = 0; i < kc_n_cases; i++) {
-        const kc_case *c = &kc_cases[i];
         bool is_swept = false;
         for (size_t q = 0; q < sizeof names / sizeof *names; q++)
-            is_swept |= strcmp(c->name, names[q]) == 0;
-        if (!is_swept || !kc_wanted(run, c->name))
+            is_swept |= strcmp(kc_cases[i].name, names[q]) == 0;
+        if (!is_swept || !kc_wanted(run, kc_cases[i].name))
             continue;
-        long failures = 0;
-        for (uint64_t bits = 0; bits <= UINT32_MAX && failures == 0;) {
-            for (int j = 0; j < BATCH; j++, bits += stride)
-                x[j] = sm_from_bits((uint32_t)bits);
-            kc_args ga = {.n = BATCH, .p = {a, x}}, gb = {.n = BATCH, .p = {b, x}};
-            c->call(run->ref, &ga);
-            c->call(run->rung, &gb);
-            ptrdiff_t at = kc_compare(a, b, c->arrays[0].type, BATCH);
-            if (at >= 0) {
-                printf("FAIL %s %s(%a): bits %08x\n", run->label, c->name, (double)x[at],
-                       sm_bits(x[at]));
-                failures++;
-            }
-        }
+        run->n_failures += !sweep(run, &kc_cases[i], stride);
         run->n_checks++;
-        run->n_failures += failures;
     }
 }
