@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The byte-level alphabet of GPT-2: tokenizer.json spells a byte as a printable character,
- * itself where it has one in Latin-1, else U+0100 onwards in order of the bytes.
+ * The byte-level alphabet of GPT-2: tokenizer.json spells a byte as a printable
+ * character, itself where it has one in Latin-1, else U+0100 onwards in order of the
+ * bytes.
  */
 #ifndef SMELT_TEXT_ALPHABET_H
 #define SMELT_TEXT_ALPHABET_H

@@ -36,15 +36,15 @@ const sm_cache_entry *sm_cache_find(const sm_cache *c, uint64_t key, const char 
             atomic_load_explicit(&c->slot[(at + i) % N_SLOT], memory_order_acquire);
         if (!e)
             return NULL;
-        if (e->key == key && e->len == len && !memcmp(e->bytes, s, len))
+        if (e->key == key && e->len == len && (len <= 8 || !memcmp(e->bytes, s, len)))
             return e;
     }
     return NULL;
 }
 
 /* One block: the entry, its ids, its bytes. */
-static sm_cache_entry *entry_new(uint64_t key, const char *s, size_t len, const int32_t *id,
-                                 size_t n_id)
+static sm_cache_entry *entry_new(uint64_t key, const char *s, size_t len,
+                                 const int32_t *id, size_t n_id)
 {
     char *block = sm_alloc(1, sizeof(sm_cache_entry) + n_id * sizeof *id + len);
     if (!block)
@@ -69,8 +69,8 @@ void sm_cache_add(sm_cache *c, uint64_t key, const char *s, size_t len, const in
     if (i == PROBE)
         return;
     sm_cache_entry *e = entry_new(key, s, len, id, n_id), *none = NULL;
-    if (e && !atomic_compare_exchange_strong_explicit(&c->slot[(at + i) % N_SLOT], &none, e,
-                                                      memory_order_release,
+    if (e && !atomic_compare_exchange_strong_explicit(&c->slot[(at + i) % N_SLOT], &none,
+                                                      e, memory_order_release,
                                                       memory_order_relaxed))
         free(e); /* another thread was first; the next miss tries again */
 }

@@ -3,9 +3,9 @@
  * Encodings of pretokens that take more than one token, shared by all threads.
  *
  * Invariants: 1. a slot goes from NULL to an entry once and never back; 2. an entry does
- * not change after it is published (release, acquire); so readers need no lock, and what is
- * found is what merging would give: the cache cannot change a result.  When the few slots
- * of a pretoken are taken it is not kept: frequent pretokens come early.
+ * not change after it is published (release, acquire); so readers need no lock, and what
+ * is found is what merging would give: the cache cannot change a result.  When the few
+ * slots of a pretoken are taken it is not kept: frequent pretokens come early.
  */
 #ifndef SMELT_TEXT_CACHE_H
 #define SMELT_TEXT_CACHE_H

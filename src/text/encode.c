@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Text to ids: split at added tokens, cut into pretokens, and for each of these look it up
- * as a token, then in the cache, and only then merge.
+ * Text to ids: split at added tokens, cut into pretokens, and for each of these look it
+ * up as a token, then in the cache, and only then merge.
  */
 #include "tokenizer.h"
+
+static sm_status no_memory(const sm_tokens *out, sm_err *err)
+{
+    return sm_fail(err, SM_ENOMEM, "encode: no memory for more than %zu tokens", out->n);
+}
 
 static sm_status encode_miss(const sm_tokenizer *t, sm_tokens *out, uint64_t key,
                              const char *s, size_t len, sm_err *err)
@@ -31,14 +36,15 @@ static sm_status encode_plain(const sm_tokenizer *t, sm_tokens *out, const char 
         size_t len = end - pos;
         uint64_t key = sm_key_bytes(s + pos, len);
         int32_t id = sm_idmap_find(&t->words, key, s + pos, len);
-        if (id >= 0) {
-            if (!sm_tokens_push(out, id))
-                return sm_fail(err, SM_ENOMEM, "encode: no memory for %zu tokens", out->n);
+        if (id < 0) {
+            sm_status st = encode_miss(t, out, key, s + pos, len, err);
+            if (st != SM_OK)
+                return st;
             continue;
         }
-        sm_status st = encode_miss(t, out, key, s + pos, len, err);
-        if (st != SM_OK)
-            return st;
+        if (out->n == out->cap && !sm_tokens_reserve(out, 1))
+            return no_memory(out, err);
+        out->id[out->n++] = id;
     }
     return SM_OK;
 }
@@ -62,7 +68,7 @@ sm_status sm_tokenizer_encode(const sm_tokenizer *t, sm_tokens *out, const char 
         if (st != SM_OK)
             return st;
         if (!sm_tokens_push(out, id))
-            return sm_fail(err, SM_ENOMEM, "encode: no memory for %zu tokens", out->n);
+            return no_memory(out, err);
         at += k;
         begin = at;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading tokenizer.json of Hugging Face tokenizers.  What is read is byte-level BPE with
- * one of the known pretokenizers; anything that would change ids and is not implemented is
- * refused by name rather than skipped.
+ * one of the known pretokenizers; anything that would change ids and is not implemented
+ * is refused by name rather than skipped.
  */
 #include <stdlib.h>
 
@@ -31,12 +31,13 @@ static bool is_off(const json_t *object, const char *key)
            (json_is_number(v) && json_number_value(v) == 0.0);
 }
 
-static sm_status want_off(const json_t *object, const char *what,
-                          const char *const *keys, sm_err *err)
+static sm_status want_off(const json_t *object, const char *what, const char *const *keys,
+                          sm_err *err)
 {
     for (; *keys; keys++)
         if (!is_off(object, *keys))
-            return sm_fail(err, SM_EUNSUPPORTED, "%s.%s is set, want it off", what, *keys);
+            return sm_fail(err, SM_EUNSUPPORTED, "%s.%s is set, want it off", what,
+                           *keys);
     return SM_OK;
 }
 
@@ -88,8 +89,9 @@ static sm_status read_pre_tokenizer(sm_pretokenizer *out, const json_t *p, sm_er
         if (st == SM_OK)
             st = check_byte_level(byte_level, err);
         if (st == SM_OK && !json_is_false(json_object_get(byte_level, "use_regex")))
-            st = sm_fail(err, SM_EUNSUPPORTED,
-                         "pre_tokenizer: ByteLevel after Split has use_regex, want false");
+            st =
+                sm_fail(err, SM_EUNSUPPORTED,
+                        "pre_tokenizer: ByteLevel after Split has use_regex, want false");
         return st;
     }
     sm_status st = check_byte_level(p, err);

@@ -19,8 +19,8 @@ static struct sm_u64slot *u64_probe(const sm_u64map *m, uint64_t key)
 static bool u64_grow(sm_u64map *m)
 {
     size_t n_slot = m->slot ? (m->mask + 1) * 2 : FIRST_SLOTS;
-    sm_u64map bigger = {.slot = sm_alloc(n_slot, sizeof *m->slot), .n = m->n,
-                        .mask = n_slot - 1};
+    sm_u64map bigger = {
+        .slot = sm_alloc(n_slot, sizeof *m->slot), .n = m->n, .mask = n_slot - 1};
     if (!bigger.slot)
         return false;
     for (size_t i = 0; m->slot && i <= m->mask; i++)
@@ -65,8 +65,8 @@ static struct sm_idslot *id_probe(const sm_idmap *m, uint64_t key, const char *s
 static bool id_grow(sm_idmap *m)
 {
     size_t n_slot = m->slot ? (m->mask + 1) * 2 : FIRST_SLOTS;
-    sm_idmap bigger = {.slot = sm_alloc(n_slot, sizeof *m->slot), .n = m->n,
-                       .mask = n_slot - 1};
+    sm_idmap bigger = {
+        .slot = sm_alloc(n_slot, sizeof *m->slot), .n = m->n, .mask = n_slot - 1};
     if (!bigger.slot)
         return false;
     for (size_t i = 0; m->slot && i <= m->mask; i++) {

@@ -66,7 +66,7 @@ static inline uint64_t sm_slot_hash(uint64_t key, size_t len)
 typedef struct sm_u64map {
     struct sm_u64slot {
         uint64_t key1, value;
-    } *slot;
+    } * slot;
     size_t n, mask; /* mask + 1 slots once slot is not NULL */
 } sm_u64map;
 
@@ -96,7 +96,7 @@ typedef struct sm_idmap {
         const char *bytes;
         uint32_t len; /* 0 = empty slot */
         int32_t id;
-    } *slot;
+    } * slot;
     size_t n, mask;
 } sm_idmap;
 

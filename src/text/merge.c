@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Byte-pair encoding of one pretoken (Sennrich et al. 2016): start from bytes and merge the
- * adjacent pair of lowest rank, the leftmost among equals, until none can be merged.
+ * Byte-pair encoding of one pretoken (Sennrich et al. 2016): start from bytes and merge
+ * the adjacent pair of lowest rank, the leftmost among equals, until none can be merged.
  * Short pretokens scan an array on the stack; long ones use a linked list and a heap of
  * pairs, where an entry that no longer describes its place is dropped when it surfaces.
  */
@@ -155,14 +155,15 @@ static void list_merge(list *l, const sm_tokenizer *t)
     }
 }
 
-static sm_status merge_long(const sm_tokenizer *t, sm_tokens *out, const char *s, size_t n,
-                            sm_err *err)
+static sm_status merge_long(const sm_tokenizer *t, sm_tokens *out, const char *s,
+                            size_t n, sm_err *err)
 {
     if (n >= UINT32_MAX)
         return sm_fail(err, SM_EINVAL, "tokenizer: a word of %zu bytes, want < 4 GiB", n);
     /* n - 1 candidates at first and two for each of n - 1 merges, which remove one. */
     list l = {.node = sm_realloc(NULL, n, sizeof *l.node),
-              .heap = sm_realloc(NULL, n, 2 * sizeof *l.heap), .n = (uint32_t)n};
+              .heap = sm_realloc(NULL, n, 2 * sizeof *l.heap),
+              .n = (uint32_t)n};
     sm_status st = SM_OK;
     if (!l.node || !l.heap) {
         st = sm_fail(err, SM_ENOMEM, "tokenizer: no memory for a word of %zu bytes", n);
@@ -178,8 +179,8 @@ done:
     return st;
 }
 
-sm_status sm_tokenizer_merge(const sm_tokenizer *t, sm_tokens *out, const char *s, size_t n,
-                             sm_err *err)
+sm_status sm_tokenizer_merge(const sm_tokenizer *t, sm_tokens *out, const char *s,
+                             size_t n, sm_err *err)
 {
     if (!sm_tokens_reserve(out, n))
         return sm_fail(err, SM_ENOMEM, "tokenizer: no memory for %zu tokens", n);

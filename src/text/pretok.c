@@ -5,8 +5,8 @@
  * A regular expression tries its alternatives in order, each greedy with backtracking.
  * Here every alternative is replaced by what its backtracking must end with, so that no
  * character is looked at more than a few times:
- *  - \s+(?!\S) matches a run of blanks whole at the end of the text, else all but its last
- *    character, and fails on a run of one;
+ *  - \s+(?!\S) matches a run of blanks whole at the end of the text, else all but its
+ * last character, and fails on a run of one;
  *  - \s*[\r\n]+ matches up to the last newline of the run of blanks;
  *  - U*W+ (o200k, U = upper, caseless or mark, W = lower, caseless or mark) matches the
  *    U run and the W run behind it when that is not empty, else the U run up to its last
@@ -83,6 +83,10 @@ static inline unsigned class_at(const scanner *c, size_t at, size_t *next)
     size_t len;
     if (at >= c->n)
         return 0;
+    if ((unsigned char)c->s[at] < 0x80) {
+        *next = at + 1;
+        return c->ascii[(unsigned char)c->s[at]];
+    }
     unsigned k = sm_uclass_at(c->t, c->s + at, c->n - at, &len);
     *next = at + len;
     return k;
@@ -104,8 +108,8 @@ static inline size_t run_end(const scanner *c, size_t at, unsigned mask)
     }
 }
 
-/* End of a contraction ('s 't 're 've 'm 'll 'd) at `at`, or `at`.  Without regard to case
- * U+017F, the long s, is an s: its simple case folding. */
+/* End of a contraction ('s 't 're 've 'm 'll 'd) at `at`, or `at`.  Without regard to
+ * case U+017F, the long s, is an s: its simple case folding. */
 static size_t contraction_end(const scanner *c, size_t at, bool any_case)
 {
     if (at + 1 >= c->n || c->s[at] != '\'')
@@ -181,7 +185,8 @@ enum {
     O200K_LOWER = UC_LOWER | UC_CASELESS | UC_MARK
 };
 
-/* U*W+ from `at`: its end, or `at` when it does not match.  *upper_end is the end of U*. */
+/* U*W+ from `at`: its end, or `at` when it does not match.  *upper_end is the end of U*.
+ */
 static size_t word_end(const scanner *c, size_t at, size_t *upper_end)
 {
     size_t i = at, next = at, last = at;

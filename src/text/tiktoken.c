@@ -33,8 +33,8 @@ static bool base64_decode(char *out, size_t *n_out, const char *s, size_t n)
                     pad ? 0 : digit(s[i + 3])};
         if (v[0] < 0 || v[1] < 0 || v[2] < 0 || v[3] < 0)
             return false;
-        unsigned bits = (unsigned)v[0] << 18 | (unsigned)v[1] << 12 | (unsigned)v[2] << 6 |
-                        (unsigned)v[3];
+        unsigned bits = (unsigned)v[0] << 18 | (unsigned)v[1] << 12 |
+                        (unsigned)v[2] << 6 | (unsigned)v[3];
         out[k++] = (char)(bits >> 16);
         if (pad < 2)
             out[k++] = (char)(bits >> 8 & 0xFF);

@@ -60,7 +60,8 @@ sm_status sm_tokenizer_index(sm_idmap *m, const sm_tokenizer *t, sm_err *err)
         if (!sm_idmap_add(m, k->bytes, k->len, &id))
             return sm_fail(err, SM_ENOMEM, "tokenizer: no memory for the vocabulary");
         if (id != i)
-            return sm_fail(err, SM_ECORRUPT, "tokens %d and %d have the same bytes", id, i);
+            return sm_fail(err, SM_ECORRUPT, "tokens %d and %d have the same bytes", id,
+                           i);
     }
     return SM_OK;
 }
@@ -138,7 +139,8 @@ static sm_status insert_added(sm_tokenizer *t, int32_t id, sm_err *err)
         else
             hi = mid;
     }
-    memmove(t->added + lo + 1, t->added + lo, (size_t)(t->n_added - lo) * sizeof *t->added);
+    memmove(t->added + lo + 1, t->added + lo,
+            (size_t)(t->n_added - lo) * sizeof *t->added);
     t->added[lo] = id;
     t->n_added++;
     return SM_OK;
@@ -277,7 +279,8 @@ sm_status sm_tokenizer_decode(const sm_tokenizer *t, sm_buf *out, const int32_t 
         if (skip_special && k->flags & TOKEN_SPECIAL)
             continue;
         if (!sm_buf_put(out, k->bytes, k->len))
-            return sm_fail(err, SM_ENOMEM, "decode: text of more than %zu bytes", out->len);
+            return sm_fail(err, SM_ENOMEM, "decode: text of more than %zu bytes",
+                           out->len);
     }
     return SM_OK;
 }

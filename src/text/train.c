@@ -14,8 +14,8 @@
  *  3. the heap holds for every pair with count >= min_count an entry with at least its
  *     count: counts grow only during a merge, which pushes what it touched; an entry that
  *     surfaces with more than the pair has goes back with what it has.
- * So the pair on top with its own count is the best one: the most frequent, the smallest by
- * (left bytes, right bytes) among equals.  Nothing depends on the order of words or on
+ * So the pair on top with its own count is the best one: the most frequent, the smallest
+ * by (left bytes, right bytes) among equals.  Nothing depends on the order of words or on
  * threads.  Total work is O(symbols + places log places).
  */
 #include <stdlib.h>
@@ -205,9 +205,9 @@ static sm_status lay_out(trainer *r, const sm_words *words, sm_err *err)
     for (size_t i = 0; i < words->n; i++)
         n += (size_t)words->word[i].len + 1;
     if (n >= UINT32_MAX)
-        return sm_fail(err, SM_ENOMEM,
-                       "training: %zu bytes of distinct words, want < 4 GiB: give less text",
-                       n);
+        return sm_fail(
+            err, SM_ENOMEM,
+            "training: %zu bytes of distinct words, want < 4 GiB: give less text", n);
     r->word = words->word;
     r->node = sm_realloc(NULL, n, sizeof *r->node);
     if (!r->node)
@@ -286,7 +286,8 @@ static sm_status token_of(trainer *r, int32_t *id, const pair *p, sm_err *err)
     if (*id < 0) {
         *id = t->n_vocab;
         st = sm_tokenizer_put(t, *id, bytes, len, TOKEN_MODEL, err);
-        if (st == SM_OK && !sm_idmap_add(&r->by_bytes, t->token[*id].bytes, (uint32_t)len, id))
+        if (st == SM_OK &&
+            !sm_idmap_add(&r->by_bytes, t->token[*id].bytes, (uint32_t)len, id))
             st = sm_fail(err, SM_ENOMEM, "training: no memory for a token");
     }
     free(bytes);
@@ -349,7 +350,8 @@ static void trainer_free(trainer *r)
 
 /* ---------------------------------------------------------------------- calls */
 
-static sm_status check_config(int32_t *n_special, const sm_bpe_train_config *c, sm_err *err)
+static sm_status check_config(int32_t *n_special, const sm_bpe_train_config *c,
+                              sm_err *err)
 {
     *n_special = 0;
     for (const char *const *s = c->special; s && *s; s++, ++*n_special) {
@@ -390,8 +392,9 @@ static sm_status put_specials(sm_tokenizer *t, const char *const *special, sm_er
     return st;
 }
 
-sm_status sm_bpe_train(sm_tokenizer **out, const sm_ctx *ctx, const sm_text_source *source,
-                       const sm_bpe_train_config *config, sm_err *err)
+sm_status sm_bpe_train(sm_tokenizer **out, const sm_ctx *ctx,
+                       const sm_text_source *source, const sm_bpe_train_config *config,
+                       sm_err *err)
 {
     sm_words words = {0};
     trainer r = {.min_count = config->min_count > 0 ? (uint64_t)config->min_count : 2};

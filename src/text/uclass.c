@@ -18,6 +18,14 @@ static bool is_white_space(uint32_t cp)
            cp == 0x2029 || cp == 0x202F || cp == 0x205F || cp == 0x3000;
 }
 
+/* Planes 4 to 13 hold no characters and 15 and 16 are for private use: three quarters of
+ * the code points need not be asked for. */
+static bool is_empty_plane(uint32_t cp)
+{
+    uint32_t plane = cp >> 16;
+    return plane >= 4 && plane != 14;
+}
+
 static uint8_t classify(uint32_t cp)
 {
     if (cp == '\r' || cp == '\n')
@@ -67,7 +75,8 @@ sm_status sm_uclass_create(sm_uclass **out, sm_err *err)
     t->row = all;
     for (uint32_t b = 0; b < UC_N_BLOCK; b++) {
         uint8_t row[UC_BLOCK];
-        for (uint32_t i = 0; i < UC_BLOCK; i++)
+        memset(row, UC_OTHER, sizeof row);
+        for (uint32_t i = 0; i < UC_BLOCK && !is_empty_plane(b * UC_BLOCK); i++)
             row[i] = classify(b * UC_BLOCK + i);
         size_t at = find_row(t, row);
         if (at == t->n_row)

@@ -10,14 +10,14 @@
 
 /* One bit a class, so that a set of classes is a mask. */
 enum {
-    UC_UPPER = 1,     /* Lu, Lt                                     */
-    UC_LOWER = 2,     /* Ll                                         */
-    UC_CASELESS = 4,  /* Lm, Lo                                     */
-    UC_MARK = 8,      /* Mn, Mc, Me                                 */
-    UC_NUMBER = 16,   /* Nd, Nl, No                                 */
-    UC_SPACE = 32,    /* White_Space other than CR and LF           */
-    UC_NEWLINE = 64,  /* CR, LF                                     */
-    UC_OTHER = 128,   /* everything else, and bytes that are not UTF-8 */
+    UC_UPPER = 1,    /* Lu, Lt                                     */
+    UC_LOWER = 2,    /* Ll                                         */
+    UC_CASELESS = 4, /* Lm, Lo                                     */
+    UC_MARK = 8,     /* Mn, Mc, Me                                 */
+    UC_NUMBER = 16,  /* Nd, Nl, No                                 */
+    UC_SPACE = 32,   /* White_Space other than CR and LF           */
+    UC_NEWLINE = 64, /* CR, LF                                     */
+    UC_OTHER = 128,  /* everything else, and bytes that are not UTF-8 */
 
     UC_LETTER = UC_UPPER | UC_LOWER | UC_CASELESS,
     UC_BLANK = UC_SPACE | UC_NEWLINE,
@@ -38,7 +38,8 @@ void sm_uclass_free(sm_uclass *t);
 
 /** Class of the character at s[0..n-1], n >= 1; *len is its bytes (1 for an invalid
  * byte). */
-static inline unsigned sm_uclass_at(const sm_uclass *t, const char *s, size_t n, size_t *len)
+static inline unsigned sm_uclass_at(const sm_uclass *t, const char *s, size_t n,
+                                    size_t *len)
 {
     unsigned char c = (unsigned char)*s;
     if (c < 0x80) {

@@ -36,8 +36,8 @@ int sm_utf8_decode(uint32_t *cp, const char *s, size_t n)
     }
     if (n < 4 || !is_tail(u[1]) || !is_tail(u[2]) || !is_tail(u[3]))
         return 0;
-    uint32_t v = (c & 0x07) << 18 | (u[1] & 0x3Fu) << 12 | (u[2] & 0x3Fu) << 6 |
-                 (u[3] & 0x3Fu);
+    uint32_t v =
+        (c & 0x07) << 18 | (u[1] & 0x3Fu) << 12 | (u[2] & 0x3Fu) << 6 | (u[3] & 0x3Fu);
     if (v < 0x10000 || v > 0x10FFFF)
         return 0;
     *cp = v;

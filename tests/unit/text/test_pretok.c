@@ -21,8 +21,9 @@
 #include "smelt/sys.h"
 
 /* White_Space; PCRE2's own \s has U+180E besides, which left the property in 6.3. */
-#define WS "\\x{09}-\\x{0d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}" \
-           "\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define WS                                                                      \
+    "\\x{09}-\\x{0d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}" \
+    "\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define U "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define W "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 #define APOSTROPHE "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -35,9 +36,10 @@ static const char *const PATTERN[] = {
         "|[^\\r\\n\\p{L}\\p{N}]?" U "+" W "*" APOSTROPHE "?"
         "|\\p{N}{1,3}| ?[^" WS "\\p{L}\\p{N}]+[\\r\\n/]*|[" WS "]*[\\r\\n]+"
         "|[" WS "]+(?![^" WS "])|[" WS "]+",
-    [SM_PRETOK_LLAMA3] = APOSTROPHE "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"
-                                    "| ?[^" WS "\\p{L}\\p{N}]+[\\r\\n]*|[" WS "]*[\\r\\n]+"
-                                    "|[" WS "]+(?![^" WS "])|[" WS "]+",
+    [SM_PRETOK_LLAMA3] =
+        APOSTROPHE "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"
+                   "| ?[^" WS "\\p{L}\\p{N}]+[\\r\\n]*|[" WS "]*[\\r\\n]+"
+                   "|[" WS "]+(?![^" WS "])|[" WS "]+",
 };
 enum { N_KIND = 3, N_RANDOM = 20000, MAX_CP = 24 };
 
@@ -89,8 +91,8 @@ static void compare(const fixture *f, int kind, const char *s, size_t n)
 {
     size_t pos = 0;
     while (pos < n) {
-        int rc = pcre2_match(f->re[kind], (PCRE2_SPTR)s, n, pos,
-                             PCRE2_NO_UTF_CHECK, f->match, NULL);
+        int rc = pcre2_match(f->re[kind], (PCRE2_SPTR)s, n, pos, PCRE2_NO_UTF_CHECK,
+                             f->match, NULL);
         assert_true(rc > 0);
         const PCRE2_SIZE *o = pcre2_get_ovector_pointer(f->match);
         assert_int_equal(o[0], pos);
@@ -109,11 +111,11 @@ static void compare(const fixture *f, int kind, const char *s, size_t n)
 
 /* Characters on which the expressions turn, drawn more often than the rest. */
 static const uint32_t TRICKY[] = {
-    ' ',    ' ',    '\t',   '\n',   '\r',   '\'',   '\'',   's',    'S',    'l',
-    'L',    'v',    'e',    'E',    'r',    'd',    'm',    't',    0x17F,  '/',
-    '1',    '2',    '9',    '!',    '-',    'A',    'z',    0x4E2D, 0x301,  0x20DD,
-    0x1C5,  0x2B0,  0x660,  0x2160, 0xBD,   0x85,   0xA0,   0x2028, 0x3000, 0x180E,
-    0x200B, 0xFEFF, 0x1F600, 0x10FFFF, 0xAD, 0x5D0, 0x915,  0x93F,  0xDF,   0x130};
+    ' ',    ' ',    '\t',    '\n',     '\r', '\'',  '\'',  's',    'S',    'l',
+    'L',    'v',    'e',     'E',      'r',  'd',   'm',   't',    0x17F,  '/',
+    '1',    '2',    '9',     '!',      '-',  'A',   'z',   0x4E2D, 0x301,  0x20DD,
+    0x1C5,  0x2B0,  0x660,   0x2160,   0xBD, 0x85,  0xA0,  0x2028, 0x3000, 0x180E,
+    0x200B, 0xFEFF, 0x1F600, 0x10FFFF, 0xAD, 0x5D0, 0x915, 0x93F,  0xDF,   0x130};
 
 /* Whether both Unicode versions have assigned cp: each library brings its own. */
 static bool is_assigned(const fixture *f, uint32_t cp)
@@ -224,9 +226,24 @@ static void any_bytes_are_cut_without_loss(void **state)
  * second (2e12 steps would not). */
 static void hostile_text_takes_linear_time(void **state)
 {
-    static const char *const UNIT[] = {" ", "\n ", "a", "A", "'", "\xE4\xB8\xAD" "A",
-                                       "\xCC\x81" "A", "1", "\t", "'s", "/\n", "\xFF",
-                                       "\xCC\x81", " \xE3\x80\x80", "\n", "! "};
+    static const char *const UNIT[] = {" ",
+                                       "\n ",
+                                       "a",
+                                       "A",
+                                       "'",
+                                       "\xE4\xB8\xAD"
+                                       "A",
+                                       "\xCC\x81"
+                                       "A",
+                                       "1",
+                                       "\t",
+                                       "'s",
+                                       "/\n",
+                                       "\xFF",
+                                       "\xCC\x81",
+                                       " \xE3\x80\x80",
+                                       "\n",
+                                       "! "};
     const fixture *f = *state;
     size_t n = 4000000;
     char *s = malloc(n);
@@ -261,9 +278,10 @@ static void utf8_round_trip_and_refusals(void **state)
         if (k > 1)
             assert_int_equal(sm_utf8_decode(&back, s, (size_t)k - 1), 0);
     }
-    static const char *const BAD[] = {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF",
-                                      "\xED\xA0\x80", "\xF0\x8F\xBF\xBF",
-                                      "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF"};
+    static const char *const BAD[] = {
+        "\x80",         "\xC0\x80",         "\xC1\xBF",         "\xE0\x9F\xBF",
+        "\xED\xA0\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
+        "\xFF"};
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
         assert_int_equal(sm_utf8_valid_prefix(BAD[i], strlen(BAD[i])), 0);
     assert_int_equal(sm_utf8_valid_prefix("ab\xC3\xA9\xC3", 5), 4);

@@ -38,8 +38,8 @@ static sm_tokenizer *train(documents *d, size_t n, int n_threads, int32_t vocab_
     sm_err err = {0};
     sm_tokenizer *t = NULL;
     sm_text_source source = {get_document, d, n};
-    sm_bpe_train_config config = {.vocab_size = vocab_size, .pretok = pretok,
-                                  .special = special};
+    sm_bpe_train_config config = {
+        .vocab_size = vocab_size, .pretok = pretok, .special = special};
     assert_int_equal(sm_pool_create(&ctx.pool, n_threads, NULL), SM_OK);
     if (sm_bpe_train(&t, &ctx, &source, &config, &err) != SM_OK)
         fail_msg("%s", err.msg);
@@ -167,13 +167,15 @@ static void small_texts_equal_the_naive_trainer(void **state)
 {
     (void)state;
     static const char TEXT[] =
-        "It was the best of times, it was the worst of times, it was the age of wisdom, it "
+        "It was the best of times, it was the worst of times, it was the age of wisdom, "
+        "it "
         "was the age of foolishness, it was the epoch of belief, it was the epoch of "
-        "incredulity; na\xC3\xAFve caf\xC3\xA9s \xE4\xB8\xAD\xE6\x96\x87\xE4\xB8\xAD\xE6\x96"
+        "incredulity; na\xC3\xAFve caf\xC3\xA9s "
+        "\xE4\xB8\xAD\xE6\x96\x87\xE4\xB8\xAD\xE6\x96"
         "\x87 1234 12345\n\n\n  aaaaaaaa aaa aaaaa";
     for (int kind = SM_PRETOK_GPT2; kind <= SM_PRETOK_LLAMA3; kind++)
-        assert_true(check_against_naive(TEXT, sizeof TEXT - 1, 400,
-                                        (sm_pretokenizer)kind) > 20);
+        assert_true(
+            check_against_naive(TEXT, sizeof TEXT - 1, 400, (sm_pretokenizer)kind) > 20);
 }
 
 /* One to three letters make overlapping pairs. */
