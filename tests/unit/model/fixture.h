@@ -17,11 +17,11 @@
 #include "smelt/model.h"
 #include "smelt/sys.h"
 
-enum { N_CTX = 48, N_SEQ = 8, PER_SHARD = 2, N_TOK = N_CTX * N_SEQ };
+enum { N_CTX = 80, N_SEQ = 8, PER_SHARD = 2, N_TOK = N_CTX * N_SEQ };
 
 #define TINY                                                                            \
     .n_vocab = 40, .n_layer = 2, .d_model = 24, .n_head = 4, .n_kv_head = 2,            \
-    .d_head = 8, .d_ff = 40, .rope_theta = 100, .norm_eps = 1e-5f, .max_ctx = 64
+    .d_head = 8, .d_ff = 40, .rope_theta = 100, .norm_eps = 1e-5f, .max_ctx = 96
 
 typedef struct kind {
     const char *name;
@@ -84,10 +84,10 @@ SM_UNUSED static void make_batch(batch_data *d, int32_t n_vocab)
                       .token = d->token, .target = d->target, .doc_start = d->doc_start};
 }
 
-SM_UNUSED static int64_t count_targets(const batch_data *d)
+SM_UNUSED static int64_t count_targets(const batch_data *d, int64_t n_tok)
 {
     int64_t n = 0;
-    for (int32_t i = 0; i < N_TOK; i++)
+    for (int64_t i = 0; i < n_tok; i++)
         n += d->target[i] >= 0;
     return n;
 }

@@ -67,7 +67,7 @@ static sm_status run(result *r, const kind *k, const char *profile, const sm_mod
     for (int64_t i = 0; !s && i < n_micro; i++) {
         sm_batch b = slice(&data->b, i * n_seq, n_seq);
         s = sm_pass_backward(pass, &b, i, r->grad + i * m->n_weight, r->counts,
-                             count_targets(data), N_TOK, err);
+                             count_targets(data, N_TOK), N_TOK, err);
     }
     for (int i = 0; !s && i < N_SHARD; i++) {
         r->loss_sum[i] = stats[i].loss_sum;
