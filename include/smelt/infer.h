@@ -72,7 +72,9 @@ SM_API sm_status sm_engine_complete(sm_engine *e, const char *prompt, size_t len
                                     sm_finish *why, sm_err *err);
 
 /** Sum of log p(continuation | prefix) in nats, and the number of scored tokens; prefix may
- * be empty (then the begin-of-text token conditions).  Thread-safe. */
+ * be empty (then the begin-of-text token conditions).  A prefix too long for the context
+ * loses its oldest tokens.  Thread-safe.
+ * @return SM_EINVAL when the continuation alone is too long, SM_ENUMERIC, SM_ENOMEM */
 SM_API sm_status sm_engine_score(sm_engine *e, const char *prefix, size_t prefix_len,
                                  const char *continuation, size_t continuation_len,
                                  double *nats, int64_t *n_token, sm_err *err);
