@@ -110,7 +110,7 @@ static sm_status run_pass(curate *c, size_t from, size_t to, bool hash, sm_err *
         }
 done:
     for (int t = 0; p.scratch && t < n; t++) {
-        sm_words_free(&p.scratch[t].words);
+        sm_words_release(&p.scratch[t].words);
         sm_buf_free(&p.scratch[t].a);
         sm_buf_free(&p.scratch[t].b);
     }

@@ -230,7 +230,7 @@ sm_status sm_words_split(sm_words *w, const char *text, size_t len, sm_err *err)
     return SM_OK;
 }
 
-void sm_words_free(sm_words *w)
+void sm_words_release(sm_words *w)
 {
     free(w->word);
     free(w->line);

@@ -44,7 +44,7 @@ typedef struct sm_words {
 
 /** Split; buffers are kept for the next text. SM_EINVAL from 4 GiB on, SM_ENOMEM. */
 sm_status sm_words_split(sm_words *w, const char *text, size_t len, sm_err *err);
-void sm_words_free(sm_words *w);
+void sm_words_release(sm_words *w);
 
 /** White space as Python's str.isspace(). */
 bool sm_is_space(uint32_t cp);
