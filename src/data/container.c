@@ -36,7 +36,7 @@ typedef struct level {
     char *package_at; /* of the .deb around it, or NULL                       */
     level_role role;
     bool seen_header, is_raw;
-    unsigned char block[BLOCK];
+    unsigned char input[BLOCK]; /* lent to libarchive until its next read */
 } level;
 
 struct sm_container {
@@ -50,6 +50,7 @@ struct sm_container {
     sm_buf carry; /* of a .jsonl entry under way */
     bool in_lines;
     int64_t line;
+    unsigned char block[BLOCK];
 };
 
 void sm_entry_free(sm_entry *e)
@@ -102,7 +103,7 @@ static la_ssize_t read_below(struct archive *a, void *data, const void **out)
     struct archive *below = l->c->level[l->index - 1]->a;
     la_ssize_t n;
     do
-        n = archive_read_data(below, l->block, sizeof l->block);
+        n = archive_read_data(below, l->input, sizeof l->input);
     while (n == ARCHIVE_RETRY);
     if (n > 0) l->c->produced += n;
     if (n < 0 || over_limit(l->c)) {
@@ -110,7 +111,7 @@ static la_ssize_t read_below(struct archive *a, void *data, const void **out)
         archive_set_error(a, EIO, "%s", why ? why : "cannot read");
         return -1;
     }
-    *out = l->block;
+    *out = l->input;
     return n;
 }
 
@@ -165,7 +166,7 @@ static sm_status drain(sm_container *c, sm_err *err)
 {
     level *l = c->level[c->depth - 1];
     for (;;) {
-        la_ssize_t n = archive_read_data(l->a, l->block, sizeof l->block);
+        la_ssize_t n = archive_read_data(l->a, c->block, sizeof c->block);
         if (n == 0 || n == ARCHIVE_FAILED) return SM_OK;
         if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN) continue;
         if (n < 0) return damaged(c, l, err);
@@ -219,7 +220,7 @@ static sm_status read_whole(sm_container *c, sm_entry *e, size_t max, sm_err *er
     sm_buf b = {.max = max + BLOCK};
     sm_status s = SM_OK;
     while (!s && b.len <= max) {
-        la_ssize_t n = archive_read_data(l->a, l->block, sizeof l->block);
+        la_ssize_t n = archive_read_data(l->a, c->block, sizeof c->block);
         if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN) continue;
         if (n == 0) break;
         if (n == ARCHIVE_FAILED) {
@@ -232,7 +233,7 @@ static sm_status read_whole(sm_container *c, sm_entry *e, size_t max, sm_err *er
             c->produced += n;
             if (over_limit(c))
                 s = bomb(c, err);
-            else if (!sm_buf_put(&b, l->block, (size_t)n))
+            else if (!sm_buf_put(&b, c->block, (size_t)n))
                 s = no_memory(e->path, err);
         }
     }
@@ -260,7 +261,7 @@ static sm_status read_lines(sm_container *c, sm_entry *e, sm_err *err)
     b->max = c->limits.max_file_bytes + BLOCK;
     size_t cut = 0;
     while (c->in_lines && cut == 0) {
-        la_ssize_t n = archive_read_data(l->a, l->block, sizeof l->block);
+        la_ssize_t n = archive_read_data(l->a, c->block, sizeof c->block);
         if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN) continue;
         if (n < 0) return damaged(c, l, err);
         c->produced += n;
@@ -268,7 +269,7 @@ static sm_status read_lines(sm_container *c, sm_entry *e, sm_err *err)
         if (n == 0) {
             c->in_lines = false;
             cut = b->len;
-        } else if (!sm_buf_put(b, l->block, (size_t)n)) {
+        } else if (!sm_buf_put(b, c->block, (size_t)n)) {
             c->in_lines = false;
             sm_status s = drain(c, err);
             sm_buf_free(b);

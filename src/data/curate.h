@@ -143,7 +143,8 @@ bool sm_licence_allowed(const curate_params *p, const char *licence, const char 
  * and the split go by. */
 bool sm_text_hash(unsigned char out[16], const char *text, size_t len, sm_buf *scratch);
 
-/** Which of two copies survives: the longer text, then the smaller id. */
+/** Which of two copies survives: the better described (title, summary, section), then the
+ * longer text, then the smaller id. */
 bool sm_survives(const curate_doc *a, const curate_doc *b);
 
 sm_status sm_curate_write(curate *c, const char *staging, json_t *figures, sm_err *err);

@@ -6,7 +6,7 @@
  *      (parallel over buckets);
  *   3. union-find over all candidate pairs; with verify > 0 only over pairs whose estimated
  *      Jaccard similarity reaches it;
- *   4. of each cluster the longest text survives, then the smallest id.
+ *   4. of each cluster the best described survives, then the longest, then the smallest id.
  * Union-find gives the same clusters in any order of pairs and documents are sorted by id,
  * so neither threads nor the order of inputs show.  Among more than MAX_PAIRS members of
  * one bucket group, verification compares with the first MAX_PAIRS by id only.

@@ -56,7 +56,7 @@ static const language languages[] = {
 
 typedef struct words {
     uint64_t word[640];
-    uint8_t lang[640];
+    uint8_t lang[640], bit[640];
     size_t n;
 } words;
 
@@ -73,10 +73,11 @@ static void load(words *w)
     w->n = 0;
     for (size_t i = 0; i < N_LANGUAGE; i++) {
         const char *p = languages[i].words;
-        while (*p) {
+        for (uint8_t bit = 0; *p; bit++) {
             size_t n = strcspn(p, " ");
             if (n <= 8 && w->n < sizeof w->lang) {
                 w->lang[w->n] = (uint8_t)i;
+                w->bit[w->n] = bit & 31;
                 w->word[w->n++] = pack(p, n);
             }
             p += n + (p[n] == ' ');
@@ -144,6 +145,7 @@ static const char *by_script(const scripts *s)
 
 typedef struct tally {
     int hits[N_LANGUAGE];
+    uint32_t seen[N_LANGUAGE]; /* which of its words, one bit each */
     int n_words;
     scripts script;
 } tally;
@@ -152,10 +154,13 @@ static void count_word(tally *t, const words *w, const char *s, size_t n)
 {
     if (t->n_words >= MAX_WORDS) return;
     t->n_words++;
-    if (n > 8) return;
+    if (n > 8 || n == 1) return; /* a single letter is as likely a variable */
     uint64_t v = pack(s, n);
     for (size_t i = 0; i < w->n; i++)
-        if (w->word[i] == v) t->hits[w->lang[i]]++;
+        if (w->word[i] == v) {
+            t->hits[w->lang[i]]++;
+            t->seen[w->lang[i]] |= 1u << w->bit[i];
+        }
 }
 
 static void count_sample(tally *t, const words *w, const char *text, size_t len)
@@ -185,6 +190,16 @@ static void count_sample(tally *t, const words *w, const char *text, size_t len)
     if (n > 0) count_word(t, w, word, n);
 }
 
+static int bits(uint32_t v)
+{
+    int n = 0;
+    for (; v; v &= v - 1)
+        n++;
+    return n;
+}
+
+/* Enough different words, a large enough share, and more than any other language has.
+ * English needs less of both: names and code inside a text look like other languages. */
 static const char *by_words(const tally *t)
 {
     size_t best = 0;
@@ -193,7 +208,9 @@ static const char *by_words(const tally *t)
         if (t->hits[i] > t->hits[best]) best = i;
     for (size_t i = 0; i < N_LANGUAGE; i++)
         if (i != best && t->hits[i] > second) second = t->hits[i];
-    bool enough = t->hits[best] >= 2 && t->hits[best] * 25 >= t->n_words;
+    bool english = best == 0;
+    bool enough = bits(t->seen[best]) >= (english ? 2 : 4) &&
+                  t->hits[best] * 100 >= t->n_words * (english ? 3 : 8);
     return enough && t->hits[best] > second ? languages[best].code : "und";
 }
 

@@ -107,16 +107,32 @@ static bool is_man_path(const char *path)
     return starts_with(path, "usr/share/man/") || has_folder(path, "man/man");
 }
 
+/* usr/share/{doc,man,info,help}, and folders called like debian-reference or x-manual. */
+static bool is_documentation(const char *path)
+{
+    static const char share[] = "usr/share/";
+    static const char *const folder[] = {"doc/", "man/", "info/", "help/", "gtk-doc/", NULL};
+    static const char *const ending[] = {"-reference/", "-manual/", "-guide/", "-handbook/",
+                                         "-docs/", NULL};
+    if (!starts_with(path, share)) return false;
+    path += sizeof share - 1;
+    for (const char *const *f = folder; *f; f++)
+        if (starts_with(path, *f)) return true;
+    const char *slash = strchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+    for (const char *const *e = ending; *e; e++) {
+        size_t m = strlen(*e);
+        if (n > m && strncmp(path + n - m, *e, m) == 0) return true;
+    }
+    return false;
+}
+
 const char *sm_name_verdict(const char *path, bool in_package)
 {
     const char *name = last_part(path);
     size_t n = sm_name_unpacked(name);
     if (in_package) {
-        bool doc = starts_with(path, "usr/share/doc/") || starts_with(path, "usr/share/man/") ||
-                   starts_with(path, "usr/share/info/") ||
-                   starts_with(path, "usr/share/help/") ||
-                   starts_with(path, "usr/share/gtk-doc/");
-        if (!doc) return "not_documentation";
+        if (!is_documentation(path)) return "not_documentation";
         if (has_folder(path, "examples/")) return "code";
     }
     if (strcmp(name, "copyright") == 0) return "copyright";

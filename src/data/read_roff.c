@@ -108,8 +108,6 @@ static void end_text_line(roff *r)
 
 void roff_text_line(roff *r, const char *s, size_t n)
 {
-    if (r->set == ROFF_SET_MDOC && mdoc_text_line(r, s, n))
-        return;
     size_t i = 0;
     while (i < n && s[i] == ' ')
         i++;
@@ -188,9 +186,8 @@ void roff_call(roff *r, const char *s, size_t n)
     word[n_name] = 0;
     if (r->set == ROFF_SET_NONE)
         r->set = strcmp(word, "Dd") == 0 ? ROFF_SET_MDOC : ROFF_SET_MAN;
-    if (r->set == ROFF_SET_MDOC)
-        mdoc_macro(r, word, s + i, n - i);
-    else if (man_macro(r, word, s + i, n - i))
+    bool is_mdoc = r->set == ROFF_SET_MDOC;
+    if (is_mdoc ? mdoc_macro(r, word, s + i, n - i) : man_macro(r, word, s + i, n - i))
         end_text_line(r);
 }
 

@@ -171,8 +171,8 @@ bool man_macro(roff *r, const char *name, const char *rest, size_t n);
 /** Called after every line that may have produced text. */
 void man_line_end(roff *r);
 void man_free(struct man_state *m);
+/** True: wrote text of a line. */
 bool mdoc_macro(roff *r, const char *name, const char *rest, size_t n);
-bool mdoc_text_line(roff *r, const char *s, size_t n);
 void mdoc_end(roff *r);
 void mdoc_free(struct mdoc_state *m);
 /** Tables: begin at .TS, then every line until it returns false. */

@@ -9,31 +9,69 @@
 #include "smelt/text.h"
 #include "words.h"
 
-static const char *const weekdays[] = {"monday",   "tuesday", "wednesday", "thursday",
-                                       "friday",   "saturday", "sunday",    NULL};
-static const char *const months[] = {"january",   "february", "march",    "april",
-                                     "may",       "june",     "july",     "august",
-                                     "september", "october",  "november", "december", NULL};
+/* Output of each ASCII character: lower case, or a blank for punctuation and space. */
+static const char plain[129] =
+    "                                " /* controls */
+    "                "                 /* space to / */
+    "0123456789      "                 /* 0 to ? */
+    " abcdefghijklmnopqrstuvwxyz     " /* @ to _ */
+    " abcdefghijklmnopqrstuvwxyz     ";
 
-static size_t match_any(const char *p, size_t n, const char *const *name)
+typedef struct name {
+    const char *text;
+    uint8_t len;
+    bool is_day;
+} name;
+
+/* By first letter; weekdays before months, as they are replaced first. */
+static const name names[] = {
+    {"monday", 6, true},     {"march", 5, false},   {"may", 3, false},
+    {"tuesday", 7, true},    {"thursday", 8, true}, {"wednesday", 9, true},
+    {"friday", 6, true},     {"february", 8, false}, {"saturday", 8, true},
+    {"sunday", 6, true},     {"september", 9, false}, {"january", 7, false},
+    {"june", 4, false},      {"july", 4, false},    {"april", 5, false},
+    {"august", 6, false},    {"october", 7, false}, {"november", 8, false},
+    {"december", 8, false},
+};
+
+/* The name at p (n bytes left), or NULL. */
+static const name *find_name(const char *p, size_t n)
 {
-    for (; *name; name++) {
-        size_t k = strlen(*name);
-        if (n < k) continue;
-        size_t i = 0;
-        while (i < k && (p[i] | 0x20) == (*name)[i])
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        const name *x = &names[k];
+        if ((p[0] | 0x20) != x->text[0] || n < x->len) continue;
+        size_t i = 1;
+        while (i < x->len && (p[i] | 0x20) == x->text[i])
             i++;
-        if (i == k) return k;
+        if (i == x->len) return x;
     }
-    return 0;
+    return NULL;
 }
 
-static bool may_be_name(char c)
+/* First two letters of some name: what keeps find_name off most words. */
+static bool may_be_name(const char *p, size_t n)
 {
-    switch (c | 0x20) {
-    case 'm': case 't': case 'w': case 'f': case 's': case 'j': case 'a': case 'o':
-    case 'n': case 'd':
-        return true;
+    if (n < 3) return false;
+    switch (p[0] | 0x20) {
+    case 'm':
+        return (p[1] | 0x20) == 'o' || (p[1] | 0x20) == 'a';
+    case 't':
+        return (p[1] | 0x20) == 'u' || (p[1] | 0x20) == 'h';
+    case 's':
+        return (p[1] | 0x20) == 'a' || (p[1] | 0x20) == 'u' || (p[1] | 0x20) == 'e';
+    case 'f':
+        return (p[1] | 0x20) == 'r' || (p[1] | 0x20) == 'e';
+    case 'j':
+        return (p[1] | 0x20) == 'a' || (p[1] | 0x20) == 'u';
+    case 'a':
+        return (p[1] | 0x20) == 'p' || (p[1] | 0x20) == 'u';
+    case 'w':
+    case 'd':
+        return (p[1] | 0x20) == 'e';
+    case 'o':
+        return (p[1] | 0x20) == 'c';
+    case 'n':
+        return (p[1] | 0x20) == 'o';
     default:
         return false;
     }
@@ -112,36 +150,61 @@ static void put_wide(sm_buf *out, uint32_t c, size_t start)
     if (is_alone(c)) put_blank(out, start);
 }
 
+/* ASCII from text[i] on, while there is any; writes at most 2 bytes for one read, within
+ * what the caller reserved.  Returns where it stopped: at a digit or a wide character. */
+static size_t ascii_run(char **to, const char *text, size_t i, size_t len)
+{
+    char *p = *to;
+    while (i < len) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x80 || (c >= '0' && c <= '9')) break;
+        char lower = plain[c];
+        if (lower != ' ' && may_be_name(text + i, len - i)) {
+            const name *x = find_name(text + i, len - i);
+            if (x) {
+                size_t n = x->is_day ? 7 : 5;
+                memcpy(p, x->is_day ? "WEEKDAY" : "MONTH", n);
+                p += n;
+                i += x->len;
+                continue;
+            }
+        }
+        *p = lower;
+        p += lower != ' ' || p[-1] != ' '; /* p[-1]: the sentinel or what was written */
+        i++;
+    }
+    *to = p;
+    return i;
+}
+
 bool sm_simplify_text(sm_buf *out, const char *text, size_t len)
 {
     size_t start = out->len;
-    if (!sm_buf_reserve(out, len + 16)) return false;
+    if (!sm_buf_putc(out, ' ')) return false; /* sentinel: swallows blanks at the start */
     for (size_t i = 0; i < len;) {
-        uint32_t c;
-        int used = decode(&c, text + i, len - i);
-        size_t n = is_digit(c) ? number(text + i, len - i) : 0;
+        if (!sm_buf_reserve(out, 2 * (len - i) + 16)) return false;
+        char *to = out->data + out->len;
+        i = ascii_run(&to, text, i, len);
+        out->len = (size_t)(to - out->data);
+        if (i == len) break;
+        size_t n = number(text + i, len - i);
         if (n > 0) {
             sm_buf_putc(out, '0');
             i += n;
             continue;
         }
-        if (c < 0x80 && may_be_name((char)c)) {
-            size_t day = match_any(text + i, len - i, weekdays);
-            n = day ? day : match_any(text + i, len - i, months);
-            if (n > 0) {
-                sm_buf_puts(out, day ? "WEEKDAY" : "MONTH");
-                i += n;
-                continue;
-            }
-        }
-        i += (size_t)used;
+        uint32_t c;
+        i += (size_t)decode(&c, text + i, len - i);
         if (sm_is_space(c) || sm_is_punctuation(c))
             put_blank(out, start);
-        else if (c < 0x80)
-            sm_buf_putc(out, (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c));
         else
             put_wide(out, c, start);
     }
-    if (out->len > start && out->data[out->len - 1] == ' ') out->data[--out->len] = 0;
-    return !out->failed;
+    if (out->failed) return false;
+    size_t n = out->len - start - 1;
+    memmove(out->data + start, out->data + start + 1, n);
+    if (n > 0 && out->data[start + n - 1] == ' ') n--;
+    out->len = start + n;
+    out->data[out->len] = 0;
+    return true;
 }
