@@ -9,70 +9,16 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "smelt/flow.h"
 #include "smelt/kern.h"
 
-enum { SIDE = 256, READ_BYTES = 256 << 20, READ_BLOCK = 1 << 18 };
+enum { READ_BYTES = 256 << 20, READ_BLOCK = 1 << 18 };
 
 static const sm_option options[] = {
     {.key = "seconds", .type = SM_OPT_FLOAT, .def = "0.5", .min = 0.01, .max = 60,
      .unit = "seconds", .help = "time spent on each figure"},
     SM_OPTION_END,
 };
-
-typedef struct product {
-    const sm_prod *prod;
-    unsigned char *a, *b; /* packed, shared by all tasks */
-    float *c;             /* [n_threads, SIDE, SIDE] */
-    int repeat;
-} product;
-
-static void product_task(void *arg, ptrdiff_t i, int thread)
-{
-    const product *p = arg;
-    (void)i;
-    for (int r = 0; r < p->repeat; r++)
-        p->prod->gemm(p->c + (size_t)thread * SIDE * SIDE, SIDE, p->a, p->b, SIDE, SIDE,
-                      SIDE, false);
-}
-
-/* Best GFLOP/s within about `seconds`. */
-static sm_status bench_product(double *out, const sm_ctx *ctx, const sm_prod *prod,
-                               double seconds, sm_err *err)
-{
-    int n = sm_pool_n_threads(ctx->pool);
-    product p = {.prod = prod, .repeat = 4};
-    float *src = sm_aligned_alloc((size_t)SIDE * SIDE * sizeof *src);
-    p.a = sm_aligned_alloc(prod->bytes_a(SIDE, SIDE));
-    p.b = sm_aligned_alloc(prod->bytes_b(SIDE, SIDE));
-    p.c = sm_aligned_alloc((size_t)n * SIDE * SIDE * sizeof *p.c);
-    sm_status s = SM_OK;
-    if (!src || !p.a || !p.b || !p.c) {
-        s = sm_fail(err, SM_ENOMEM, "bench: out of memory");
-        goto done;
-    }
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)SIDE * SIDE; i++)
-        src[i] = (float)(i % 17) * 0.125f - 1;
-    prod->pack_a(p.a, src, SM_F32, SIDE, SIDE, SIDE, 1);
-    prod->pack_b(p.b, src, SM_F32, SIDE, SIDE, SIDE, 1);
-    double best = 0;
-    int64_t end = sm_clock_ns() + (int64_t)(seconds * 1e9);
-    do {
-        int64_t start = sm_clock_ns();
-        sm_pool_run(ctx->pool, n, product_task, &p);
-        double s_run = (double)(sm_clock_ns() - start) / 1e9;
-        double flop = 2.0 * SIDE * SIDE * SIDE * p.repeat * n;
-        best = flop / s_run / 1e9 > best ? flop / s_run / 1e9 : best;
-        if (s_run < 0.01)
-            p.repeat *= 2;
-    } while (sm_clock_ns() < end);
-    *out = best;
-done:
-    sm_aligned_free(src);
-    sm_aligned_free(p.a);
-    sm_aligned_free(p.b);
-    sm_aligned_free(p.c);
-    return s;
-}
 
 typedef struct reading {
     const sm_kern *kern;
@@ -118,9 +64,9 @@ static int run(app *a, const verb *self, const args *in)
     if (!s)
         s = bench_read(&read, ctx, seconds, &err);
     if (!s)
-        s = bench_product(&bf16, ctx, &ctx->kern->bf16, seconds, &err);
+        s = sm_flow_ceiling(&bf16, ctx, "bf16/1", seconds, &err);
     if (!s)
-        s = bench_product(&f32, ctx, &ctx->kern->f32, seconds, &err);
+        s = sm_flow_ceiling(&f32, ctx, "f32/1", seconds, &err);
     if (s)
         return app_fail(a, s, &err);
     if (a->json)

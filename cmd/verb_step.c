@@ -16,6 +16,8 @@ const sm_option step_verb_options[] = {
      .help = "name of the result; by default its kind"},
     {.key = "config", .type = SM_OPT_PATH, .def = "",
      .help = "YAML file with the keys of one pipeline step: in, as, options"},
+    {.key = "dry_run", .type = SM_OPT_BOOL, .def = "false",
+     .help = "say what the run would take, make nothing"},
     SM_OPTION_END,
 };
 
@@ -173,24 +175,76 @@ static void print_result(const app *a, const request *r, const sm_flow_result *g
         printf(" (%.1f s)\n", got->seconds);
 }
 
+/* "total_bytes  1.2 GB": the plan as a table. */
+static int print_plan(const app *a, json_t *plan)
+{
+    const char *key;
+    json_t *v;
+    if (a->json)
+        return app_print_json(plan);
+    printf("recipe %.12s%s\n", json_string_value(json_object_get(plan, "recipe")),
+           json_is_true(json_object_get(plan, "made_before")) ? " (made before)" : "");
+    json_object_foreach(json_object_get(plan, "plan"), key, v)
+    {
+        size_t n = strlen(key);
+        char size[32];
+        if (n > 6 && !strcmp(key + n - 6, "_bytes"))
+            printf("  %-20s %s\n", key, human_bytes(size, json_integer_value(v)));
+        else if (json_is_integer(v))
+            printf("  %-20s %" PRId64 "\n", key, (int64_t)json_integer_value(v));
+        else if (json_is_real(v))
+            printf("  %-20s %.4g\n", key, json_real_value(v));
+        else
+            printf("  %-20s %s\n", key, json_is_true(v) ? "yes" : "no");
+    }
+    json_decref(plan);
+    return EXIT_GOOD;
+}
+
+static sm_status dry_run(json_t **plan, app *a, const verb *self, const request *r,
+                         sm_err *err)
+{
+    const sm_ctx *ctx;
+    sm_store *store;
+    sm_status s = app_store(&store, a, err);
+    if (!s)
+        s = app_ctx(&ctx, a, err);
+    if (!s)
+        s = sm_flow_plan(plan, ctx, store, self->step, r->ref, r->n_ref, r->options,
+                         self->name, err);
+    return s;
+}
+
+static sm_status make(sm_flow_result *got, app *a, const verb *self, const request *r,
+                      sm_err *err)
+{
+    const sm_ctx *ctx;
+    sm_store *store;
+    sm_status s = app_store(&store, a, err);
+    if (!s)
+        s = app_ctx(&ctx, a, err);
+    if (!s)
+        s = sm_flow_step(got, ctx, store, self->step, r->ref, r->n_ref, r->options,
+                         self->name, r->as, err);
+    return s;
+}
+
 int run_step_verb(app *a, const verb *self, const args *in)
 {
     sm_err err = {0};
-    const sm_ctx *ctx;
-    sm_store *store;
     request r = {0};
     sm_flow_result got = {0};
+    json_t *plan = NULL;
     sm_status s = read_request(&r, self, in, &err);
-    if (!s)
-        s = app_store(&store, a, &err);
-    if (!s)
-        s = app_ctx(&ctx, a, &err);
-    if (!s)
-        s = sm_flow_step(&got, ctx, store, self->step, r.ref, r.n_ref, r.options, self->name,
-                         r.as, &err);
+    if (!s && sm_opt_bool(in->opt, "dry_run"))
+        s = dry_run(&plan, a, self, &r, &err);
+    else if (!s)
+        s = make(&got, a, self, &r, &err);
     int rc = EXIT_GOOD;
     if (s)
         rc = app_fail(a, s, &err);
+    else if (plan)
+        rc = print_plan(a, plan);
     else
         print_result(a, &r, &got);
     sm_flow_result_free(&got);

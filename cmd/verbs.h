@@ -9,6 +9,12 @@
     X(status)          \
     X(run)             \
     X(data_add)        \
+    X(data_curate)     \
+    X(tokenizer_train) \
+    X(tokenizer_encode) \
+    X(tokenizer_decode) \
+    X(train)           \
+    X(index)           \
     X(lineage)         \
     X(verify)          \
     X(replay)          \

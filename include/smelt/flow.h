@@ -44,6 +44,8 @@ typedef struct sm_step {
      * NULL.  New reference or NULL. */
     json_t *(*facts)(const json_t *options, sm_err *err);
     sm_status (*run)(const sm_step_io *io, sm_err *err);
+    /** What a run would take, for --dry-run; optional.  staging, scratch, run are NULL. */
+    sm_status (*plan)(json_t **out, const sm_step_io *io, sm_err *err);
 } sm_step;
 
 SM_API const sm_step *sm_step_find(const char *name);
@@ -67,6 +69,18 @@ SM_API sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *
                               size_t n_input, const json_t *given, const char *where,
                               const char *ref, sm_err *err);
 SM_API void sm_flow_result_free(sm_flow_result *r);
+
+/** What the same call would take: {"recipe", "made_before": bool, "options", and "plan" when
+ * the step offers one}.  Nothing is written. New reference. */
+SM_API sm_status sm_flow_plan(json_t **out, const sm_ctx *ctx, sm_store *store,
+                              const char *step, const char *const *input_refs,
+                              size_t n_input, const json_t *given, const char *where,
+                              sm_err *err);
+
+/** GFLOP/s of products of a profile that stay in cache, all threads, measured for about
+ * `seconds`: what training speed is held against. */
+SM_API sm_status sm_flow_ceiling(double *gflops, const sm_ctx *ctx, const char *profile,
+                                 double seconds, sm_err *err);
 
 /** Run a pipeline file; docs/formats/pipeline.md has the schema.
  *   pipeline: NAME

@@ -8,6 +8,9 @@
 
 static const sm_step *const registry[] = {
     &step_data_add,
+    &step_data_curate,
+    &step_tokenizer_train,
+    &step_train,
     &step_index,
 };
 

@@ -228,6 +228,25 @@ static void job_free(job *j)
     free(j->lock);
 }
 
+/* Everything that is known before anything runs: step, options, inputs, recipe. */
+static sm_status job_open(job *j, const char *step, const char *const *input_refs,
+                          size_t n_input, const json_t *given, const char *where, sm_err *err)
+{
+    sm_status s = flow_step_find(&j->step, step, where, err);
+    if (!s)
+        s = sm_options_resolve(&j->options, j->step->options, given, where, err);
+    if (!s)
+        s = flow_inputs_find(&j->input, &j->n_input, j->store, j->step, input_refs, n_input,
+                             where, err);
+    if (!s)
+        s = flow_recipe(&j->recipe, j->step, j->options, j->input, j->n_input, err);
+    if (!s)
+        s = sm_recipe_id(&j->id, j->recipe, err);
+    if (!s && !(j->figures = json_object()))
+        s = sm_fail(err, SM_ENOMEM, "%s: out of memory", step);
+    return s;
+}
+
 sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
                        const char *step, const char *const *input_refs, size_t n_input,
                        const json_t *given, const char *where, const char *ref, sm_err *err)
@@ -235,18 +254,7 @@ sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
     job j = {.ctx = ctx, .store = store, .ref = ref, .lock_fd = -1};
     sm_flow_result r = {0};
     int64_t start = sm_clock_ns();
-    sm_status s = flow_step_find(&j.step, step, where, err);
-    if (!s)
-        s = sm_options_resolve(&j.options, j.step->options, given, where, err);
-    if (!s)
-        s = flow_inputs_find(&j.input, &j.n_input, store, j.step, input_refs, n_input, where,
-                             err);
-    if (!s)
-        s = flow_recipe(&j.recipe, j.step, j.options, j.input, j.n_input, err);
-    if (!s)
-        s = sm_recipe_id(&j.id, j.recipe, err);
-    if (!s && !(j.figures = json_object()))
-        s = sm_fail(err, SM_ENOMEM, "%s: out of memory", step);
+    sm_status s = job_open(&j, step, input_refs, n_input, given, where, err);
     if (!s)
         s = look_up(&r.artifact, &r.was_there, &j, err);
     if (!s && r.was_there)
@@ -261,6 +269,34 @@ sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
     r.seconds = (double)((sm_clock_ns() - start) / 1000000) / 1000;
     *out = r;
     return SM_OK;
+}
+
+sm_status sm_flow_plan(json_t **out, const sm_ctx *ctx, sm_store *store, const char *step,
+                       const char *const *input_refs, size_t n_input, const json_t *given,
+                       const char *where, sm_err *err)
+{
+    job j = {.ctx = ctx, .store = store, .lock_fd = -1};
+    sm_artifact a = {0};
+    bool found = false;
+    json_t *plan = NULL;
+    sm_status s = job_open(&j, step, input_refs, n_input, given, where, err);
+    if (!s)
+        s = look_up(&a, &found, &j, err);
+    sm_step_io io = {.ctx = ctx,
+                     .store = store,
+                     .options = j.options,
+                     .input = j.input,
+                     .n_input = j.n_input};
+    if (!s && j.step->plan)
+        s = j.step->plan(&plan, &io, err);
+    if (!s) {
+        *out = json_pack("{s:s, s:b, s:O, s:o*}", "recipe", j.id.hex, "made_before", found,
+                         "options", j.options, "plan", plan);
+        s = *out ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", step);
+    }
+    sm_artifact_free(&a);
+    job_free(&j);
+    return s;
 }
 
 void sm_flow_result_free(sm_flow_result *r)

@@ -7,6 +7,8 @@
 
 extern const sm_step step_data_add;
 extern const sm_step step_data_curate;
+extern const sm_step step_tokenizer_train;
+extern const sm_step step_train;
 extern const sm_step step_index;
 
 #endif
