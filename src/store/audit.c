@@ -277,7 +277,7 @@ sm_status audit_read(audit_scan *scan, sm_store *s, const audit_head *from, sm_e
     if (!st)
         st = log_open(&fd, &path, s, O_RDONLY, err);
     if (st)
-        return st;
+        return st == SM_ENOENT ? SM_ECORRUPT : st; /* a workspace without it is no more */
     scan->end = *from;
     scan->size = (int64_t)lseek(fd, 0, SEEK_END);
     scan->tail = from->bytes;

@@ -121,6 +121,19 @@ static sm_status check_layout(const sm_store *s, sm_err *err)
     return st;
 }
 
+/* A catalog file that is new, or that a crash left before its schema. */
+static sm_status is_blank(bool *out, sqlite3 *db, sm_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    bool row = false;
+    sm_status st = catalog_query(&q, db, err, "SELECT 1 FROM sqlite_master LIMIT 1", "");
+    if (!st)
+        st = catalog_step(&row, db, q, err);
+    sqlite3_finalize(q);
+    *out = !row;
+    return st;
+}
+
 /* A lost catalog is made again from the log: create it empty, recovery does the rest. */
 static sm_status open_catalog(bool *was_lost, sm_store *s, sm_err *err)
 {
@@ -129,8 +142,9 @@ static sm_status open_catalog(bool *was_lost, sm_store *s, sm_err *err)
         return store_nomem(err);
     sm_status st = store_lock(s, err);
     if (!st) {
-        *was_lost = !sm_path_exists(path);
         st = catalog_open(&s->db, path, true, err);
+        if (!st)
+            st = is_blank(was_lost, s->db, err);
         if (!st && *was_lost)
             st = catalog_create(s->db, err);
         store_unlock(s);

@@ -103,7 +103,7 @@ static void test_tampering(void **state)
     store_lines(&l, (const int[]){0, 1, 2, 3, 4, 5, -1});
     OK(sm_audit_verify(w->s, NULL, NULL, &err));
     assert_int_equal(unlink(l.path), 0);
-    assert_int_equal(sm_audit_verify(w->s, NULL, NULL, &err), SM_ENOENT);
+    assert_int_equal(sm_audit_verify(w->s, NULL, NULL, &err), SM_ECORRUPT);
     assert_int_equal(sm_store_verify(w->s, NULL, NULL, NULL, NULL, &err), SM_ECORRUPT);
     unload(&l);
 }

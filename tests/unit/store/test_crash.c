@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "internal.h"
 
@@ -117,6 +118,42 @@ static void test_death_at_every_point(void **state)
     }
     assert_true(n >= 18); /* objects, then four points for each of three changes */
     sm_artifact_free(&before);
+}
+
+/* SIGKILL at moments that nobody chose. */
+static void test_kill_at_random(void **state)
+{
+    world *w = *state;
+    OK(do_work(w->s, "first"));
+    sm_store_close(w->s);
+    w->s = NULL;
+    for (uint32_t i = 0; i < 20; i++) {
+        int status = 0, n = 0;
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0) {
+            sm_store *s = NULL;
+            char text[32];
+            if (sm_store_open(&s, w->dir, &err))
+                _exit(2);
+            for (;; n++) {
+                snprintf(text, sizeof text, "kill %u %d", (unsigned)i, n);
+                if (do_work(s, text))
+                    _exit(3);
+            }
+        }
+        struct timespec t = {
+            .tv_nsec = 1000000 + (long)sm_rng_below(12000000, 1, SM_STREAM_TEST, i, 0)};
+        nanosleep(&t, NULL);
+        kill(pid, SIGKILL);
+        waitpid(pid, &status, 0);
+        assert_true(WIFSIGNALED(status));
+        OK(sm_store_open(&w->s, w->dir, &err));
+        OK(sm_store_verify(w->s, NULL, NULL, NULL, NULL, &err));
+        OK(sm_audit_append(w->s, "survived", NULL, &err));
+        sm_store_close(w->s);
+        w->s = NULL;
+    }
 }
 
 /* A record whose move was never committed is applied by the next open (redo). */
@@ -244,6 +281,53 @@ static void test_four_processes(void **state)
     assert_int_equal(json_array_size(json_object_get(m, "loss")), N_PROC * N_EACH);
     json_decref(m);
     json_decref(all);
+}
+
+static void *thread_commits(void *arg)
+{
+    sm_store *s = arg;
+    sm_err e;
+    for (int i = 0; i < N_EACH; i++) {
+        char *staging = NULL, text[64];
+        sm_artifact a = {0}, b = {0};
+        sm_id id = {{0}};
+        snprintf(text, sizeof text, "%d %p", i % 2 ? i : 0, i % 2 ? NULL : (void *)&staging);
+        if (sm_store_staging(&staging, s, "thread", &e))
+            return arg;
+        sm_buf path = {0};
+        sm_buf_printf(&path, "%s/data", staging);
+        json_t *recipe = sm_recipe_new("thread", i, NULL, 0, NULL, NULL);
+        bool ok = !sm_file_write_atomic(path.data, text, strlen(text), 0644, &e) &&
+                  !sm_store_commit(&a, s, "source", recipe, staging, "thread", NULL, &e) &&
+                  !sm_store_find(&b, s, a.content.hex, &e) &&
+                  !sm_recipe_id(&id, recipe, &e) &&
+                  !sm_store_metric(s, "thread", "loss", i, 1.0, &e) &&
+                  !sm_audit_append(s, "thread", NULL, &e);
+        json_decref(recipe);
+        sm_artifact_free(&a);
+        sm_artifact_free(&b);
+        sm_buf_free(&path);
+        free(staging);
+        if (!ok)
+            return arg;
+    }
+    return NULL;
+}
+
+/* Threads that share one handle exclude each other. */
+static void test_four_threads(void **state)
+{
+    world *w = *state;
+    pthread_t thread[N_PROC];
+    for (int i = 0; i < N_PROC; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, thread_commits, w->s), 0);
+    OK(sm_store_verify(w->s, NULL, NULL, NULL, NULL, &err));
+    for (int i = 0; i < N_PROC; i++) {
+        void *failed = NULL;
+        pthread_join(thread[i], &failed);
+        assert_null(failed);
+    }
+    OK(sm_store_verify(w->s, NULL, NULL, NULL, NULL, &err));
 }
 
 /* A living process keeps its staging; a dead one's is removed. */
@@ -393,9 +477,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_death_at_every_point),
+        T(test_kill_at_random),
         T(test_redo_on_open),
         T(test_torn_record),
         T(test_four_processes),
+        T(test_four_threads),
         T(test_staging_of_the_dead),
         T(test_write_failures),
         cmocka_unit_test(test_full_disk),

@@ -302,6 +302,28 @@ static void test_flip_in_a_ref_row(void **state)
     free_history(&h);
 }
 
+/* Two content ids with the same first digits: made up in the catalog, as nobody can make
+ * them by hashing. */
+static void test_ambiguous_prefix(void **state)
+{
+    world *w = *state;
+    history h = {0};
+    sm_artifact a = {0};
+    char prefix[65];
+    make_history(w, &h);
+    snprintf(prefix, sizeof prefix, "%.10s", h.model.content.hex);
+    OK(sm_store_find(&a, w->s, prefix, &err));
+    sm_artifact_free(&a);
+    sql(w, "INSERT INTO artifact SELECT 'x' || manifest, substr(content, 1, 10) || "
+           "substr(content, 12) || 'a', kind, recipe, json, bytes, files, made, record "
+           "FROM artifact WHERE kind = 'model'");
+    assert_int_equal(sm_store_find(&a, w->s, prefix, &err), SM_EINVAL);
+    assert_non_null(strstr(err.msg, "2 content ids"));
+    OK(sm_store_find(&a, w->s, h.model.content.hex, &err));
+    sm_artifact_free(&a);
+    free_history(&h);
+}
+
 static void test_stray_files(void **state)
 {
     world *w = *state;
@@ -373,14 +395,19 @@ static void test_rebuild(void **state)
                            json_object_get(after, "artifacts")));
     assert_true(json_equal(json_object_get(before, "refs"), json_object_get(after, "refs")));
     json_decref(after);
-    /* a catalog that is gone */
-    sm_store_close(w->s);
-    assert_int_equal(unlink(db), 0);
-    OK(sm_store_open(&w->s, w->dir, &err));
-    expect_clean(w, NULL);
-    OK(sm_store_list(&after, w->s, &err));
-    assert_true(json_equal(json_object_get(before, "refs"), json_object_get(after, "refs")));
-    json_decref(after);
+    /* a catalog that is gone, or that was never filled */
+    for (int i = 0; i < 2; i++) {
+        sm_store_close(w->s);
+        assert_int_equal(unlink(db), 0);
+        if (i == 1)
+            OK(sm_file_write_atomic(db, "", 0, 0644, &err));
+        OK(sm_store_open(&w->s, w->dir, &err));
+        expect_clean(w, NULL);
+        OK(sm_store_list(&after, w->s, &err));
+        assert_true(
+            json_equal(json_object_get(before, "refs"), json_object_get(after, "refs")));
+        json_decref(after);
+    }
     json_decref(before);
     free(db);
     free_history(&h);
@@ -398,6 +425,7 @@ int main(void)
         T(test_flip_in_every_record),
         T(test_changed_catalog_rows),
         T(test_flip_in_a_ref_row),
+        T(test_ambiguous_prefix),
         T(test_stray_files),
         T(test_keys),
         T(test_rebuild),
