@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* smelt: find the verb, run it, turn its outcome into an exit status. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,7 +80,7 @@ int main(int argc, char **argv)
     app_catch_signals();
     int rc = dispatch(&a, argc - 1, argv + 1);
     app_close(&a);
-    if (fflush(stdout) != 0 && rc == EXIT_GOOD) {
+    if (fflush(stdout) != 0 && errno != EPIPE && rc == EXIT_GOOD) {
         fputs("smelt: standard output: cannot write\n", stderr);
         rc = EXIT_FAILED;
     }

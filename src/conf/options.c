@@ -60,6 +60,9 @@ const char *sm_nearest_name(const char *name, const char *const *known, size_t n
             found = known[i];
         }
     }
+    for (size_t i = 0; i < n && !found && strlen(name) >= 4; i++)
+        if (strstr(known[i], name)) /* half of a name was remembered */
+            found = known[i];
     return found;
 }
 
