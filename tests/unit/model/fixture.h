@@ -48,7 +48,7 @@ static const kind kinds[] = {
 enum { N_KIND = sizeof kinds / sizeof *kinds };
 
 /* Weights large enough that nothing is nearly linear; biases that change choices. */
-static sm_model *make_model(const sm_model_config *c)
+SM_UNUSED static sm_model *make_model(const sm_model_config *c)
 {
     sm_model *m = NULL;
     assert_int_equal(sm_model_create(&m, c, 7, NULL), SM_OK);

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Choice of experts, the permutation, the embedding's gradient, the output head, rope. */
+#include "fixture.h"
+
+static void test_choice(void **state)
+{
+    (void)state;
+    static const float logit[3][4] = {{1, 2, 2, 0}, {0, 0, 0, 0}, {3, NAN, 1, 2}};
+    static const float bias[4] = {0, 0, 0, 5};
+    int32_t e[6];
+    float w[6];
+    const sm_kern *k = rung(0);
+    sm_route_rows(k, e, w, logit[0], NULL, 3, 4, 2, false);
+    assert_int_equal(e[0], 1); /* ties go to the lower id */
+    assert_int_equal(e[1], 2);
+    near((double)w[0], 0.5, 1e-6, "w", 0);
+    assert_int_equal(e[2], 0);
+    assert_int_equal(e[3], 1);
+    assert_int_equal(e[4], 0);
+    for (int i = 0; i < 6; i++)
+        assert_in_range(e[i], 0, 3);
+    sm_route_rows(k, e, w, logit[0], bias, 1, 4, 2, false); /* bias chooses, never weighs */
+    assert_int_equal(e[0], 3);
+    assert_int_equal(e[1], 1);
+    near((double)w[0], 1 / (1 + exp(2)), 1e-6, "w", 0);
+    sm_route_rows(k, e, w, logit[0], NULL, 1, 4, 1, true);
+    near((double)w[0], 1 / (1 + exp(-2)), 1e-6, "sigmoid", 0);
+}
+
+static void test_router_gradient(void **state)
+{
+    (void)state;
+    enum { E = 6, K = 3 };
+    float *logit = randoms(E, 1), *dw = randoms(K, 2), *g = randoms(E, 3);
+    for (int sigmoid = 0; sigmoid < 2; sigmoid++) {
+        int32_t k = sigmoid ? 1 : K, expert[K];
+        float w[K], d[E], tmp[E], z = 0.3f;
+        sm_route_rows(rung(0), expert, w, logit, NULL, 1, E, k, sigmoid);
+        sm_route_row_bwd(rung(0), d, logit, expert, w, dw, g, z, E, k, sigmoid, tmp);
+        for (int at = 0; at < E; at++) {
+            double f[2];
+            for (int side = 0; side < 2; side++) {
+                double x[E], all = 0, chosen = 0, lse;
+                for (int i = 0; i < E; i++) {
+                    x[i] = (double)logit[i] + (i == at ? (side ? -1e-5 : 1e-5) : 0);
+                    all += exp(x[i]);
+                }
+                for (int j = 0; j < k; j++)
+                    chosen += exp(x[expert[j]]);
+                lse = log(all);
+                f[side] = (double)z * lse * lse;
+                for (int i = 0; i < E; i++)
+                    f[side] += (double)g[i] * exp(x[i]) / all;
+                for (int j = 0; j < k; j++)
+                    f[side] += (double)dw[j] * (sigmoid ? 1 / (1 + exp(-x[expert[j]]))
+                                                        : exp(x[expert[j]]) / chosen);
+            }
+            near((double)d[at], (f[0] - f[1]) / 2e-5, 1e-5, "dlogit", at);
+        }
+    }
+    free(logit);
+    free(dw);
+    free(g);
+}
+
+enum { PT = 640, PE = 5, PK = 2, PS = 4 };
+
+static void test_permutation(void **state)
+{
+    (void)state;
+    int32_t expert[PT * PK];
+    int64_t rows = sm_perm_max_row(PT, PK, PE, PS), chunks = sm_perm_max_chunk(PT, PK, PE, PS);
+    sm_perm p = {.row_slot = calloc((size_t)rows, 4), .slot_row = calloc(PT * PK, 4),
+                 .chunk = calloc((size_t)chunks, sizeof(sm_chunk)),
+                 .chunk_expert = calloc((size_t)chunks, 4),
+                 .first = calloc(PE * PS + 1, 4), .count = calloc(PE * PS, 4)};
+    for (int t = 0; t < PT; t++) { /* expert 3 gets nothing; expert 0 most */
+        expert[2 * t] = t % 7 == 0 ? 4 : 0;
+        expert[2 * t + 1] = 1 + t % 2;
+    }
+    sm_perm_build(&p, expert, PT, PK, PE, PS);
+    assert_in_range(p.n_row, PT * PK, rows);
+    assert_in_range(p.n_chunk, 1, chunks);
+    int64_t seen = 0;
+    for (int g = 0; g < PE * PS; g++) {
+        int32_t last = -1, in_group = 0;
+        for (int32_t c = p.first[g]; c < p.first[g + 1]; c++) {
+            assert_int_equal(p.chunk_expert[c], g / PS);
+            assert_int_equal(p.chunk[c].row0 % SM_TOKEN_BLOCK, 0);
+            for (int32_t r = p.chunk[c].row0; r < p.chunk[c].row0 + p.chunk[c].n_row; r++) {
+                int32_t slot = p.row_slot[r];
+                assert_true(slot > last); /* global order within the group */
+                assert_int_equal(expert[slot], g / PS);
+                assert_int_equal(slot / PK / (PT / PS), g % PS);
+                assert_int_equal(p.slot_row[slot], r);
+                last = slot;
+                in_group++;
+            }
+        }
+        assert_int_equal(in_group, p.count[g]);
+        seen += in_group;
+    }
+    assert_int_equal(seen, PT * PK);
+    free(p.row_slot);
+    free(p.slot_row);
+    free(p.chunk);
+    free(p.chunk_expert);
+    free(p.first);
+    free(p.count);
+}
+
+enum { ET = 64, EV = 150, ED = 40, ES = 4 };
+
+static void test_embedding(void **state)
+{
+    (void)state;
+    float *dx = randoms(ET * ED, 1), *head = randoms(ES * EV * ED, 2);
+    float *dw = calloc(EV * ED, 4), *halves = calloc(2 * EV * ED, 4);
+    int32_t token[ET], order[ET], start[EV + 1];
+    for (int t = 0; t < ET; t++)
+        token[t] = t * t % 13;
+    void *scratch = sm_aligned_alloc(sm_embed_scratch_bytes(ED, ES));
+    for (int tied = 0; tied < 2; tied++) {
+        sm_embed_grad g = {.kern = rung(0), .dw = dw, .head = tied ? head : NULL, .dx = dx,
+                           .scale = 0.25f, .order = order, .start = start, .n_vocab = EV,
+                           .d = ED, .n_shard = ES, .shard_tok = ET / ES};
+        sm_embed_sort(order, start, token, ET, EV);
+        assert_true(sm_embed_grad_run(NULL, &g, scratch));
+        for (int v = 0; v < EV; v++)
+            for (int i = 0; i < ED; i++) {
+                double want = 0;
+                for (int t = 0; t < ET; t++)
+                    want += token[t] == v ? (double)dx[t * ED + i] : 0;
+                for (int s = 0; tied && s < ES; s++)
+                    want += 0.25 * (double)head[(s * EV + v) * ED + i];
+                near((double)dw[v * ED + i], want, 1e-5, "dw", v * ED + i);
+            }
+        for (int h = 0; h < 2; h++) {
+            sm_embed_sort(order, start, token + h * ET / 2, ET / 2, EV);
+            g.n_shard = ES / 2;
+            g.dw = halves + h * EV * ED;
+            g.dx = dx + h * ET / 2 * ED;
+            g.head = tied ? head + h * ES / 2 * EV * ED : NULL;
+            assert_true(sm_embed_grad_run(NULL, &g, scratch));
+        }
+        rung(0)->add(halves, halves + EV * ED, EV * ED);
+        assert_memory_equal(halves, dw, EV * ED * sizeof *dw);
+    }
+    sm_aligned_free(scratch);
+    free(dx);
+    free(head);
+    free(dw);
+    free(halves);
+}
+
+/* A vocabulary so large that a span is one block; 96 tokens are a block and a half. */
+enum { HV = 140000, HD = 8, HT = 192, HS = 2 };
+
+static void test_head(void **state)
+{
+    (void)state;
+    const sm_kern *kern = NULL;
+    assert_int_equal(sm_kern_get(&kern, NULL, NULL), SM_OK);
+    const sm_prod *p = &kern->f32;
+    float *w = randoms(HV * HD, 1), *x = randoms(HT * HD, 2), *norm = randoms(HD, 3);
+    float *out = calloc(HT * (2 + HD) + (size_t)HS * HV * HD, 4);
+    int32_t target[HT];
+    for (int t = 0; t < HT; t++)
+        target[t] = t % 5 == 4 ? -1 : t * 700;
+    void *pw = sm_aligned_alloc(sm_weight_bytes(p, HV, HD));
+    void *pt = sm_aligned_alloc(sm_weight_bytes(p, HD, HV));
+    sm_weight_pack(NULL, p, pw, w, HV, HD, false);
+    sm_weight_pack(NULL, p, pt, w, HV, HD, true);
+    sm_head h = {.kern = kern, .prod = p, .n_vocab = HV, .d = HD, .n_shard = HS,
+                 .shard_tok = HT / HS, .w = pw, .wt = pt, .x = x, .norm = norm,
+                 .norm_eps = 1e-5f, .target = target, .loss = out, .r = out + HT,
+                 .dx = out + 2 * HT, .dw = out + 2 * HT + HT * HD};
+    size_t stride = sm_head_thread_bytes(p, HV, HD, true);
+    void *scratch = sm_aligned_alloc(stride);
+    void *shared = sm_aligned_alloc(sm_head_shared_bytes(p, HV, HD));
+    sm_head_run(NULL, &h, shared, scratch, stride);
+    double *z = calloc(HV, sizeof *z), *dw = calloc(HD, sizeof *dw);
+    for (int t = 0; t < HT; t++) {
+        double n[HD], sum = 0, square = 0, dx[HD] = {0};
+        if (target[t] < 0) {
+            assert_true(h.loss[t] == 0 && h.dx[t * HD] == 0);
+            continue;
+        }
+        for (int i = 0; i < HD; i++)
+            square += (double)x[t * HD + i] * (double)x[t * HD + i] / HD;
+        for (int i = 0; i < HD; i++)
+            n[i] = (double)x[t * HD + i] / sqrt(square + 1e-5) * (double)norm[i];
+        for (int v = 0; v < HV; v++) {
+            z[v] = 0;
+            for (int i = 0; i < HD; i++)
+                z[v] += n[i] * (double)w[v * HD + i];
+            sum += exp(z[v]);
+        }
+        near((double)h.loss[t], log(sum) - z[target[t]], 2e-5, "loss", t);
+        for (int v = 0; v < HV; v++)
+            for (int i = 0; i < HD; i++)
+                dx[i] += (exp(z[v]) / sum - (v == target[t])) * (double)w[v * HD + i];
+        for (int i = 0; i < HD; i++) {
+            near((double)h.dx[t * HD + i], dx[i], 1e-3, "dx", t); /* a chain of 140,000 */
+            if (t >= HT / HS) /* shard 1, row of the last token's target */
+                dw[i] += (exp(z[target[HT - 4]]) / sum -
+                          (target[HT - 4] == target[t])) * n[i];
+        }
+    }
+    for (int i = 0; i < HD; i++)
+        near((double)h.dw[((size_t)HV + (size_t)target[HT - 4]) * HD + (size_t)i], dw[i],
+             1e-4, "dw", i);
+    sm_aligned_free(scratch);
+    sm_aligned_free(shared);
+    sm_aligned_free(pw);
+    sm_aligned_free(pt);
+    free(w);
+    free(x);
+    free(norm);
+    free(out);
+    free(z);
+    free(dw);
+}
+
+/* Angles against libm; a rotation keeps lengths and depends on distance only. */
+static void test_rope(void **state)
+{
+    (void)state;
+    enum { P = 600, RD = 32 };
+    float *c = calloc(P * RD / 2, 4), *s = calloc(P * RD / 2, 4), temp[64];
+    sm_rope_table(c, s, P, RD, 10000);
+    for (int p = 0; p < P; p += 13)
+        for (int j = 0; j < RD / 2; j++) {
+            double a = p * pow(10000, -2.0 * j / RD);
+            near((double)c[p * RD / 2 + j], cos(a), 1e-7, "cos", p);
+            near((double)s[p * RD / 2 + j], sin(a), 1e-7, "sin", p);
+        }
+    sm_temp_table(temp, 64, 0.1, 8);
+    assert_true(temp[6] == 1.0f);
+    near((double)temp[7], 1 + 0.1 * log(2), 1e-7, "temp", 7);
+    near((double)temp[63], 1 + 0.1 * log(9), 1e-7, "temp", 63);
+    for (int inter = 0; inter < 2; inter++) {
+        sm_rotary ro = {.cos = c, .sin = s, .is_interleaved = inter, .n_head = 1,
+                        .n_kv_head = 1, .d_head = RD};
+        double dots[2];
+        for (int shift = 0; shift < 2; shift++) {
+            float *qk = randoms(3 * RD, 5), *other = randoms(3 * RD, 5);
+            sm_rotary_row(rung(0), &ro, qk, NULL, 40 + 500 * shift);
+            sm_rotary_row(rung(0), &ro, other, NULL, 33 + 500 * shift);
+            dots[shift] = (double)rung(0)->dot(qk, other + RD, RD);
+            free(qk);
+            free(other);
+        }
+        near(dots[0], dots[1], 1e-4, "relative", inter);
+    }
+    free(c);
+    free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_choice),      cmocka_unit_test(test_router_gradient),
+        cmocka_unit_test(test_permutation), cmocka_unit_test(test_embedding),
+        cmocka_unit_test(test_head),        cmocka_unit_test(test_rope),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
