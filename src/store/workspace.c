@@ -134,6 +134,21 @@ static sm_status is_blank(bool *out, sqlite3 *db, sm_err *err)
     return st;
 }
 
+static sm_status check_schema(sqlite3 *db, sm_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    bool row = false;
+    sm_status st =
+        catalog_query(&q, db, err, "SELECT value FROM meta WHERE key = 'schema'", "");
+    if (!st)
+        st = catalog_step(&row, db, q, err);
+    if (!st && strcmp(catalog_text(q, 0), "1") != 0)
+        st = sm_fail(err, SM_ECORRUPT, "catalog.db: got schema \"%.20s\", want 1",
+                     catalog_text(q, 0));
+    sqlite3_finalize(q);
+    return st;
+}
+
 /* A lost catalog is made again from the log: create it empty, recovery does the rest. */
 static sm_status open_catalog(bool *was_lost, sm_store *s, sm_err *err)
 {
@@ -145,10 +160,12 @@ static sm_status open_catalog(bool *was_lost, sm_store *s, sm_err *err)
         st = catalog_open(&s->db, path, true, err);
         if (!st)
             st = is_blank(was_lost, s->db, err);
-        if (!st && *was_lost)
-            st = catalog_create(s->db, err);
+        if (!st)
+            st = *was_lost ? catalog_create(s->db, err) : check_schema(s->db, err);
         store_unlock(s);
     }
+    if (st == SM_ECORRUPT)
+        sm_fail_context(err, st, "move %s away and it is made again from the log: ", path);
     free(path);
     return st;
 }

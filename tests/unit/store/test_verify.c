@@ -395,6 +395,17 @@ static void test_rebuild(void **state)
                            json_object_get(after, "artifacts")));
     assert_true(json_equal(json_object_get(before, "refs"), json_object_get(after, "refs")));
     json_decref(after);
+    /* a catalog that is no database: open says what to do */
+    sm_store_close(w->s);
+    w->s = NULL;
+    flip(db, 3, 1);
+    assert_int_equal(sm_store_open(&w->s, w->dir, &err), SM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "made again from the log"));
+    flip(db, 3, 1);
+    sql(w, "UPDATE meta SET value = '2' WHERE key = 'schema'");
+    assert_int_equal(sm_store_open(&w->s, w->dir, &err), SM_ECORRUPT);
+    OK(sm_store_rebuild(w->dir, &err));
+    OK(sm_store_open(&w->s, w->dir, &err));
     /* a catalog that is gone, or that was never filled */
     for (int i = 0; i < 2; i++) {
         sm_store_close(w->s);
