@@ -39,6 +39,14 @@ sm_status sm_curate_set_text(curate_doc *d, const sm_buf *text, sm_err *err)
     return SM_OK;
 }
 
+sm_status sm_curate_words(const curate_doc *d, curate_scratch *scratch, sm_err *err)
+{
+    if (scratch->words_of == d) return SM_OK;
+    sm_status s = sm_words_split(&scratch->words, d->doc.text, d->doc.text_len, err);
+    scratch->words_of = s ? NULL : d;
+    return s;
+}
+
 /* ------------------------------------------------- passes over documents */
 
 typedef struct pass {
@@ -57,6 +65,7 @@ static void run_steps(pass *p, curate_doc *d, curate_scratch *s, int thread)
         d->changed = false;
         if (c->step[k]->each(&c->params, d, s, &s->err)) return;
         p->changed[cell] += d->changed;
+        if (d->changed) s->words_of = NULL;
         if (!d->reason) continue;
         d->step = c->step[k]->name;
         p->removed[cell]++;

@@ -78,6 +78,7 @@ typedef struct curate curate;
 /** Scratch of one thread. */
 typedef struct curate_scratch {
     sm_words words;
+    const curate_doc *words_of; /* whose text `words` holds; see sm_curate_words */
     sm_buf a, b;
     sm_err err;
 } curate_scratch;
@@ -119,6 +120,9 @@ sm_status sm_curate_reject(curate_doc *d, const char *reason, sm_err *err, const
                            ...) SM_PRINTF(4, 5);
 /** Give a document a new text (copied from `text` when it differs). */
 sm_status sm_curate_set_text(curate_doc *d, const sm_buf *text, sm_err *err);
+
+/** Words of the document in scratch->words, split only when its text is new there. */
+sm_status sm_curate_words(const curate_doc *d, curate_scratch *scratch, sm_err *err);
 
 /* ---------------------------------------------------------------- the steps */
 

@@ -61,12 +61,41 @@ static void put(writer *w, const char *bytes, size_t n, bool blank)
     if (!blank) w->line_end = w->out->len;
 }
 
+/* Bytes of a whole line of printable ASCII and tabs at p, its '\n' not counted;
+ * SIZE_MAX when it holds anything else or does not end in '\n'. */
+static size_t easy_line(const char *p, size_t n)
+{
+    const char *nl = memchr(p, '\n', n);
+    if (!nl) return SIZE_MAX;
+    size_t len = (size_t)(nl - p);
+    unsigned odd = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)p[i];
+        odd |= (c < 0x20 && c != '\t') | (c >= 0x7f);
+    }
+    return odd ? SIZE_MAX : len;
+}
+
+static void put_easy(writer *w, const char *p, size_t n)
+{
+    while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\t'))
+        n--;
+    if (n > 0) put(w, p, n, false);
+    end_line(w);
+}
+
 static bool clean(sm_buf *out, const char *text, size_t len)
 {
     writer w = {out, out->len, 0, out->len};
     sm_buf blanks = {0}; /* indentation of a line that may turn out empty */
     bool at_start = true;
     for (size_t i = 0; i < len;) {
+        size_t easy = at_start && blanks.len == 0 ? easy_line(text + i, len - i) : SIZE_MAX;
+        if (easy != SIZE_MAX) {
+            put_easy(&w, text + i, easy);
+            i += easy + 1;
+            continue;
+        }
         uint32_t c;
         int used = sm_utf8_decode(&c, text + i, len - i);
         if (used == 0) {

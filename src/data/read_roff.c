@@ -170,13 +170,14 @@ void roff_call(roff *r, const char *s, size_t n)
     start = i;
     while (i < n && s[i] != ' ' && s[i] != '\t' && s[i] != '\\')
         i++;
-    size_t n_name = i - start;
+    bool is_builtin = start < i && s[start] == ROFF_BUILTIN_MARK;
+    const char *name = s + start + is_builtin;
+    size_t n_name = i - start - is_builtin;
     if (n_name == 0)
         return;
-    const char *name = s + start;
     while (i < n && (s[i] == ' ' || s[i] == '\t'))
         i++;
-    if (call_macro(r, name, n_name, s + i, n - i) ||
+    if ((!is_builtin && call_macro(r, name, n_name, s + i, n - i)) ||
         roff_request(r, name, n_name, s + i, n - i))
         return;
     char word[16];

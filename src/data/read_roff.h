@@ -26,7 +26,8 @@ enum {
     ROFF_LINE_MAX = 1 << 20,
     ROFF_DEF_MAX = 20000,  /* names defined                                 */
     ROFF_COND_MAX = 500,   /* nesting of \{ blocks and of .ie               */
-    ROFF_TR_MAX = 64       /* pairs of .tr                                  */
+    ROFF_TR_MAX = 64,      /* pairs of .tr                                  */
+    ROFF_BUILTIN_MARK = 1  /* before a name: not the user's macro of it     */
 };
 
 /* ------------------------------------------------------------- definitions */

@@ -141,8 +141,9 @@ void roff_do_rn(roff *r, const char *s, size_t n, int variant)
     bool is_user = from && from->has_body, is_macro = !is_user || from->is_macro;
     if (is_user) {
         sm_buf_put(&body, from->body.data, from->body.len);
-    } else { /* a request or a macro of the package: call it */
+    } else { /* a request or a macro of the package: call it, whatever the name means then */
         sm_buf_putc(&body, '.');
+        sm_buf_putc(&body, ROFF_BUILTIN_MARK);
         sm_buf_put(&body, old, n_old);
         sm_buf_puts(&body, " \\$@\n");
     }

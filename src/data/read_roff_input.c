@@ -292,8 +292,11 @@ static bool expand(roff *r, sm_buf *out, const char *s, size_t n, bool copy_mode
         size_t run = p ? (size_t)(p - s) - i : n - i;
         sm_buf_put(out, s + i, run);
         i += run;
-        if (i + 1 >= n)
-            break; /* end, or a lone backslash at the end */
+        if (i + 1 >= n) { /* the end, or an escaped newline that a body keeps */
+            if (i < n && copy_mode)
+                sm_buf_putc(out, '\\');
+            break;
+        }
         roff_escape e;
         size_t used = roff_escape_read(&e, s + i + 1, n - i - 1);
         if (e.c == '\\' && copy_mode)

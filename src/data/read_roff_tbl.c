@@ -199,8 +199,11 @@ static bool control_line(roff *r, tbl_state *t, const char *s, size_t n)
     }
     if (n >= 2 && (s[1] >= '0' && s[1] <= '9'))
         return false; /* a number such as .5 */
-    if (t->part != TBL_DATA)
+    if (t->part != TBL_DATA) {
+        if (ends_with(s, n, '.') && (n == 1 || s[1] == ' '))
+            t->part = TBL_DATA; /* the format's full stop on a line of its own */
         return true;
+    }
     size_t i = 1;
     while (i < n && s[i] == ' ')
         i++;

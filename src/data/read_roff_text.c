@@ -143,15 +143,16 @@ size_t roff_escape_read(roff_escape *e, const char *s, size_t n)
 typedef struct text_sink {
     roff *r;
     sm_buf *plain; /* or NULL: the writer */
-    size_t overstrike; /* of \z: the next glyph replaces this one; unused in plain */
 } text_sink;
 
 static void sink_raw(text_sink *t, const char *s, size_t n)
 {
     if (t->plain)
         sm_buf_put(t->plain, s, n);
-    else
+    else {
         dw_text(&t->r->w, s, n);
+        t->r->joins_next = t->r->joins_next && n == 0; /* \c counts at the end of a line */
+    }
 }
 
 /* Replace what .tr names at s[i]; 0 when nothing matches. */

@@ -84,6 +84,16 @@ void dw_break(doc_writer *w)
         sm_buf_putc(&w->para, '\n');
 }
 
+/* After "\xc3\x82" or "\xc3\x83" a byte that was decoded twice may follow: the repair of
+ * such text, a later step, needs what looks like a soft hyphen or a C1 control. */
+static bool after_double_encoding(const sm_buf *out)
+{
+    if (out->len < 2)
+        return false;
+    const unsigned char *last = (const unsigned char *)out->data + out->len - 2;
+    return last[0] == 0xc3 && (last[1] == 0x82 || last[1] == 0x83);
+}
+
 /* Length in bytes of a character that the text form leaves out, else 0. */
 static size_t dropped(const unsigned char *s, size_t n)
 {
@@ -91,8 +101,8 @@ static size_t dropped(const unsigned char *s, size_t n)
         return s[0] == '\n' || s[0] == '\t' || s[0] == DW_HARD_BLANK ? 0 : 1;
     if (s[0] == 0x7f)
         return 1;
-    if (n >= 2 && s[0] == 0xc2 && (s[1] == 0xad || (s[1] >= 0x80 && s[1] < 0xa0)))
-        return 2; /* soft hyphen, C1 controls */
+    if (n >= 2 && s[0] == 0xc2 && s[1] == 0xad)
+        return 2; /* soft hyphen */
     if (n >= 3 && s[0] == 0xe2 && s[1] == 0x80 && s[2] == 0x8b)
         return 3; /* zero-width space */
     if (n >= 3 && s[0] == 0xe2 && s[1] == 0x81 && s[2] == 0xa0)
@@ -116,13 +126,14 @@ static size_t put_clean(sm_buf *out, const char *s, size_t n)
             i = run;
             continue;
         }
-        size_t skip = dropped(u + i, n - i);
+        bool is_double = u[i] == 0xc2 && after_double_encoding(out);
+        size_t skip = is_double ? 0 : dropped(u + i, n - i);
         if (skip) {
             i += skip;
         } else if (u[i] == DW_HARD_BLANK) {
             sm_buf_putc(out, ' ');
             i++;
-        } else if (i + 1 < n && u[i] == 0xc2 && u[i + 1] == 0xa0) {
+        } else if (i + 1 < n && u[i] == 0xc2 && u[i + 1] == 0xa0 && !is_double) {
             sm_buf_putc(out, ' ');
             i += 2;
         } else {

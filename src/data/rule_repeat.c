@@ -262,7 +262,7 @@ const char *sm_rule_gopher_repetition(const repeat_params *p, sm_words *w, sm_bu
 sm_status sm_step_gopher_repetition(const curate_params *p, curate_doc *d,
                                     curate_scratch *scratch, sm_err *err)
 {
-    sm_status s = sm_words_split(&scratch->words, d->doc.text, d->doc.text_len, err);
+    sm_status s = sm_curate_words(d, scratch, err);
     if (s) return s;
     sm_buf_clear(&scratch->b);
     const char *reason = sm_rule_gopher_repetition(&p->repeat, &scratch->words, &scratch->b);

@@ -19,6 +19,14 @@ bool sm_simplify_text(sm_buf *out, const char *text, size_t len);
 /** (a x + b) mod 2^61-1; a, x < 2^61-1. */
 uint64_t sm_minhash_mix(uint64_t a, uint64_t b, uint64_t x);
 
+/** sig[k] = min(sig[k], mix(a[k], b[k], x[i])) over i; one body, compiled for each rung. */
+void sm_minhash_absorb(uint64_t *sig, const uint64_t *a, const uint64_t *b, size_t n_hash,
+                       const uint64_t *x, size_t n);
+void sm_minhash_absorb_avx2(uint64_t *sig, const uint64_t *a, const uint64_t *b,
+                            size_t n_hash, const uint64_t *x, size_t n);
+void sm_minhash_absorb_avx512(uint64_t *sig, const uint64_t *a, const uint64_t *b,
+                              size_t n_hash, const uint64_t *x, size_t n);
+
 /** Coefficients of n hash functions: a in 1..p-1, b in 0..p-1, from the seed. */
 void sm_minhash_family(uint64_t *a, uint64_t *b, size_t n, uint64_t seed);
 
