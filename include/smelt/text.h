@@ -46,8 +46,16 @@ typedef struct sm_bpe_train_config {
     const char *const *special; /* NULL-terminated, may be NULL; take the last ids */
 } sm_bpe_train_config;
 
-/** Train byte-level BPE: merges are the same at any thread count; ties go to the pair
- * whose (left bytes, right bytes) sort first.  Fewer tokens than asked when text ends. */
+/**
+ * Train byte-level BPE: ids 0..255 are the bytes, then merges by rank, then specials.
+ * A pair's count is the number of adjacent places in all words; ties go to the pair whose
+ * (left bytes, right bytes) sort first.  The result is the same at any thread count and
+ * for any order of documents.  When no pair occurs min_count times the vocabulary is
+ * smaller than asked, and a log line says so.
+ * @param[out] out  release with sm_tokenizer_free; untouched on failure
+ * @return SM_EINVAL for a bad config, SM_ECANCEL, what source->get returned (with the
+ *         document's index), SM_ENOMEM, also for 4 GiB of distinct words or more
+ */
 SM_API sm_status sm_bpe_train(sm_tokenizer **out, const sm_ctx *ctx,
                               const sm_text_source *source,
                               const sm_bpe_train_config *config, sm_err *err);
@@ -76,8 +84,9 @@ SM_API sm_status sm_tokenizer_load_tiktoken(sm_tokenizer **out, const char *path
 SM_API sm_status sm_tokenizer_write(sm_buf *out, const sm_tokenizer *t, sm_err *err);
 SM_API void sm_tokenizer_free(sm_tokenizer *t);
 
+/** One more than the largest id; some ids below it may be unassigned. */
 SM_API int32_t sm_tokenizer_n_vocab(const sm_tokenizer *t);
-/** Id of a special token by its text ("<|end_of_text|>"), -1 when there is none. */
+/** Id of an added token by its text ("<|end_of_text|>"), -1 when there is none. */
 SM_API int32_t sm_tokenizer_special(const sm_tokenizer *t, const char *text);
 
 /** A growable array of token ids. Zero-initialise; release with sm_tokens_free. */
@@ -101,8 +110,8 @@ SM_API void sm_tokens_free(sm_tokens *t);
 SM_API sm_status sm_tokenizer_encode(const sm_tokenizer *t, sm_tokens *out,
                                      const char *text, size_t len, bool allow_special,
                                      sm_err *err);
-/** Append the bytes of ids; SM_EINVAL names an id out of range. skip_special omits
- * specials. */
+/** Append the bytes of ids; SM_EINVAL names an id that is no token (out then holds the text
+ * before it). skip_special omits specials. */
 SM_API sm_status sm_tokenizer_decode(const sm_tokenizer *t, sm_buf *out, const int32_t *id,
                                      size_t n, bool skip_special, sm_err *err);
 /** Bytes of one token; borrowed, valid as long as t. NULL when out of range. */

@@ -117,32 +117,42 @@ static sm_status derive_words(sm_tokenizer *t, sm_err *err)
     return st;
 }
 
-static int compare_bytes(const sm_token *a, const char *s, size_t n)
+typedef struct added_text {
+    const sm_token *token;
+    int32_t id;
+} added_text;
+
+static int compare_texts(const void *a, const void *b)
 {
-    int c = memcmp(a->bytes, s, a->len < n ? a->len : n);
-    return c ? c : (a->len > n) - (a->len < n);
+    const sm_token *x = ((const added_text *)a)->token,
+                   *y = ((const added_text *)b)->token;
+    int c = memcmp(x->bytes, y->bytes, x->len < y->len ? x->len : y->len);
+    return c ? c : (x->len > y->len) - (x->len < y->len);
 }
 
-/* Insertion by binary search; added tokens are few and mostly come sorted by nothing. */
-static sm_status insert_added(sm_tokenizer *t, int32_t id, sm_err *err)
+/* Added tokens in order of their bytes, which matching narrows byte by byte. */
+static sm_status sort_added(sm_tokenizer *t, added_text *a, sm_err *err)
 {
-    const sm_token *k = &t->token[id];
-    int32_t lo = 0, hi = t->n_added;
-    while (lo < hi) {
-        int32_t mid = lo + (hi - lo) / 2;
-        int c = compare_bytes(&t->token[t->added[mid]], k->bytes, k->len);
-        if (c == 0)
+    int32_t n = 0;
+    for (int32_t i = 0; i < t->n_vocab; i++)
+        if (t->token[i].flags & TOKEN_ADDED)
+            a[n++] = (added_text){&t->token[i], i};
+    if (n > 0)
+        qsort(a, (size_t)n, sizeof *a, compare_texts);
+    for (int32_t i = 0; i < n; i++) {
+        const sm_token *k = a[i].token;
+        if (i > 0 && compare_texts(&a[i - 1], &a[i]) == 0)
             return sm_fail(err, SM_ECORRUPT, "added tokens %d and %d are the same text",
-                           t->added[mid], id);
-        if (c < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
+                           a[i - 1].id < a[i].id ? a[i - 1].id : a[i].id,
+                           a[i - 1].id < a[i].id ? a[i].id : a[i - 1].id);
+        t->added[i] = a[i].id;
+        t->added_first[(unsigned char)k->bytes[0]] = true;
+        if (k->flags & TOKEN_SPECIAL)
+            continue;
+        t->plain_first[(unsigned char)k->bytes[0]] = true;
+        t->has_plain = true;
     }
-    memmove(t->added + lo + 1, t->added + lo,
-            (size_t)(t->n_added - lo) * sizeof *t->added);
-    t->added[lo] = id;
-    t->n_added++;
+    t->n_added = n;
     return SM_OK;
 }
 
@@ -151,23 +161,13 @@ static sm_status derive_added(sm_tokenizer *t, sm_err *err)
     size_t n = 0;
     for (int32_t i = 0; i < t->n_vocab; i++)
         n += (t->token[i].flags & TOKEN_ADDED) != 0;
+    added_text *a = sm_alloc(n, sizeof *a);
     t->added = sm_alloc(n, sizeof *t->added);
-    if (!t->added)
-        return sm_fail(err, SM_ENOMEM, "tokenizer: no memory for %zu added tokens", n);
-    for (int32_t i = 0; i < t->n_vocab; i++) {
-        const sm_token *k = &t->token[i];
-        if (!(k->flags & TOKEN_ADDED))
-            continue;
-        sm_status st = insert_added(t, i, err);
-        if (st != SM_OK)
-            return st;
-        t->added_first[(unsigned char)k->bytes[0]] = true;
-        if (!(k->flags & TOKEN_SPECIAL)) {
-            t->plain_first[(unsigned char)k->bytes[0]] = true;
-            t->has_plain = true;
-        }
-    }
-    return SM_OK;
+    sm_status st = a && t->added
+                       ? sort_added(t, a, err)
+                       : sm_fail(err, SM_ENOMEM, "tokenizer: no memory for added tokens");
+    free(a);
+    return st;
 }
 
 sm_status sm_tokenizer_finish(sm_tokenizer *t, sm_err *err)
