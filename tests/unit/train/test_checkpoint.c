@@ -4,6 +4,7 @@
  * one before is used; a full disk leaves the older ones; another run's are not touched.
  */
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -261,6 +262,38 @@ static void test_full_disk(void **state)
     teardown(&f);
 }
 
+/* A disk that is really full: a small tmpfs, where the kernel lets us mount one. */
+static void test_full_tmpfs(void **state)
+{
+    (void)state;
+    fixture f;
+    sm_err err = {0};
+    char size[40];
+    setup(&f);
+    size_t one = (size_t)f.model->n_weight * 3 * sizeof(float);
+    snprintf(size, sizeof size, "size=%zu", 2 * one + one / 2);
+    if (mount("none", f.dir, "tmpfs", 0, size)) {
+        print_message("skipped: no permission to mount a tmpfs\n");
+        teardown(&f);
+        return;
+    }
+    save(&f, 10);
+    save(&f, 20);
+    scribble(&f, 30);
+    sm_status s = train_ckpt_save(f.dir, &f.state, 30, &f.ctx, &err);
+    if (!s)
+        umount2(f.dir, MNT_DETACH);
+    assert_int_equal(s, SM_ENOSPC);
+    assert_non_null(strstr(err.msg, "checkpoint of step 30"));
+    expect(&f, 20);
+    snprintf(size, sizeof size, "size=%zu", 4 * one);
+    assert_int_equal(mount("none", f.dir, "tmpfs", MS_REMOUNT, size), 0);
+    save(&f, 30);
+    expect(&f, 30);
+    assert_int_equal(umount(f.dir), 0);
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_truncated_and_missing),
         cmocka_unit_test(test_other_runs),
         cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_full_tmpfs),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, NULL, NULL);
 }
