@@ -20,6 +20,9 @@ SM_API int sm_utf8_decode(uint32_t *cp, const char *s, size_t n);
 SM_API int sm_utf8_encode(char out[4], uint32_t cp);
 /** Length of the longest valid prefix (== n when all is valid UTF-8). */
 SM_API size_t sm_utf8_valid_prefix(const char *s, size_t n);
+/** Version of the Unicode data that pretokenizers use ("15.0.0"), static storage.  Another
+ * version may cut characters assigned since differently: it belongs in run records. */
+SM_API const char *sm_unicode_version(void);
 
 /* --------------------------------------------------------------- tokenizer */
 
@@ -104,8 +107,7 @@ SM_API void sm_tokens_free(sm_tokens *t);
  * the longest wins.  Linear in len but for words (pretokens) of n > 48 bytes, O(n log n).
  * @return SM_ENOMEM, or SM_EINVAL for a word of 4 GiB; out then holds a prefix
  * Thread-safe: a cache of encoded words is shared without locks and cannot change ids.
- * Caveats: letters are those of the Unicode version of libutf8proc (15.0 in 2.8), so that
- * characters assigned since may be cut differently elsewhere.
+ * Caveats: letters are those of sm_unicode_version.
  */
 SM_API sm_status sm_tokenizer_encode(const sm_tokenizer *t, sm_tokens *out,
                                      const char *text, size_t len, bool allow_special,

@@ -10,6 +10,11 @@
 
 #include "uclass.h"
 
+const char *sm_unicode_version(void)
+{
+    return utf8proc_unicode_version();
+}
+
 /* The White_Space property (PropList.txt); it has not changed since Unicode 6.3. */
 static bool is_white_space(uint32_t cp)
 {

@@ -169,6 +169,7 @@ static void every_code_point_has_the_class_of_pcre2(void **state)
         n_seen++;
     }
     assert_true(n_seen > 140000);
+    assert_true(strtol(sm_unicode_version(), NULL, 10) >= 13);
 }
 
 static void corpus_matches_pcre2(void **state)
