@@ -15,6 +15,11 @@
     X(tokenizer_decode) \
     X(train)           \
     X(index)           \
+    X(eval)            \
+    X(gate)            \
+    X(chat)            \
+    X(ask)             \
+    X(serve)           \
     X(lineage)         \
     X(verify)          \
     X(replay)          \

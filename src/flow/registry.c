@@ -12,6 +12,8 @@ static const sm_step *const registry[] = {
     &step_tokenizer_train,
     &step_train,
     &step_index,
+    &step_eval,
+    &step_gate,
 };
 
 #define N_STEPS (sizeof registry / sizeof *registry)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "smelt/sys.h"
+#include "smelt/text.h"
 #include "stream.h"
 
 static const char base_note[] =
@@ -39,7 +40,7 @@ static json_t *usage(const stream *s)
 static json_t *clean_string(const char *text, size_t len)
 {
     sm_buf b = {0};
-    json_t *j = put_clean(&b, text, len) ? json_stringn(b.data ? b.data : "", b.len) : NULL;
+    json_t *j = sm_utf8_put_clean(&b, text, len) ? json_stringn(b.data ? b.data : "", b.len) : NULL;
     sm_buf_free(&b);
     return j;
 }

@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "smelt/sys.h"
-#include "smelt/text.h"
 #include "stream.h"
 
 enum { POLL_MS = 50 };
@@ -138,20 +137,4 @@ const char *finish_name(sm_finish why)
     default:
         return "stop";
     }
-}
-
-bool put_clean(sm_buf *out, const char *text, size_t len)
-{
-    while (len > 0) {
-        size_t good = sm_utf8_valid_prefix(text, len);
-        sm_buf_put(out, text, good);
-        text += good;
-        len -= good;
-        if (len > 0) {
-            sm_buf_puts(out, "\xEF\xBF\xBD");
-            text++;
-            len--;
-        }
-    }
-    return !out->failed;
 }

@@ -31,7 +31,5 @@ bool stream_wait(stream *s, sm_buf *out, bool *is_done);
 /** Give up the connection's share, cancelling when not done. */
 void stream_leave(stream *s);
 const char *finish_name(sm_finish why);
-/** Append text with what is not UTF-8 replaced by U+FFFD. */
-bool put_clean(sm_buf *out, const char *text, size_t len);
 
 #endif

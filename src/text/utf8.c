@@ -84,3 +84,19 @@ size_t sm_utf8_valid_prefix(const char *s, size_t n)
     }
     return n;
 }
+
+bool sm_utf8_put_clean(sm_buf *out, const char *s, size_t n)
+{
+    while (n > 0) {
+        size_t good = sm_utf8_valid_prefix(s, n);
+        sm_buf_put(out, s, good);
+        s += good;
+        n -= good;
+        if (n > 0) {
+            sm_buf_puts(out, "\xEF\xBF\xBD");
+            s++;
+            n--;
+        }
+    }
+    return !out->failed;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* smelt ask: answer from the documents, with citations. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "smelt/bind.h"
+
+static const sm_option options[] = {
+    {.key = "model", .type = SM_OPT_REF, .def = "",
+     .help = "release or model that re-ranks and names the index; default: the newest release"},
+    {.key = "index", .type = SM_OPT_REF, .def = "",
+     .help = "passages to answer from; default: the release's"},
+    {.key = "k", .type = SM_OPT_INT, .def = "5", .min = 1, .max = 50,
+     .help = "passages to show"},
+    {.key = "w_model", .type = SM_OPT_FLOAT, .def = "-1", .min = -1, .max = 100,
+     .help = "weight of the model's likelihood; -1: the one the evaluation chose, 0: none"},
+    SM_OPTION_END};
+
+/* The newest release of the workspace. */
+static sm_status newest_release(char out[80], sm_store *store, sm_err *err)
+{
+    json_t *all = NULL, *r;
+    size_t i;
+    sm_status s = sm_store_list(&all, store, err);
+    *out = 0;
+    if (s)
+        return s;
+    json_array_foreach(json_object_get(all, "artifacts"), i, r)
+    {
+        const char *kind = json_string_value(json_object_get(r, "kind"));
+        const char *content = json_string_value(json_object_get(r, "content"));
+        if (!*out && kind && content && !strcmp(kind, "release"))
+            snprintf(out, 80, "%s", content);
+    }
+    json_decref(all);
+    if (!*out)
+        return sm_fail(err, SM_ENOENT, "no release in this workspace: name a model and an "
+                       "index (--model, --index), or make one (smelt gate)");
+    return SM_OK;
+}
+
+static json_t *citation(const sm_index *x, const sm_hit *h)
+{
+    sm_passage p = sm_index_passage(x, h->passage);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f}", "title", p.title,
+                     "summary", p.summary, "heading", p.heading, "path", p.path, "package",
+                     p.package, "version", p.version, "licence", p.licence, "text", p.text,
+                     "score", h->score);
+}
+
+static void print_hits(const sm_index *x, const sm_hit *hit, int32_t n, const char *answer)
+{
+    if (n == 0) {
+        printf("nothing in the index matches\n");
+        return;
+    }
+    printf("%s\n\n", answer);
+    for (int32_t i = 0; i < n; i++) {
+        sm_passage p = sm_index_passage(x, hit[i].passage);
+        printf("  [%d] %s%s%s\n      %s%s%s, licence %s%s%s  (%.2f)\n", i + 1, p.title,
+               *p.heading ? ", " : "", p.heading, *p.package ? p.package : p.path,
+               *p.version ? " " : "", p.version, p.licence, *p.summary ? "; " : "",
+               p.summary, hit[i].score);
+    }
+}
+
+static int answer(const app *a, sm_index *x, const char *question, const sm_rank *rank,
+                  const sm_scorer *scorer, int32_t k)
+{
+    sm_hit hit[50];
+    int32_t n = 0;
+    sm_err err = {0};
+    sm_buf text = {0};
+    sm_status s = sm_index_search(x, question, rank, scorer, hit, k, &n, &err);
+    if (s)
+        return app_fail(a, s, &err);
+    sm_buf_puts(&text, "");
+    if (n > 0) {
+        sm_passage p = sm_index_passage(x, hit[0].passage);
+        sm_index_extract_answer(&text, &p, question);
+    }
+    int rc = EXIT_GOOD;
+    if (a->json) {
+        json_t *passages = json_array();
+        for (int32_t i = 0; i < n; i++)
+            json_array_append_new(passages, citation(x, &hit[i]));
+        rc = app_print_json(json_pack("{s:s, s:s, s:o}", "question", question, "answer",
+                                      text.data, "passages", passages));
+    } else {
+        print_hits(x, hit, n, text.data);
+    }
+    sm_buf_free(&text);
+    return n > 0 ? rc : EXIT_FAILED;
+}
+
+static int run(app *a, const verb *self, const args *in)
+{
+    const sm_ctx *ctx;
+    sm_store *store;
+    sm_err err = {0};
+    sm_servable v = {0};
+    sm_bound_model b = {0};
+    sm_index *x = NULL;
+    char newest[80];
+    const char *model = sm_opt_str(in->opt, "model");
+    (void)self;
+    sm_status s = app_store(&store, a, &err);
+    if (!s)
+        s = app_ctx(&ctx, a, &err);
+    if (!s && !*model) {
+        s = newest_release(newest, store, &err);
+        model = newest;
+    }
+    if (!s)
+        s = sm_servable_find(&v, store, model, sm_opt_str(in->opt, "index"), &err);
+    if (!s && v.index.n_file == 0)
+        s = sm_fail(&err, SM_EINVAL, "%.40s: names no index, want --index REF", model);
+    if (!s)
+        s = sm_bind_index(&x, store, &v.index, true, &err);
+    double w = sm_opt_float(in->opt, "w_model");
+    if (w >= 0)
+        v.rank.w_model = (float)w;
+    if (!s && v.rank.w_model > 0)
+        s = sm_bind_model(&b, ctx, store, &v.model, NULL, 1, &err);
+    int rc = s ? app_fail(a, s, &err)
+               : answer(a, x, in->pos[0], &v.rank, b.engine ? &b.scorer : NULL,
+                        (int32_t)sm_opt_int(in->opt, "k"));
+    sm_index_close(x);
+    sm_bound_model_free(&b);
+    sm_servable_free(&v);
+    return rc;
+}
+
+const verb verb_ask = {
+    .name = "ask",
+    .usage = "QUESTION",
+    .summary = "answer a question from the documents, with citations",
+    .details = "Retrieves passages by BM25 over fields, passages and titles, re-ranks them\n"
+               "with the model's query likelihood, and answers with sentences of the best\n"
+               "passage.  Every passage names its page, package, version and licence.",
+    .example = "smelt ask 'how do I see which process holds a file open?'",
+    .options = options,
+    .min_pos = 1,
+    .max_pos = 1,
+    .run = run,
+};

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * smelt serve: answer over HTTP with a model whose bytes verify and whose gate passed.
+ * What is refused can be allowed by a flag; the use of that flag is an audit record.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cmd.h"
+#include "pages.h"
+#include "serve_page.h"
+#include "smelt/bind.h"
+
+static const sm_option options[] = {
+    {.key = "port", .type = SM_OPT_INT, .def = "8080", .min = 0, .max = 65535,
+     .help = "port to listen on; 0: any free one"},
+    {.key = "address", .type = SM_OPT_STRING, .def = "127.0.0.1",
+     .help = "numeric address to listen on; loopback unless you mean otherwise"},
+    {.key = "name", .type = SM_OPT_STRING, .def = "",
+     .help = "what /v1/models lists; default: the ref"},
+    {.key = "index", .type = SM_OPT_REF, .def = "",
+     .help = "passages for /v1/ask; default: the release's"},
+    {.key = "max_streams", .type = SM_OPT_INT, .def = "8", .min = 1, .max = 256,
+     .help = "texts written at once; more wait"},
+    {.key = "max_connections", .type = SM_OPT_INT, .def = "64", .min = 1, .max = 10000,
+     .help = "connections held at once"},
+    {.key = "example", .type = SM_OPT_LIST, .def = "", .help = "a question the page offers"},
+    {.key = "allow_ungated", .type = SM_OPT_BOOL, .def = "false",
+     .help = "serve a model without a passed gate; written to the audit log"},
+    SM_OPTION_END};
+
+/* --------------------------------------------------------------- may it run */
+
+static sm_status verify(sm_store *store, const sm_artifact *a, sm_err *err)
+{
+    if (a->n_file == 0)
+        return SM_OK;
+    int64_t n;
+    sm_status s = sm_store_verify(store, a->content.hex, NULL, NULL, &n, err);
+    return s ? sm_fail_context(err, s, "refused: %s %.12s does not verify: ", a->kind,
+                               a->content.hex) : SM_OK;
+}
+
+static sm_status check_gate(sm_store *store, const sm_servable *v, const char *ref,
+                            bool allowed, sm_err *err)
+{
+    if (v->passed)
+        return SM_OK;
+    const char *why = v->verdict ? "its gate failed" : "it has no release";
+    if (!allowed)
+        return sm_fail(err, SM_EDENIED, "refused: %.60s: %s; want a release that passed its "
+                       "gate (smelt gate), or --allow-ungated", ref, why);
+    json_t *detail = json_pack("{s:s, s:s, s:s}", "ref", ref, "model", v->model.content.hex,
+                               "why", why);
+    sm_status s = detail ? sm_audit_append(store, "serve.allow_ungated", detail, err)
+                         : sm_fail(err, SM_ENOMEM, "out of memory");
+    json_decref(detail);
+    return s;
+}
+
+static sm_status admit(sm_servable *v, sm_store *store, const args *in, sm_err *err)
+{
+    sm_status s = sm_servable_find(v, store, in->pos[0], sm_opt_str(in->opt, "index"), err);
+    if (!s)
+        s = verify(store, &v->model, err);
+    if (!s)
+        s = verify(store, &v->index, err);
+    if (!s)
+        s = verify(store, &v->release, err);
+    if (!s)
+        s = check_gate(store, v, in->pos[0], sm_opt_bool(in->opt, "allow_ungated"), err);
+    return s;
+}
+
+/* ------------------------------------------------------------------- serve */
+
+static void wait_for_stop(void)
+{
+    while (!app_stop)
+        nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
+}
+
+static sm_status serve(app *a, const sm_ctx *ctx, const sm_serve_config *c, sm_err *err)
+{
+    sm_server *server = NULL;
+    sm_status s = sm_serve_start(&server, ctx, c, err);
+    if (s)
+        return s;
+    bool v6 = strchr(c->address, ':') != NULL;
+    if (a->json)
+        app_print_json(json_pack("{s:s, s:i, s:s}", "address", c->address, "port",
+                                 sm_serve_port(server), "model", c->model_name));
+    else
+        printf("serving %s on http://%s%s%s:%d/\n", c->model_name, v6 ? "[" : "", c->address,
+               v6 ? "]" : "", sm_serve_port(server));
+    fflush(stdout);
+    wait_for_stop();
+    sm_serve_stop(server);
+    return SM_OK;
+}
+
+static int run(app *a, const verb *self, const args *in)
+{
+    const sm_ctx *ctx;
+    sm_store *store;
+    sm_err err = {0};
+    sm_servable v = {0};
+    sm_bound_model b = {0};
+    sm_index *x = NULL;
+    serve_page page = {0};
+    const char *name = sm_opt_str(in->opt, "name");
+    (void)self;
+    sm_status s = app_store(&store, a, &err);
+    if (!s)
+        s = app_ctx(&ctx, a, &err);
+    if (!s)
+        s = admit(&v, store, in, &err);
+    if (!s)
+        s = sm_bind_model(&b, ctx, store, &v.model, NULL,
+                          (int32_t)sm_opt_int(in->opt, "max_streams"), &err);
+    if (!s && v.index.n_file > 0)
+        s = sm_bind_index(&x, store, &v.index, true, &err);
+    if (!s)
+        s = serve_page_make(&page, store, &v, &b, in->pos[0],
+                            sm_opt_list(in->opt, "example"), &err);
+    sm_serve_config c = {.address = sm_opt_str(in->opt, "address"),
+                         .port = (int)sm_opt_int(in->opt, "port"),
+                         .model_name = *name ? name : in->pos[0],
+                         .engine = b.engine, .index = x, .rank = v.rank,
+                         .scorer = v.rank.w_model > 0 ? &b.scorer : NULL,
+                         .about = page.about, .curves = page.curves,
+                         .lineage_svg = page.svg.data, .asset = sm_pages,
+                         .n_asset = sm_n_pages, .created_s = page.created_s,
+                         .max_connections = (int)sm_opt_int(in->opt, "max_connections")};
+    if (!s)
+        s = serve(a, ctx, &c, &err);
+    serve_page_free(&page);
+    sm_index_close(x);
+    sm_bound_model_free(&b);
+    sm_servable_free(&v);
+    return s ? app_fail(a, s, &err) : EXIT_GOOD;
+}
+
+const verb verb_serve = {
+    .name = "serve",
+    .usage = "RELEASE|MODEL",
+    .summary = "answer over HTTP: an OpenAI-compatible API, questions, a page",
+    .details = "GET /v1/models, /health, /metrics; POST /v1/completions, /v1/chat/completions\n"
+               "(plain or server-sent events), /v1/ask; the page is at /.\n"
+               "\n"
+               "Refuses a model whose bytes do not verify, and one without a passed gate\n"
+               "unless --allow-ungated is given, which is written to the audit log.",
+    .example = "smelt serve unix-release --port 8080",
+    .options = options,
+    .min_pos = 1,
+    .max_pos = 1,
+    .run = run,
+};

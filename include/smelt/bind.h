@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * bind (part of module flow, L8): a model of the workspace made ready to run, and bound to
+ * those below that ask for a scorer.
+ */
+#ifndef SMELT_BIND_H
+#define SMELT_BIND_H
+
+#include "smelt/base.h"
+#include "smelt/index.h"
+#include "smelt/infer.h"
+#include "smelt/store.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A model with its tokenizer and engine.  Release with sm_bound_model_free. */
+typedef struct sm_bound_model {
+    sm_model *model;
+    sm_tokenizer *tokenizer;
+    sm_engine *engine;
+    sm_scorer scorer; /* the engine's likelihood */
+    char profile[16]; /* numerics it runs with   */
+} sm_bound_model;
+
+/** Load an artifact of kind "model" and start an engine.
+ * @param profile  NULL: the one the model was trained with
+ * @return SM_EINVAL for another kind, errors of loading */
+SM_API sm_status sm_bind_model(sm_bound_model *out, const sm_ctx *ctx, sm_store *store,
+                               const sm_artifact *model, const char *profile,
+                               int32_t max_streams, sm_err *err);
+SM_API void sm_bound_model_free(sm_bound_model *b);
+
+/** Open an artifact of kind "index"; its full-text tables are kept below .smelt/tmp.
+ * @param with_names  false leaves out NAME sections and summaries */
+SM_API sm_status sm_bind_index(sm_index **out, sm_store *store, const sm_artifact *index,
+                               bool with_names, sm_err *err);
+
+/**
+ * What a ref stands for when it is to be served: a release names model, evaluation and
+ * index; a model stands for itself and, when the workspace holds one, its newest release.
+ */
+typedef struct sm_servable {
+    sm_artifact release; /* release.n_file 0: none                       */
+    sm_artifact model;
+    sm_artifact index;   /* index.n_file 0: none                         */
+    json_t *verdict;     /* the release's verdict, NULL without a release */
+    bool passed;
+    sm_rank rank;        /* with the weight that the evaluation chose    */
+} sm_servable;
+/** @param index_ref  an index to use instead of the release's; NULL: none */
+SM_API sm_status sm_servable_find(sm_servable *out, sm_store *store, const char *ref,
+                                  const char *index_ref, sm_err *err);
+SM_API void sm_servable_free(sm_servable *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Step gate: hold an evaluation against a gate file.  The verdict, good or bad, is an
+ * artifact of kind "release" that names model, evaluation and index by content id.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "smelt/rollout.h"
+#include "steps.h"
+
+static const sm_option gate_options[] = {
+    {.key = "gate", .type = SM_OPT_PATH, .def = NULL,
+     .help = "the gate file: thresholds on figures", .affects_result = false},
+    SM_OPTION_END};
+
+/* The rules enter the recipe, not the path they were read from. */
+static json_t *gate_facts(const json_t *options, sm_err *err)
+{
+    json_t *gate = NULL;
+    if (sm_gate_load(&gate, sm_opt_str(options, "gate"), err))
+        return NULL;
+    return json_pack("{s:o}", "gate", gate);
+}
+
+static sm_status load_figures(json_t **out, const sm_step_io *io, sm_err *err)
+{
+    char *path = NULL;
+    sm_status s = flow_input_path(&path, io, (size_t)flow_input_of(io, "evaluation"),
+                                  "figures.json", err);
+    if (!s)
+        s = sm_json_load(out, path, err);
+    free(path);
+    return s;
+}
+
+/* The evaluation must be of this model: its recipe names the model as an input. */
+static sm_status check_inputs(const sm_step_io *io, sm_err *err)
+{
+    const sm_artifact *model = &io->input[flow_input_of(io, "model")];
+    const sm_artifact *eval = &io->input[flow_input_of(io, "evaluation")];
+    const json_t *inputs = json_object_get(eval->recipe_json, "inputs");
+    for (size_t i = 0; i < json_array_size(inputs); i++) {
+        const char *id = json_string_value(json_array_get(inputs, i));
+        if (id && !strcmp(id, model->content.hex))
+            return SM_OK;
+    }
+    return sm_fail(err, SM_EINVAL, "evaluation %.12s: got one of another model, want one of "
+                   "%.12s", eval->content.hex, model->content.hex);
+}
+
+static sm_status write_verdict(const sm_step_io *io, json_t *verdict, const json_t *figures,
+                               sm_err *err)
+{
+    static const char *const kind[] = {"model", "evaluation", "index"};
+    for (int k = 0; k < 3; k++) {
+        int i = flow_input_of(io, kind[k]);
+        if (i >= 0)
+            json_object_set_new(verdict, kind[k], json_string(io->input[i].content.hex));
+    }
+    json_t *w = json_object_get(json_object_get(figures, "w_model"), "value");
+    if (w)
+        json_object_set(verdict, "w_model", w);
+    sm_buf text = {0};
+    char *path = sm_path_join(io->staging, "verdict.json");
+    sm_status s = path ? sm_json_pretty(&text, verdict, err)
+                       : sm_fail(err, SM_ENOMEM, "out of memory");
+    if (!s)
+        s = sm_file_write_atomic(path, text.data, text.len, 0644, err);
+    sm_buf_free(&text);
+    free(path);
+    return s;
+}
+
+static sm_status run(const sm_step_io *io, sm_err *err)
+{
+    json_t *gate = NULL, *figures = NULL, *verdict = NULL;
+    sm_status s = check_inputs(io, err);
+    if (!s)
+        s = sm_gate_load(&gate, sm_opt_str(io->options, "gate"), err);
+    if (!s)
+        s = load_figures(&figures, io, err);
+    if (!s)
+        s = sm_gate_check(&verdict, gate, figures, err);
+    if (!s) {
+        json_object_set(io->figures, "passed", json_object_get(verdict, "passed"));
+        s = write_verdict(io, verdict, figures, err);
+    }
+    json_decref(gate);
+    json_decref(figures);
+    json_decref(verdict);
+    return s;
+}
+
+const sm_step step_gate = {
+    .name = "gate",
+    .version = 1,
+    .output = "release",
+    .inputs = "model evaluation index?",
+    .help = "hold an evaluation against a gate's thresholds",
+    .options = gate_options,
+    .facts = gate_facts,
+    .run = run,
+};
