@@ -9,6 +9,7 @@
  *   .smelt/audit/log.jsonl          hash-chained, signed records
  *   .smelt/keys/                    Ed25519 key pair, mode 0600
  *   .smelt/tmp/                     staging of steps under way
+ *   .smelt/format, .smelt/lock      version of all this; one change at a time
  */
 #ifndef SMELT_STORE_H
 #define SMELT_STORE_H
@@ -132,19 +133,30 @@ SM_API sm_status sm_store_metrics_read(json_t **out, sm_store *s, const char *ru
  *   "refs":[{"ref","name","version" (0 for a tag),"tag","content","kind","moved",
  *            "newest" (bool: what NAME alone means)}],
  *   "runs":[{"id","made","content","kind","step","metrics" (names),"run" (the record)}],
+ *   "unfinished":[ids of runs with metrics and no record: under way, or given up],
  *   "audit":{"n","head"}} */
 SM_API sm_status sm_store_list(json_t **out, sm_store *s, sm_err *err);
 
 /** Re-hash everything reachable from `ref` (NULL: the whole workspace), recipes, refs and
- * the audit chain included.  One finding a line through `emit`, naming object and leaf.
- * @return SM_OK when clean, SM_ECORRUPT when not (err holds the first finding) */
+ * the audit chain included (metrics are not).  One finding a line through `emit` (may be
+ * NULL), naming object, leaf, file and ref; no lock is held meanwhile.
+ * @param[out] n_checked  objects re-hashed; may be NULL
+ * @return SM_OK when clean, SM_ECORRUPT when not (err holds the first finding), SM_ENOENT
+ *         when `ref` names nothing */
 SM_API sm_status sm_store_verify(sm_store *s, const char *ref,
                                  void (*emit)(void *self, const char *line), void *self,
                                  int64_t *n_checked, sm_err *err);
 
 /** The graph that led to `ref`: {"nodes":[{"id","kind","content","recipe","step","refs",
- * "bytes","files","options","made"}],"edges":[[from,to]]}, inputs first. New reference. */
+ * "bytes","files","options","made"}],"edges":[[from,to]]}, inputs first, `ref` last; ids
+ * are content ids, "files" is a count.  An input that is not here has kind "missing".
+ * New reference. */
 SM_API sm_status sm_store_lineage(json_t **out, sm_store *s, const char *ref, sm_err *err);
+/** Drawings of such a graph, appended to `out`: a tree in UTF-8 for the terminal, DOT for
+ * Graphviz, a self-contained SVG (boxes are <g class="node" data-id="...">; colours follow
+ * the reader's light or dark preference).  Texts are escaped.
+ * @return SM_EINVAL for JSON that is no such graph; SM_EUNSUPPORTED for an SVG of more
+ *         than some thousand boxes and bends */
 SM_API sm_status sm_lineage_tree(sm_buf *out, const json_t *graph, sm_err *err);
 SM_API sm_status sm_lineage_dot(sm_buf *out, const json_t *graph, sm_err *err);
 SM_API sm_status sm_lineage_svg(sm_buf *out, const json_t *graph, sm_err *err);
@@ -155,14 +167,17 @@ SM_API sm_status sm_lineage_svg(sm_buf *out, const json_t *graph, sm_err *err);
  * with SM_EINVAL; a log that was truncated or rewritten gives SM_ECORRUPT. */
 SM_API sm_status sm_audit_append(sm_store *s, const char *event, const json_t *detail,
                                  sm_err *err);
-/** Check the chain and its signatures, against a saved checkpoint when given (NULL = none).
- */
+/** Check the chain and its signatures, that the log ends where the catalog saw it end, and
+ * that a saved checkpoint (NULL = none) is part of it.
+ * @return SM_ECORRUPT with the first thing that is wrong: line, truncated, rewritten */
 SM_API sm_status sm_audit_verify(sm_store *s, const char *checkpoint_path,
                                  int64_t *n_records, sm_err *err);
-/** Write {"n","head","time","signature"} to keep elsewhere. */
+/** Write {"n","head","time","key","signature"} to keep elsewhere; refused with SM_ECORRUPT
+ * when the log is not whole. */
 SM_API sm_status sm_audit_checkpoint(sm_store *s, const char *out_path, sm_err *err);
 
-/** Sign / check bytes with the workspace's Ed25519 key. */
+/** Sign / check bytes with the workspace's Ed25519 key.  SM_EDENIED: the signature does not
+ * match, or the private key is readable by others (want mode 0600). */
 SM_API sm_status sm_store_sign(unsigned char sig[64], sm_store *s, const void *data,
                                size_t len, sm_err *err);
 SM_API sm_status sm_store_check_signature(sm_store *s, const void *data, size_t len,

@@ -20,8 +20,8 @@ static sm_status put_ref(sqlite3 *db, const audit_record *rec, const json_t *ref
 {
     int64_t version = json_integer_value(json_object_get(ref, "version"));
     return catalog_run(db, err, "INSERT OR REPLACE INTO ref VALUES(?,?,?,?,?,?,?)",
-                       "sissssi", field(ref, "name"), version, field(ref, "tag"), manifest,
-                       content, rec->time, rec->n);
+                       "sissssi", field(ref, "name"), version, field(ref, "tag"),
+                       manifest, content, rec->time, rec->n);
 }
 
 static sm_status put_files(sqlite3 *db, const char *manifest, const sm_artifact *a,
@@ -45,10 +45,10 @@ static sm_status put_artifact(sqlite3 *db, const audit_record *rec, const char *
     sm_status st = catalog_run(db, err, "INSERT OR IGNORE INTO recipe VALUES(?,?)", "ss",
                                a->recipe.hex, recipe);
     if (!st)
-        st = catalog_run(
-            db, err, "INSERT OR IGNORE INTO artifact VALUES(?,?,?,?,?,?,?,?,?)",
-            "sssssiisi", manifest, a->content.hex, a->kind, a->recipe.hex, text, bytes,
-            (int64_t)a->n_file, rec->time, rec->n);
+        st = catalog_run(db, err,
+                         "INSERT OR IGNORE INTO artifact VALUES(?,?,?,?,?,?,?,?,?)",
+                         "sssssiisi", manifest, a->content.hex, a->kind, a->recipe.hex,
+                         text, bytes, (int64_t)a->n_file, rec->time, rec->n);
     return st ? st : put_files(db, manifest, a, err);
 }
 
@@ -88,8 +88,8 @@ static sm_status apply_commit(sqlite3 *db, sm_store *s, const audit_record *rec,
         return sm_fail(err, SM_ECORRUPT, "audit record %lld: bad manifest id",
                        (long long)rec->n);
     /* The move needs the record alone: a ref to a damaged artifact stays a ref. */
-    sm_status st = ref ? put_ref(db, rec, ref, manifest, field(rec->detail, "content"), err)
-                       : SM_OK;
+    sm_status st =
+        ref ? put_ref(db, rec, ref, manifest, field(rec->detail, "content"), err) : SM_OK;
     if (st)
         return st;
     st = object_load_json(&json, &text, s, &id, err);

@@ -59,8 +59,9 @@ sm_status audit_make(sm_buf *line, audit_record *out, sm_store *s, const audit_h
     audit_record r = {0};
     json_t *copy = detail ? json_deep_copy(detail) : json_object();
     sm_wall_format(time, sm_wall_ns());
-    r.json = json_pack("{s:I, s:s, s:s, s:o, s:s}", "n", (json_int_t)(head->n + 1), "time",
-                       time, "event", event, "detail", copy, "prev", head->hash.hex);
+    r.json =
+        json_pack("{s:I, s:s, s:s, s:o, s:s}", "n", (json_int_t)(head->n + 1), "time",
+                  time, "event", event, "detail", copy, "prev", head->hash.hex);
     if (!r.json)
         return sm_fail(err, SM_EINVAL, "audit: event and detail must be UTF-8 JSON");
     sm_status st = record_hash(&r.hash, r.json, err);
@@ -149,7 +150,8 @@ static sm_status check_end(int fd, const char *path, const audit_head *head, sm_
     return SM_OK;
 }
 
-sm_status audit_write(sm_store *s, const audit_head *head, const sm_buf *line, sm_err *err)
+sm_status audit_write(sm_store *s, const audit_head *head, const sm_buf *line,
+                      sm_err *err)
 {
     int fd = -1;
     char *path = NULL;
@@ -328,8 +330,8 @@ sm_status audit_cut(json_t **what, sm_store *s, const audit_scan *scan, sm_err *
         st = sm_file_write_atomic(kept, bytes, len, 0444, err);
     if (!st && (ftruncate(fd, (off_t)from) != 0 || fsync(fd) != 0))
         st = sm_fail_errno(err, errno, "%s: truncate", path);
-    if (!st && !(*what = json_pack("{s:I, s:s}", "bytes", (json_int_t)len, "removed",
-                                   id.hex)))
+    if (!st &&
+        !(*what = json_pack("{s:I, s:s}", "bytes", (json_int_t)len, "removed", id.hex)))
         st = store_nomem(err);
 done:
     close(fd);
@@ -343,8 +345,8 @@ done:
 
 static bool is_reserved(const char *event)
 {
-    static const char *const own[] = {"artifact.", "ref.", "workspace.", "catalog.",
-                                      "audit.", "object."};
+    static const char *const own[] = {"artifact.", "ref.",   "workspace.",
+                                      "catalog.",  "audit.", "object."};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (strncmp(event, own[i], strlen(own[i])) == 0)
             return true;
@@ -361,11 +363,12 @@ sm_status audit_append(sm_store *s, const char *event, const json_t *detail, sm_
     return st;
 }
 
-sm_status sm_audit_append(sm_store *s, const char *event, const json_t *detail, sm_err *err)
+sm_status sm_audit_append(sm_store *s, const char *event, const json_t *detail,
+                          sm_err *err)
 {
     if (is_reserved(event))
-        return sm_fail(err, SM_EINVAL, "audit: event \"%.60s\" belongs to the store itself",
-                       event);
+        return sm_fail(err, SM_EINVAL,
+                       "audit: event \"%.60s\" belongs to the store itself", event);
     if (detail && !json_is_object(detail))
         return sm_fail(err, SM_EINVAL, "audit: %.60s: detail must be an object", event);
     return audit_append(s, event, detail, err);

@@ -49,8 +49,8 @@ sm_status audit_check_end(const audit_scan *scan, const audit_head *head, sm_err
         return sm_fail(err, SM_ECORRUPT,
                        "audit/log.jsonl: got %lld records, want %lld: truncated",
                        (long long)scan->end.n, (long long)head->n);
-    if (scan->n_bad == 0 && (scan->end.n != head->n || !id_equal(&scan->end.hash,
-                                                                 &head->hash)))
+    if (scan->n_bad == 0 &&
+        (scan->end.n != head->n || !id_equal(&scan->end.hash, &head->hash)))
         return sm_fail(err, SM_ECORRUPT,
                        "audit/log.jsonl: record %lld has hash %s, the catalog has seen "
                        "record %lld with %s: rewritten",
@@ -115,7 +115,8 @@ static sm_status checkpoint_parse(checkpoint *out, sm_store *s, const json_t *js
     return st;
 }
 
-static sm_status verify_log(sm_store *s, checkpoint *point, int64_t *n_records, sm_err *err)
+static sm_status verify_log(sm_store *s, checkpoint *point, int64_t *n_records,
+                            sm_err *err)
 {
     audit_head start = {.n = 0}, head;
     check c = {s, point};
@@ -131,9 +132,10 @@ static sm_status verify_log(sm_store *s, checkpoint *point, int64_t *n_records, 
         st = audit_check_end(&scan, &head, err);
     store_unlock(s);
     if (!st && point && !point->seen)
-        st = sm_fail(err, SM_ECORRUPT,
-                     "audit/log.jsonl: got %lld records, the checkpoint has %lld: truncated",
-                     (long long)scan.end.n, (long long)point->n);
+        st = sm_fail(
+            err, SM_ECORRUPT,
+            "audit/log.jsonl: got %lld records, the checkpoint has %lld: truncated",
+            (long long)scan.end.n, (long long)point->n);
     if (!st && n_records)
         *n_records = scan.end.n;
     return st;
@@ -170,8 +172,8 @@ static sm_status checkpoint_make(sm_buf *out, sm_store *s, sm_err *err)
     if (st)
         return st;
     sm_wall_format(time, sm_wall_ns());
-    json = json_pack("{s:I, s:s, s:s, s:s}", "n", (json_int_t)head.n, "head", head.hash.hex,
-                     "time", time, "key", key);
+    json = json_pack("{s:I, s:s, s:s, s:s}", "n", (json_int_t)head.n, "head",
+                     head.hash.hex, "time", time, "key", key);
     st = json ? signed_text(&text, json, err) : store_nomem(err);
     if (!st)
         st = key_sign(sig, s, text.data, text.len, err);

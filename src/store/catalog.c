@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The catalog: SQLite in WAL mode with synchronous=FULL.  All of it but the metrics can be
- * made again from the audit log and the objects (apply.c); `meta` says how far into the
- * log it has come.
+ * The catalog: SQLite in WAL mode with synchronous=FULL.  All of it but the metrics can
+ * be made again from the audit log and the objects (apply.c); `meta` says how far into
+ * the log it has come.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,7 +27,8 @@ static const char schema[] =
     " manifest TEXT NOT NULL, content TEXT NOT NULL, moved TEXT NOT NULL,"
     " record INTEGER NOT NULL, PRIMARY KEY(name, version, tag)) WITHOUT ROWID;"
     "CREATE INDEX ref_manifest ON ref(manifest);"
-    "CREATE TABLE run(record INTEGER PRIMARY KEY, id TEXT NOT NULL, manifest TEXT NOT NULL,"
+    "CREATE TABLE run(record INTEGER PRIMARY KEY, id TEXT NOT NULL, manifest TEXT NOT "
+    "NULL,"
     " object TEXT NOT NULL, json TEXT NOT NULL);"
     "CREATE INDEX run_manifest ON run(manifest);"
     "CREATE TABLE metric(run TEXT NOT NULL, name TEXT NOT NULL, step INTEGER NOT NULL,"
@@ -171,16 +172,16 @@ sm_status catalog_head(audit_head *out, sqlite3 *db, sm_err *err)
     bool row = false;
     *out = (audit_head){0};
     memset(out->hash.hex, '0', 64);
-    sm_status st = catalog_query(&q, db, err,
-                                 "SELECT value FROM meta WHERE key = 'audit'", "");
+    sm_status st =
+        catalog_query(&q, db, err, "SELECT value FROM meta WHERE key = 'audit'", "");
     if (!st)
         st = catalog_step(&row, db, q, err);
     if (!st && row) {
         long long n = 0, bytes = 0;
         char hash[65] = "";
         sm_id id;
-        if (sscanf(catalog_text(q, 0), "%lld %lld %64s", &n, &bytes, hash) != 3 || n < 0 ||
-            bytes < 0 || !sm_id_parse(&id, hash))
+        if (sscanf(catalog_text(q, 0), "%lld %lld %64s", &n, &bytes, hash) != 3 ||
+            n < 0 || bytes < 0 || !sm_id_parse(&id, hash))
             st = sm_fail(err, SM_ECORRUPT, "catalog: meta.audit: got \"%.100s\"",
                          catalog_text(q, 0));
         else
@@ -193,7 +194,8 @@ sm_status catalog_head(audit_head *out, sqlite3 *db, sm_err *err)
 sm_status catalog_set_head(sqlite3 *db, const audit_head *head, sm_err *err)
 {
     char text[160];
-    snprintf(text, sizeof text, "%lld %lld %s", (long long)head->n, (long long)head->bytes,
-             head->hash.hex);
-    return catalog_run(db, err, "INSERT OR REPLACE INTO meta VALUES('audit', ?)", "s", text);
+    snprintf(text, sizeof text, "%lld %lld %s", (long long)head->n,
+             (long long)head->bytes, head->hash.hex);
+    return catalog_run(db, err, "INSERT OR REPLACE INTO meta VALUES('audit', ?)", "s",
+                       text);
 }

@@ -5,13 +5,13 @@
  *   1 lock, BEGIN          crash: nothing
  *   2 rows (not visible)   crash: SQLite forgets them
  *   3 audit record, fsync  crash before its end: a torn line, removed by the next change
- *                          crash after: the log is ahead of the catalog; the next change or
- *                          open applies the record (redo), so the move happens
- *   4 meta.audit, COMMIT   crash after: done
+ *                          crash after: the log is ahead of the catalog; the next change
+ * or open applies the record (redo), so the move happens 4 meta.audit, COMMIT   crash
+ * after: done
  *
  * So the record is durable before the move is visible, and a record never stays without
- * its move.  A record is acknowledged once meta.audit covers it: bytes past that point are
- * the only ones that recovery may remove, and those are kept and recorded.
+ * its move.  A record is acknowledged once meta.audit covers it: bytes past that point
+ * are the only ones that recovery may remove, and those are kept and recorded.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -34,19 +34,15 @@ static sm_status log_size(int64_t *out, const sm_store *s, sm_err *err)
     return st;
 }
 
-typedef struct redo {
-    sm_store *s;
-} redo;
-
 static sm_status redo_one(void *self, const audit_record *rec, const char *finding,
                           sm_err *err)
 {
-    redo *r = self;
+    sm_store *s = self;
     sm_err inner = {0};
     (void)finding;
     if (!rec)
         return SM_OK; /* verify names it */
-    sm_status st = apply_record(r->s->db, r->s, rec, &inner);
+    sm_status st = apply_record(s->db, s, rec, &inner);
     /* A damaged object must not keep the workspace shut: verify names it. */
     return st == SM_OK || st == SM_ECORRUPT ? SM_OK : sm_fail(err, st, "%s", inner.msg);
 }
@@ -66,8 +62,7 @@ static sm_status recover(sm_store *s, sm_err *err)
 {
     audit_head head;
     int64_t size = 0;
-    redo r = {s};
-    audit_scan scan = {.each = redo_one, .self = &r};
+    audit_scan scan = {.each = redo_one, .self = s};
     sm_status st = catalog_head(&head, s->db, err);
     if (!st)
         st = log_size(&size, s, err);
@@ -147,7 +142,8 @@ sm_status change_recover(sm_store *s, sm_err *err)
     sm_status st = catalog_head(&head, s->db, err);
     if (st)
         return st;
-    /* A log that is shorter or gone is for verify to report: reading must stay possible. */
+    /* A log that is shorter or gone is for verify to report: reading must stay possible.
+     */
     if (log_size(&size, s, NULL) || size <= head.bytes)
         return SM_OK;
     st = change_begin(s, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Taking results in: commit of a staging directory, copy from a workspace, moving refs. */
+/* Taking results in: commit of a staging directory, copy from a workspace, moving refs.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,10 +36,11 @@ static sm_status tag_manifest(char manifest[65], sqlite3 *db, const ref_name *r,
     sqlite3_stmt *q = NULL;
     bool row = false;
     manifest[0] = 0;
-    sm_status st = catalog_query(&q, db, err,
-                                 "SELECT manifest FROM ref WHERE name=? AND version=0 AND "
-                                 "tag=?",
-                                 "ss", r->name, r->tag);
+    sm_status st =
+        catalog_query(&q, db, err,
+                      "SELECT manifest FROM ref WHERE name=? AND version=0 AND "
+                      "tag=?",
+                      "ss", r->name, r->tag);
     if (!st)
         st = catalog_step(&row, db, q, err);
     if (!st && row)
@@ -77,7 +79,8 @@ static sm_status parse_movable(ref_name *r, const char *ref, sm_err *err)
     return SM_OK;
 }
 
-static sm_status set_ref(sm_store *s, const ref_name *r, const sm_id *content, sm_err *err)
+static sm_status set_ref(sm_store *s, const ref_name *r, const sm_id *content,
+                         sm_err *err)
 {
     sm_id manifest;
     json_t *detail = NULL;
@@ -97,7 +100,8 @@ static sm_status set_ref(sm_store *s, const ref_name *r, const sm_id *content, s
     return st;
 }
 
-sm_status sm_store_set_ref(sm_store *s, const char *ref, const sm_id *content, sm_err *err)
+sm_status sm_store_set_ref(sm_store *s, const char *ref, const sm_id *content,
+                           sm_err *err)
 {
     ref_name r;
     sm_status st = parse_movable(&r, ref, err);
@@ -126,11 +130,11 @@ static sm_status record_artifact(sm_store *s, const char *event, const sm_artifa
     sm_status st = ref ? plan_move(&move, s->db, ref, &ids->manifest, err) : SM_OK;
     if (st)
         return st;
-    json_t *detail = json_pack("{s:s, s:s, s:s, s:s}", "kind", a->kind, "content",
-                               a->content.hex, "recipe", a->recipe.hex, "manifest",
-                               ids->manifest.hex);
-    if (!detail || (ids->has_run &&
-                    json_object_set_new(detail, "run", json_string(ids->run.hex))))
+    json_t *detail =
+        json_pack("{s:s, s:s, s:s, s:s}", "kind", a->kind, "content", a->content.hex,
+                  "recipe", a->recipe.hex, "manifest", ids->manifest.hex);
+    if (!detail ||
+        (ids->has_run && json_object_set_new(detail, "run", json_string(ids->run.hex))))
         st = store_nomem(err);
     if (!st && move && json_object_set(detail, "ref", move))
         st = store_nomem(err);
@@ -198,8 +202,8 @@ static sm_status make_visible(sm_store *s, const char *event, const sm_artifact 
     return change_end(s, record_artifact(s, event, a, ids, ref, err), err);
 }
 
-static sm_status check_arguments(const char *kind, const json_t *recipe, const json_t *run,
-                                 sm_err *err)
+static sm_status check_arguments(const char *kind, const json_t *recipe,
+                                 const json_t *run, sm_err *err)
 {
     if (!kind_is_valid(kind))
         return sm_fail(err, SM_EINVAL, "kind: got \"%.60s\", want 1..23 of a-z, '-', '_'",
@@ -278,7 +282,8 @@ sm_status sm_store_copy(sm_store *dst, sm_store *src, const sm_artifact *artifac
         st = put_records(&ids, &a, dst, NULL, err);
     if (!st && (!id_equal(&a.content, &artifact->content) ||
                 !id_equal(&a.recipe, &artifact->recipe)))
-        st = sm_fail(err, SM_EINVAL, "copy: artifact %s does not match its files or recipe",
+        st = sm_fail(err, SM_EINVAL,
+                     "copy: artifact %s does not match its files or recipe",
                      artifact->content.hex);
     if (!st)
         st = make_visible(dst, "artifact.copy", &a, &ids, ref ? &r : NULL, err);

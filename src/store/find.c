@@ -90,10 +90,10 @@ static int distance(const char *a, const char *b)
     return row[n];
 }
 
-static const char refs_as_text[] =
-    "SELECT DISTINCT name FROM ref UNION "
-    "SELECT CASE WHEN version > 0 THEN name || '@v' || version ELSE name || ':' || tag END "
-    "FROM ref ORDER BY 1";
+static const char refs_as_text[] = "SELECT DISTINCT name FROM ref UNION "
+                                   "SELECT CASE WHEN version > 0 THEN name || '@v' || "
+                                   "version ELSE name || ':' || tag END "
+                                   "FROM ref ORDER BY 1";
 
 /* The ref that is nearest to `text`; "" when none is near. */
 static sm_status nearest(char out[256], sqlite3 *db, const char *text, sm_err *err)
@@ -121,7 +121,8 @@ static sm_status fail_unknown(sm_store *s, const char *ref, sm_err *err)
     if (st)
         return st;
     if (*near)
-        return sm_fail(err, SM_ENOENT, "%.200s: no such ref; the nearest is %s", ref, near);
+        return sm_fail(err, SM_ENOENT, "%.200s: no such ref; the nearest is %s", ref,
+                       near);
     return sm_fail(err, SM_ENOENT, "%.200s: no such ref, and none like it in %s", ref,
                    s->root);
 }
@@ -147,9 +148,9 @@ static sm_status by_ref(sm_id *out, sqlite3 *db, const ref_name *r, sm_err *err)
     sqlite3_stmt *q = NULL;
     sm_status st;
     if (r->version || *r->tag)
-        st = catalog_query(&q, db, err,
-                           "SELECT manifest FROM ref WHERE name=? AND version=? AND tag=?",
-                           "sis", r->name, r->version, r->tag);
+        st = catalog_query(
+            &q, db, err, "SELECT manifest FROM ref WHERE name=? AND version=? AND tag=?",
+            "sis", r->name, r->version, r->tag);
     else
         st = catalog_query(&q, db, err,
                            "SELECT manifest FROM ref WHERE name=? AND version > 0 "
@@ -214,7 +215,8 @@ sm_status find_manifest(sm_id *out, sm_store *s, const char *ref, sm_err *err)
         return st;
     if (!is_ref)
         return sm_fail(err, SM_ENOENT,
-                       "\"%.200s\": got no ref, want NAME, NAME@vN, NAME:TAG or an id", ref);
+                       "\"%.200s\": got no ref, want NAME, NAME@vN, NAME:TAG or an id",
+                       ref);
     return fail_unknown(s, ref, err);
 }
 

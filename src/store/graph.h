@@ -6,7 +6,7 @@
 #include "internal.h"
 
 typedef struct graph_node {
-    const json_t *json; /* borrowed */
+    const json_t *json;                 /* borrowed */
     const char *id, *kind, *step, *ref; /* "" when absent */
     int64_t bytes;
 } graph_node;
@@ -28,7 +28,7 @@ void graph_size(char out[32], int64_t bytes);
 typedef struct layout_item {
     size_t node; /* SIZE_MAX for a bend */
     size_t layer;
-    int y; /* of the centre */
+    int y;       /* of the centre */
     size_t rank; /* place in its layer */
 } layout_item;
 

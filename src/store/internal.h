@@ -106,7 +106,12 @@ sm_status object_load_json(json_t **out, char **text, sm_store *s, const sm_id *
                            sm_err *err);
 
 /* What object_check found: a bit set, and the leaves that differ. */
-enum { OBJECT_MISSING = 1, OBJECT_BYTES = 2, OBJECT_LEAF_FILE = 4, OBJECT_UNREADABLE = 8 };
+enum {
+    OBJECT_MISSING = 1,
+    OBJECT_BYTES = 2,
+    OBJECT_LEAF_FILE = 4,
+    OBJECT_UNREADABLE = 8
+};
 typedef struct object_report {
     int wrong;
     int64_t bytes;
@@ -151,7 +156,8 @@ sm_status audit_make(sm_buf *line, audit_record *out, sm_store *s, const audit_h
 sm_status audit_append(sm_store *s, const char *event, const json_t *detail, sm_err *err);
 void audit_record_free(audit_record *r);
 /* Append under the lock: durable on return; on failure the file is as before. */
-sm_status audit_write(sm_store *s, const audit_head *head, const sm_buf *line, sm_err *err);
+sm_status audit_write(sm_store *s, const audit_head *head, const sm_buf *line,
+                      sm_err *err);
 
 /* Read records from `from` on.  each() gets good records, and bad ones as a message with
  * rec NULL; a non-zero return stops. */

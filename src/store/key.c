@@ -182,8 +182,8 @@ sm_status key_verify(sm_store *s, sm_err *err)
     if (!st)
         st = pem_load(&key, s, PRIVATE_NAME, true, err);
     if (!st && (!raw_public(a, key) || !raw_public(b, pub) || memcmp(a, b, 32) != 0))
-        st = sm_fail(err, SM_ECORRUPT, "%s/keys: ed25519.pub is not the public key of ed25519.pem",
-                     s->dir);
+        st = sm_fail(err, SM_ECORRUPT,
+                     "%s/keys: ed25519.pub is not the public key of ed25519.pem", s->dir);
     EVP_PKEY_free(key);
     EVP_PKEY_free(pub);
     return st;
@@ -205,8 +205,8 @@ sm_status sm_store_check_signature(sm_store *s, const void *data, size_t len,
     store_enter(s);
     sm_status st = key_public(&pub, s, err);
     if (!st && !key_check(pub, data, len, sig))
-        st = sm_fail(err, SM_EDENIED, "signature of %zu bytes: not made with the key of %s",
-                     len, s->dir);
+        st = sm_fail(err, SM_EDENIED,
+                     "signature of %zu bytes: not made with the key of %s", len, s->dir);
     store_leave(s);
     return st;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Layered drawing (Sugiyama, Tagawa and Toda 1981), made for graphs of some hundred nodes:
+ * Layered drawing (Sugiyama, Tagawa and Toda 1981), made for graphs of some hundred
+ * nodes:
  *   1. layer = longest path from a source, then as near to its users as possible;
  *   2. an edge over several layers gets a bend in each layer between;
  *   3. sweeps order each layer by the mean rank of its neighbours;
@@ -35,7 +36,8 @@ static void pull_right(layout *l, const graph *g)
     }
 }
 
-/* Nodes come inputs first, so one pass in order suffices.  Returns the number of bends. */
+/* Nodes come inputs first, so one pass in order suffices.  Returns the number of bends.
+ */
 static size_t assign_layers(layout *l, const graph *g)
 {
     size_t n_bend = 0;
@@ -60,7 +62,8 @@ static void add_segments(layout *l, const graph *g)
         size_t at = g->edge[e][0], to = g->edge[e][1];
         while (l->item[at].layer + 1 < l->item[to].layer) {
             size_t bend = l->n_item++;
-            l->item[bend] = (layout_item){.node = SIZE_MAX, .layer = l->item[at].layer + 1};
+            l->item[bend] =
+                (layout_item){.node = SIZE_MAX, .layer = l->item[at].layer + 1};
             l->segment[l->n_segment][0] = at;
             l->segment[l->n_segment++][1] = bend;
             at = bend;
@@ -124,7 +127,8 @@ static int half_height(const layout *l, size_t i, int box)
 
 /* Move towards the neighbours, keeping order and distance; then undo the mean shift that
  * pushing downwards made. */
-static void place_layer(layout *l, size_t layer, int side, int box, int gap, size_t *items)
+static void place_layer(layout *l, size_t layer, int side, int box, int gap,
+                        size_t *items)
 {
     size_t n = layer_items(items, l, layer);
     int64_t shift = 0;
@@ -150,7 +154,8 @@ static void first_places(layout *l, int box, int gap, size_t *items)
     for (size_t layer = 0; layer < l->n_layer; layer++) {
         size_t n = layer_items(items, l, layer);
         for (size_t i = 0; i < n; i++)
-            l->item[items[i]].y = (int)i * (box + gap) - (int)n * (box + gap) / 2 + 100000;
+            l->item[items[i]].y =
+                (int)i * (box + gap) - (int)n * (box + gap) / 2 + 100000;
     }
 }
 
@@ -195,9 +200,10 @@ sm_status layout_make(layout *out, const graph *g, int box_px, int gap_px, sm_er
     size_t n = g->n_node + n_bend;
     if (n > MAX_ITEMS) {
         layout_free(&l);
-        return sm_fail(err, SM_EUNSUPPORTED,
-                       "lineage: got %zu boxes and bends, can draw at most %d; use the tree",
-                       n, MAX_ITEMS);
+        return sm_fail(
+            err, SM_EUNSUPPORTED,
+            "lineage: got %zu boxes and bends, can draw at most %d; use the tree", n,
+            MAX_ITEMS);
     }
     layout_item *more = sm_realloc(l.item, n, sizeof *l.item);
     if (more)

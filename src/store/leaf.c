@@ -2,8 +2,8 @@
 /*
  * One pass over bytes gives the object id (SHA-256 of all) and the leaf table (SHA-256 of
  * each MiB, a line of hex each; an empty object has one leaf, of nothing).
- * The first leaf is a prefix of the whole, so its hash is taken from a copy of the whole's
- * state: objects of up to one MiB are hashed once.
+ * The first leaf is a prefix of the whole, so its hash is taken from a copy of the
+ * whole's state: objects of up to one MiB are hashed once.
  */
 #include <stdlib.h>
 #include <string.h>

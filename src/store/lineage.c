@@ -45,9 +45,8 @@ static sm_status node_made(char out[64], sqlite3 *db, const char *manifest, sm_e
     sqlite3_stmt *q = NULL;
     bool row = false;
     out[0] = 0;
-    sm_status st = catalog_query(&q, db, err,
-                                 "SELECT made FROM artifact WHERE manifest=?", "s",
-                                 manifest);
+    sm_status st = catalog_query(
+        &q, db, err, "SELECT made FROM artifact WHERE manifest=?", "s", manifest);
     if (!st && !(st = catalog_step(&row, db, q, err)) && row) {
         size_t n = strnlen(catalog_text(q, 0), 63);
         memcpy(out, catalog_text(q, 0), n);
@@ -57,7 +56,8 @@ static sm_status node_made(char out[64], sqlite3 *db, const char *manifest, sm_e
     return st;
 }
 
-static sm_status add_node(walk *w, const sm_artifact *a, const char *manifest, sm_err *err)
+static sm_status add_node(walk *w, const sm_artifact *a, const char *manifest,
+                          sm_err *err)
 {
     json_t *refs = NULL;
     char made[64];
@@ -72,8 +72,8 @@ static sm_status add_node(walk *w, const sm_artifact *a, const char *manifest, s
     const char *step = json_string_value(json_object_get(a->recipe_json, "step"));
     json_t *options = json_object_get(a->recipe_json, "options");
     json_t *node = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:O, s:s}", "id", a->content.hex, "kind",
-        a->kind, "content", a->content.hex, "recipe", a->recipe.hex, "step",
+        "{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:O, s:s}", "id", a->content.hex,
+        "kind", a->kind, "content", a->content.hex, "recipe", a->recipe.hex, "step",
         step ? step : "", "refs", refs, "bytes", (json_int_t)bytes, "files",
         (json_int_t)a->n_file, "options", options ? options : json_null(), "made", made);
     return json_array_append_new(w->nodes, node) ? store_nomem(err) : SM_OK;
@@ -82,10 +82,10 @@ static sm_status add_node(walk *w, const sm_artifact *a, const char *manifest, s
 /* An input that is not in this workspace (it was copied here without its makers). */
 static sm_status add_missing(walk *w, const char *content, sm_err *err)
 {
-    json_t *node = json_pack("{s:s, s:s, s:s, s:s, s:s, s:[], s:i, s:i, s:{}, s:s}", "id",
-                             content, "kind", "missing", "content", content, "recipe", "",
-                             "step", "", "refs", "bytes", 0, "files", 0, "options", "made",
-                             "");
+    json_t *node =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:[], s:i, s:i, s:{}, s:s}", "id", content,
+                  "kind", "missing", "content", content, "recipe", "", "step", "", "refs",
+                  "bytes", 0, "files", 0, "options", "made", "");
     return json_array_append_new(w->nodes, node) ? store_nomem(err) : SM_OK;
 }
 
@@ -112,7 +112,8 @@ static sm_status visit(walk *w, const char *manifest, int depth, sm_err *err)
 {
     sm_artifact a = {0};
     if (depth > MAX_DEPTH)
-        return sm_fail(err, SM_EUNSUPPORTED, "lineage: more than %d steps deep", MAX_DEPTH);
+        return sm_fail(err, SM_EUNSUPPORTED, "lineage: more than %d steps deep",
+                       MAX_DEPTH);
     sm_status st = load_manifest(&a, w->s, manifest, err);
     if (st)
         return st;

@@ -34,9 +34,10 @@ sm_status content_id(sm_id *out, const sm_artifact *a, sm_err *err)
     sm_status st = SM_OK;
     json_t *list = json_array();
     for (size_t i = 0; i < a->n_file && !st; i++)
-        if (json_array_append_new(list, json_pack("[s, s]", a->file[i].path,
-                                                  a->file[i].object.hex)) != 0)
-            st = sm_fail(err, SM_EINVAL, "path is not UTF-8: file %zu of the artifact", i);
+        if (json_array_append_new(
+                list, json_pack("[s, s]", a->file[i].path, a->file[i].object.hex)) != 0)
+            st =
+                sm_fail(err, SM_EINVAL, "path is not UTF-8: file %zu of the artifact", i);
     if (!st)
         st = sm_recipe_id(out, list, err);
     json_decref(list);
@@ -51,7 +52,8 @@ sm_status manifest_json(json_t **out, const sm_artifact *a, sm_err *err)
         if (json_array_append_new(files, json_pack("[s, s, I]", f->path, f->object.hex,
                                                    (json_int_t)f->bytes)) != 0) {
             json_decref(files);
-            return sm_fail(err, SM_EINVAL, "path is not UTF-8: file %zu of the artifact", i);
+            return sm_fail(err, SM_EINVAL, "path is not UTF-8: file %zu of the artifact",
+                           i);
         }
     }
     *out = json_pack("{s:s, s:s, s:s, s:s, s:o}", "manifest", "1", "kind", a->kind,
@@ -93,14 +95,15 @@ static sm_status parse_fields(sm_artifact *a, const json_t *json, sm_err *err)
     if (!kind || !kind_is_valid(kind) || n == 0 ||
         !sm_id_parse(&a->content, json_string_value(json_object_get(json, "content"))) ||
         !sm_id_parse(&a->recipe, json_string_value(json_object_get(json, "recipe"))))
-        return sm_fail(err, SM_ECORRUPT, "manifest: want kind, content, recipe and files");
+        return sm_fail(err, SM_ECORRUPT,
+                       "manifest: want kind, content, recipe and files");
     memcpy(a->kind, kind, strlen(kind) + 1);
     if (!(a->file = sm_alloc(n, sizeof *a->file)))
         return store_nomem(err);
     for (size_t i = 0; i < n; i++) {
         if (!parse_file(&a->file[i], json_array_get(files, i)))
-            return sm_fail(err, SM_ECORRUPT, "manifest: files[%zu]: want [path, id, bytes]",
-                           i);
+            return sm_fail(err, SM_ECORRUPT,
+                           "manifest: files[%zu]: want [path, id, bytes]", i);
         a->n_file++;
         if (i > 0 && strcmp(a->file[i - 1].path, a->file[i].path) >= 0)
             return sm_fail(err, SM_ECORRUPT, "manifest: files[%zu]: paths are not sorted",
@@ -143,7 +146,8 @@ json_t *sm_recipe_new(const char *step, int version, const sm_id *input, size_t 
         json_array_append_new(inputs, json_string(input[i].hex));
     json_t *recipe = json_pack("{s:s, s:i, s:o, s:o}", "step", step, "version", version,
                                "inputs", inputs, "options", given);
-    if (recipe && profile && json_object_set_new(recipe, "profile", json_string(profile))) {
+    if (recipe && profile &&
+        json_object_set_new(recipe, "profile", json_string(profile))) {
         json_decref(recipe);
         recipe = NULL;
     }

@@ -2,10 +2,11 @@
 /*
  * Objects: bytes named by their SHA-256, with a leaf table beside them.
  *
- * 1. hash (and copy, when the file cannot be moved); 2. leaf table: fsync, rename, fsync of
- * the directory; 3. bytes: likewise.  So an object that is seen has its table, and both
- * survive a crash.  A crash leaves at most a table without an object, which is harmless.
- * An object that exists is not rewritten; it is re-hashed, and replaced if damaged.
+ * 1. hash (and copy, when the file cannot be moved); 2. leaf table: fsync, rename, fsync
+ * of the directory; 3. bytes: likewise.  So an object that is seen has its table, and
+ * both survive a crash.  A crash leaves at most a table without an object, which is
+ * harmless. An object that exists is not rewritten; it is re-hashed, and replaced if
+ * damaged.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -111,7 +112,8 @@ static sm_status shard_open(char **dir, const sm_store *s, const sm_id *id, sm_e
     else if (mkdir(shard, 0755) != 0 && errno != EEXIST)
         st = sm_fail_errno(err, errno, "%s: mkdir", shard);
     else
-        st = store_sync_dir(objects, err); /* also when another process made it just now */
+        st =
+            store_sync_dir(objects, err); /* also when another process made it just now */
     free(objects);
     if (st) {
         free(shard);

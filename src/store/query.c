@@ -43,8 +43,8 @@ sm_status sm_store_metric(sm_store *s, const char *run, const char *name, int64_
                           double value, sm_err *err)
 {
     if (!(value - value == 0)) /* NaN and infinity differ from themselves */
-        return sm_fail(err, SM_ENUMERIC, "metric %s of run %.64s: step %lld: got %g", name,
-                       run, (long long)step, value);
+        return sm_fail(err, SM_ENUMERIC, "metric %s of run %.64s: step %lld: got %g",
+                       name, run, (long long)step, value);
     store_enter(s);
     sm_status st = put_metric(s, run, name, step, value, err);
     store_leave(s);
@@ -59,7 +59,8 @@ static bool add_point(json_t *all, const char *name, int64_t step, double value)
         if (json_object_set_new(all, name, series) != 0)
             return false;
     }
-    return json_array_append_new(series, json_pack("[I, f]", (json_int_t)step, value)) == 0;
+    return json_array_append_new(series, json_pack("[I, f]", (json_int_t)step, value)) ==
+           0;
 }
 
 static sm_status read_metrics(json_t *all, sqlite3 *db, const char *run, const char *name,
@@ -67,10 +68,11 @@ static sm_status read_metrics(json_t *all, sqlite3 *db, const char *run, const c
 {
     sqlite3_stmt *q = NULL;
     bool row = false;
-    sm_status st = catalog_query(&q, db, err,
-                                 "SELECT name, step, value FROM metric WHERE run = ?1 AND "
-                                 "(?2 IS NULL OR name = ?2) ORDER BY name, step",
-                                 "ss", run, name);
+    sm_status st =
+        catalog_query(&q, db, err,
+                      "SELECT name, step, value FROM metric WHERE run = ?1 AND "
+                      "(?2 IS NULL OR name = ?2) ORDER BY name, step",
+                      "ss", run, name);
     while (!st && !(st = catalog_step(&row, db, q, err)) && row)
         if (!add_point(all, catalog_text(q, 0), sqlite3_column_int64(q, 1),
                        sqlite3_column_double(q, 2)))
@@ -152,8 +154,8 @@ static json_t *ref_row(sqlite3_stmt *q)
     const char *name = catalog_text(q, 0), *tag = catalog_text(q, 2);
     int64_t version = sqlite3_column_int64(q, 1);
     ref_format(text, name, version, tag);
-    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:b}", "ref", text, "name", name,
-                     "version", (json_int_t)version, "tag", tag, "content",
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:b}", "ref", text, "name",
+                     name, "version", (json_int_t)version, "tag", tag, "content",
                      catalog_text(q, 3), "kind", catalog_text(q, 4), "moved",
                      catalog_text(q, 5), "newest", sqlite3_column_int(q, 6));
 }
@@ -176,7 +178,8 @@ static const char list_artifacts[] =
 
 static const char list_refs[] =
     "SELECT r.name, r.version, r.tag, r.content, coalesce(a.kind, ''), r.moved,"
-    " r.version > 0 AND r.version = (SELECT max(version) FROM ref x WHERE x.name = r.name)"
+    " r.version > 0 AND r.version = (SELECT max(version) FROM ref x WHERE x.name = "
+    "r.name)"
     " FROM ref r LEFT JOIN artifact a ON a.manifest = r.manifest"
     " ORDER BY r.name, r.version DESC, r.tag";
 
@@ -187,13 +190,21 @@ static const char list_runs[] =
     " FROM run r JOIN artifact a ON a.manifest = r.manifest"
     " LEFT JOIN recipe c ON c.id = a.recipe ORDER BY r.record DESC";
 
+static json_t *run_name(sqlite3_stmt *q)
+{
+    return json_string(catalog_text(q, 0));
+}
+
+static const char list_unfinished[] =
+    "SELECT DISTINCT run FROM metric WHERE run NOT IN (SELECT id FROM run) ORDER BY run";
+
 static sm_status list_audit(json_t *all, sqlite3 *db, sm_err *err)
 {
     audit_head head;
     sm_status st = catalog_head(&head, db, err);
     if (!st && json_object_set_new(all, "audit",
-                                   json_pack("{s:I, s:s}", "n", (json_int_t)head.n, "head",
-                                             head.hash.hex)))
+                                   json_pack("{s:I, s:s}", "n", (json_int_t)head.n,
+                                             "head", head.hash.hex)))
         st = store_nomem(err);
     return st;
 }
@@ -209,6 +220,8 @@ sm_status sm_store_list(json_t **out, sm_store *s, sm_err *err)
         st = list_rows(all, "refs", s->db, list_refs, ref_row, err);
     if (!st)
         st = list_rows(all, "runs", s->db, list_runs, run_row, err);
+    if (!st)
+        st = list_rows(all, "unfinished", s->db, list_unfinished, run_name, err);
     if (!st)
         st = list_audit(all, s->db, err);
     store_leave(s);

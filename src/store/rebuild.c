@@ -50,8 +50,8 @@ static void carry_metrics(sm_store *s, const char *aside)
         return;
     if (catalog_run(s->db, NULL, "ATTACH DATABASE ? AS old", "s", aside) != SM_OK)
         return;
-    sqlite3_exec(s->db, "INSERT OR IGNORE INTO metric SELECT * FROM old.metric", NULL, NULL,
-                 NULL);
+    sqlite3_exec(s->db, "INSERT OR IGNORE INTO metric SELECT * FROM old.metric", NULL,
+                 NULL, NULL);
     sqlite3_exec(s->db, "DETACH DATABASE old", NULL, NULL, NULL);
 }
 

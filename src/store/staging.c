@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Staging: .smelt/tmp/s-XXXXXX belongs to one open handle, which holds a flock on its file
- * `lock` until it is closed or the process dies.  A session whose lock can be taken is a
- * left-over.  Sessions are made and cleaned under the workspace's lock, so a new one is
- * never mistaken for a dead one.
+ * Staging: .smelt/tmp/s-XXXXXX belongs to one open handle, which holds a flock on its
+ * file `lock` until it is closed or the process dies.  A session whose lock can be taken
+ * is a left-over.  Sessions are made and cleaned under the workspace's lock, so a new one
+ * is never mistaken for a dead one.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -130,8 +130,8 @@ static sm_status staging(char **out, sm_store *s, const char *name, sm_err *err)
 {
     sm_buf b = {0};
     if (!name_is_plain(name))
-        return sm_fail(err, SM_EINVAL, "staging: got name \"%s\", want 1..100 plain bytes",
-                       name);
+        return sm_fail(err, SM_EINVAL,
+                       "staging: got name \"%s\", want 1..100 plain bytes", name);
     sm_status st = session(s, err);
     if (st)
         return st;

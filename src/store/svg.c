@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lineage graph as a picture: sources on the left, the artifact asked for on the right. */
+/* A lineage graph as a picture: sources on the left, the artifact asked for on the right.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,10 +28,10 @@ static const char *colour_of(const char *kind)
     static const struct {
         const char *kind, *colour;
     } table[] = {
-        {"source", "#64748b"},     {"dataset", "#0284c7"},  {"labels", "#0891b2"},
-        {"index", "#0d9488"},      {"tokenizer", "#7c3aed"}, {"checkpoint", "#ca8a04"},
-        {"model", "#dc2626"},      {"adapter", "#e11d48"},  {"evaluation", "#16a34a"},
-        {"redteam", "#b91c1c"},    {"release", "#ea580c"},  {"rollout", "#d97706"},
+        {"source", "#64748b"},  {"dataset", "#0284c7"},   {"labels", "#0891b2"},
+        {"index", "#0d9488"},   {"tokenizer", "#7c3aed"}, {"checkpoint", "#ca8a04"},
+        {"model", "#dc2626"},   {"adapter", "#e11d48"},   {"evaluation", "#16a34a"},
+        {"redteam", "#b91c1c"}, {"release", "#ea580c"},   {"rollout", "#d97706"},
         {"missing", "#e2e8f0"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
@@ -39,8 +40,8 @@ static const char *colour_of(const char *kind)
     return "#475569";
 }
 
-/* Text content or attribute value; at most `max` characters, then an ellipsis.  XML has no
- * way to write control characters. */
+/* Text content or attribute value; at most `max` characters, then an ellipsis.  XML has
+ * no way to write control characters. */
 static void put_xml(sm_buf *out, const char *text, size_t max)
 {
     size_t n = 0;
@@ -77,8 +78,8 @@ static int left_of(const layout_item *it)
     return MARGIN + (int)it->layer * (BOX_W + GAP_X);
 }
 
-/* Each segment leaves the right side of one column and enters the left of the next; a bend
- * is a straight line through its column. */
+/* Each segment leaves the right side of one column and enters the left of the next; a
+ * bend is a straight line through its column. */
 static void put_segment(sm_buf *out, const layout *l, size_t k)
 {
     const layout_item *a = &l->item[l->segment[k][0]], *b = &l->item[l->segment[k][1]];
@@ -117,11 +118,12 @@ static void put_box(sm_buf *out, const graph_node *n, const layout_item *it)
     put_xml(out, n->id, 64);
     sm_buf_puts(out, "\">");
     put_tooltip(out, n);
-    sm_buf_printf(out,
-                  "<rect class=\"box\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"7\""
-                  "/><rect x=\"%d\" y=\"%d\" width=\"5\" height=\"%d\" rx=\"2.5\""
-                  " fill=\"%s\"/>",
-                  x, y, BOX_W, BOX_H, x + 6, y + 9, BOX_H - 18, colour_of(n->kind));
+    sm_buf_printf(
+        out,
+        "<rect class=\"box\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"7\""
+        "/><rect x=\"%d\" y=\"%d\" width=\"5\" height=\"%d\" rx=\"2.5\""
+        " fill=\"%s\"/>",
+        x, y, BOX_W, BOX_H, x + 6, y + 9, BOX_H - 18, colour_of(n->kind));
     sm_buf_printf(out, "<text class=\"ref\" x=\"%d\" y=\"%d\">", x + 20, y + 22);
     put_xml(out, *n->ref ? n->ref : n->kind, CHARS - 3);
     sm_buf_printf(out, "</text><text class=\"sub\" x=\"%d\" y=\"%d\">", x + 20, y + 39);

@@ -4,8 +4,8 @@
  * log and the objects.
  *
  *   1. each log record: form, chain, signature; the end against the catalog's note
- *   2. the log is applied to an empty catalog in memory; every row of the one on disk must
- *      equal it (so a changed ref, manifest, recipe, file or run row is found)
+ *   2. the log is applied to an empty catalog in memory; every row of the one on disk
+ * must equal it (so a changed ref, manifest, recipe, file or run row is found)
  *   3. SQLite's own check of the file's structure
  *   4. the key pair
  *   5. each object against its name and its leaf table
@@ -152,7 +152,8 @@ static sm_status compare_table(verifier *v, const struct table *t, sm_err *err)
                   " UNION ALL "
                   "SELECT * FROM (SELECT * FROM disk.%s EXCEPT SELECT * FROM main.%s))%s",
                   t->label, t->name, t->name, t->name, t->name,
-                  by_manifest ? " WHERE manifest NOT IN (SELECT manifest FROM unread)" : "");
+                  by_manifest ? " WHERE manifest NOT IN (SELECT manifest FROM unread)"
+                              : "");
     if (sql.failed)
         return store_nomem(err);
     sm_status st = catalog_query(&q, v->mem, err, sql.data, "");
@@ -223,7 +224,8 @@ static void describe(char out[256], verifier *v, const sm_id *id)
     out[0] = 0;
     sm_status st = catalog_query(
         &q, v->mem, NULL,
-        "SELECT u.what, coalesce((SELECT name || CASE WHEN version > 0 THEN '@v' || version"
+        "SELECT u.what, coalesce((SELECT name || CASE WHEN version > 0 THEN '@v' || "
+        "version"
         " ELSE ':' || tag END FROM ref r WHERE r.manifest = u.manifest"
         " ORDER BY r.record LIMIT 1), 'manifest ' || substr(u.manifest, 1, 12)) FROM ("
         "SELECT what, manifest FROM role WHERE object = ?1 UNION ALL "

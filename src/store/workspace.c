@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The workspace: making, finding, opening, locking. */
-#define _XOPEN_SOURCE 700 /* realpath, which glibc does not show for POSIX.1-2008 alone */
+#define _XOPEN_SOURCE                                                 \
+    700 /* realpath, which glibc does not show for POSIX.1-2008 alone \
+         */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -165,7 +167,8 @@ static sm_status open_catalog(bool *was_lost, sm_store *s, sm_err *err)
         store_unlock(s);
     }
     if (st == SM_ECORRUPT)
-        sm_fail_context(err, st, "move %s away and it is made again from the log: ", path);
+        sm_fail_context(err, st,
+                        "move %s away and it is made again from the log: ", path);
     free(path);
     return st;
 }
@@ -246,9 +249,10 @@ sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err)
         return sm_fail(err, SM_ENOENT, "%s: no such directory", from);
     char *root = store_find_root(from);
     if (!root)
-        return sm_fail(err, SM_ENOENT,
-                       "no workspace (.smelt) in %s or above it; make one with: smelt init",
-                       dir ? dir : "the current directory");
+        return sm_fail(
+            err, SM_ENOENT,
+            "no workspace (.smelt) in %s or above it; make one with: smelt init",
+            dir ? dir : "the current directory");
     return open_at(out, root, false, err);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a manifest: no crash; what parses is written again as the same manifest. */
+/* Any bytes as a manifest: no crash; what parses is written again as the same manifest.
+ */
 /* module: store */
 #include <stdint.h>
 #include <stdlib.h>

@@ -44,7 +44,8 @@ static void store_lines(const log_text *l, const int *order)
 static void make_log(world *w)
 {
     for (int i = 0; i < 5; i++) {
-        json_t *detail = json_pack("{s:i, s:s, s:f}", "i", i, "who", "réviseur", "x", 0.5);
+        json_t *detail =
+            json_pack("{s:i, s:s, s:f}", "i", i, "who", "réviseur", "x", 0.5);
         OK(sm_audit_append(w->s, "note", detail, &err));
         json_decref(detail);
     }
@@ -190,7 +191,8 @@ static void test_against_openssl(void **state)
     log_text l;
     make_log(w);
     if (shell("command -v openssl >/dev/null 2>&1") != 0) {
-        print_message("openssl program absent: hashes and signatures not cross-checked\n");
+        print_message(
+            "openssl program absent: hashes and signatures not cross-checked\n");
         return;
     }
     load(&l, w);

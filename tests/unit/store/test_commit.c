@@ -86,10 +86,11 @@ static void test_ids_are_sha256(void **state)
     assert_string_equal(id.hex, want);
 
     /* the manifest is an object whose name can be computed from what is written above */
-    n = snprintf(manifest, sizeof manifest,
-                 "{\"content\":\"%s\",\"files\":[[\"data\",\"%s\",6]],\"kind\":\"source\","
-                 "\"manifest\":\"1\",\"recipe\":\"%s\"}",
-                 a.content.hex, a.file[0].object.hex, a.recipe.hex);
+    n = snprintf(
+        manifest, sizeof manifest,
+        "{\"content\":\"%s\",\"files\":[[\"data\",\"%s\",6]],\"kind\":\"source\","
+        "\"manifest\":\"1\",\"recipe\":\"%s\"}",
+        a.content.hex, a.file[0].object.hex, a.recipe.hex);
     sha256sum(want, manifest, (size_t)n);
     char rel[128];
     snprintf(rel, sizeof rel, ".smelt/objects/%.2s/%s", want, want + 2);
@@ -214,8 +215,8 @@ static void test_refused_names(void **state)
     assert_int_equal(sm_store_find(&b, w->s, "quite/other", &err), SM_ENOENT);
     assert_int_equal(sm_store_find(&b, w->s, "", &err), SM_ENOENT);
     assert_int_equal(sm_store_find(&b, w->s, "0123456789", &err), SM_ENOENT);
-    static const char *const bad[] = {"a@v1", "-a", "a b", "a:", ":t", "a:b:c", "a@v0",
-                                      "a@1",  "\xc3\xa9", "../a", ""};
+    static const char *const bad[] = {"a@v1", "-a",  "a b",      "a:",   ":t", "a:b:c",
+                                      "a@v0", "a@1", "\xc3\xa9", "../a", ""};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(sm_store_set_ref(w->s, bad[i], &a.content, &err), SM_EINVAL);
     sm_id none;
@@ -237,11 +238,16 @@ static void test_bad_staging(void **state)
     char *staging = NULL;
     json_t *recipe = sm_recipe_new("t", 1, NULL, 0, NULL, NULL);
     OK(sm_store_staging(&staging, w->s, "empty", &err));
-    assert_int_equal(sm_store_commit(&a, w->s, "source", recipe, staging, NULL, NULL, &err),
-                     SM_EINVAL);
-    put_file(staging, "bad\xff" "name", "x", 1);
-    assert_int_equal(sm_store_commit(&a, w->s, "source", recipe, staging, NULL, NULL, &err),
-                     SM_EINVAL);
+    assert_int_equal(
+        sm_store_commit(&a, w->s, "source", recipe, staging, NULL, NULL, &err),
+        SM_EINVAL);
+    put_file(staging,
+             "bad\xff"
+             "name",
+             "x", 1);
+    assert_int_equal(
+        sm_store_commit(&a, w->s, "source", recipe, staging, NULL, NULL, &err),
+        SM_EINVAL);
     json_t *list = json_array();
     assert_int_equal(sm_store_commit(&a, w->s, "source", list, staging, NULL, NULL, &err),
                      SM_EINVAL);
@@ -296,7 +302,8 @@ static void test_list_and_metrics(void **state)
     }
     OK(sm_store_metric(w->s, "t.train", "loss", 40, 0.25, &err)); /* replaces */
     double zero = 0;
-    assert_int_equal(sm_store_metric(w->s, "r", "loss", 1, zero / zero, &err), SM_ENUMERIC);
+    assert_int_equal(sm_store_metric(w->s, "r", "loss", 1, zero / zero, &err),
+                     SM_ENUMERIC);
     OK(sm_store_metrics_read(&m, w->s, "t.train", NULL, &err));
     assert_int_equal(json_object_size(m), 2);
     json_t *loss = json_object_get(m, "loss");
@@ -310,7 +317,11 @@ static void test_list_and_metrics(void **state)
     assert_int_equal(json_object_size(m), 0);
     json_decref(m);
 
+    OK(sm_store_metric(w->s, "under.way", "loss", 1, 9, &err));
     OK(sm_store_list(&all, w->s, &err));
+    json_t *unfinished = json_object_get(all, "unfinished");
+    assert_int_equal(json_array_size(unfinished), 1);
+    assert_string_equal(json_string_value(json_array_get(unfinished, 0)), "under.way");
     json_t *artifacts = json_object_get(all, "artifacts");
     assert_int_equal(json_array_size(artifacts), 2);
     json_t *model = json_array_get(artifacts, 0);
@@ -330,9 +341,15 @@ static void test_list_and_metrics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_init_and_open),  T(test_layout_is_checked), T(test_ids_are_sha256),
-        T(test_leaf_table),     T(test_refs),              T(test_refused_names),
-        T(test_bad_staging),    T(test_copy),              T(test_list_and_metrics),
+        T(test_init_and_open),
+        T(test_layout_is_checked),
+        T(test_ids_are_sha256),
+        T(test_leaf_table),
+        T(test_refs),
+        T(test_refused_names),
+        T(test_bad_staging),
+        T(test_copy),
+        T(test_list_and_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes that die at each point between two durable operations, processes that write at
- * once, and disks that fill: the old state or the new one, and verify is clean.
+ * Processes that die at each point between two durable operations, processes that write
+ * at once, and disks that fill: the old state or the new one, and verify is clean.
  */
 #include "testing.h"
 
@@ -276,7 +276,8 @@ static void test_four_processes(void **state)
     assert_true(n >= N_PROC * 4 + 4);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(
-            json_integer_value(json_object_get(json_array_get(refs, i), "version")), n - i);
+            json_integer_value(json_object_get(json_array_get(refs, i), "version")),
+            n - i);
     OK(sm_store_metrics_read(&m, w->s, "race", "loss", &err));
     assert_int_equal(json_array_size(json_object_get(m, "loss")), N_PROC * N_EACH);
     json_decref(m);
@@ -291,18 +292,19 @@ static void *thread_commits(void *arg)
         char *staging = NULL, text[64];
         sm_artifact a = {0}, b = {0};
         sm_id id = {{0}};
-        snprintf(text, sizeof text, "%d %p", i % 2 ? i : 0, i % 2 ? NULL : (void *)&staging);
+        snprintf(text, sizeof text, "%d %p", i % 2 ? i : 0,
+                 i % 2 ? NULL : (void *)&staging);
         if (sm_store_staging(&staging, s, "thread", &e))
             return arg;
         sm_buf path = {0};
         sm_buf_printf(&path, "%s/data", staging);
         json_t *recipe = sm_recipe_new("thread", i, NULL, 0, NULL, NULL);
-        bool ok = !sm_file_write_atomic(path.data, text, strlen(text), 0644, &e) &&
-                  !sm_store_commit(&a, s, "source", recipe, staging, "thread", NULL, &e) &&
-                  !sm_store_find(&b, s, a.content.hex, &e) &&
-                  !sm_recipe_id(&id, recipe, &e) &&
-                  !sm_store_metric(s, "thread", "loss", i, 1.0, &e) &&
-                  !sm_audit_append(s, "thread", NULL, &e);
+        bool ok =
+            !sm_file_write_atomic(path.data, text, strlen(text), 0644, &e) &&
+            !sm_store_commit(&a, s, "source", recipe, staging, "thread", NULL, &e) &&
+            !sm_store_find(&b, s, a.content.hex, &e) && !sm_recipe_id(&id, recipe, &e) &&
+            !sm_store_metric(s, "thread", "loss", i, 1.0, &e) &&
+            !sm_audit_append(s, "thread", NULL, &e);
         json_decref(recipe);
         sm_artifact_free(&a);
         sm_artifact_free(&b);
@@ -365,7 +367,8 @@ static void test_staging_of_the_dead(void **state)
 
 /* -------------------------------------------------------------------- full disks */
 
-/* Every write beyond `limit` bytes of a file fails (EFBIG): nothing half-done is visible. */
+/* Every write beyond `limit` bytes of a file fails (EFBIG): nothing half-done is visible.
+ */
 static void test_write_failures(void **state)
 {
     world *w = *state;

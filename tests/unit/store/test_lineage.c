@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Lineage: the graph of a small history, and its drawings.  The SVG is checked to be
- * well-formed by a second reader (xmllint when there, else python3) and to keep boxes apart;
- * the DOT by Graphviz when it is there.
+ * well-formed by a second reader (xmllint when there, else python3) and to keep boxes
+ * apart; the DOT by Graphviz when it is there.
  */
 #include "testing.h"
 
 #include "graph.h"
 
-/* raw1, raw2 -> docs -> {tok, heldout}; docs, tok -> model; model, heldout, tok -> eval */
+/* raw1, raw2 -> docs -> {tok, heldout}; docs, tok -> model; model, heldout, tok -> eval
+ */
 static void make_history(world *w)
 {
     static const struct {
@@ -34,8 +35,8 @@ static void make_history(world *w)
         snprintf(text, sizeof text, "file %d", i);
         put_file(staging, "data", text, strlen(text));
         json_t *options = json_pack("{s:i}", "seed", i);
-        json_t *recipe = sm_recipe_new(plan[i].step, 1, in, (size_t)plan[i].n_in, options,
-                                       "bf16/1");
+        json_t *recipe =
+            sm_recipe_new(plan[i].step, 1, in, (size_t)plan[i].n_in, options, "bf16/1");
         OK(sm_store_commit(&a, w->s, plan[i].kind, recipe, staging, plan[i].ref, NULL,
                            &err));
         content[i] = a.content;
@@ -122,9 +123,9 @@ static json_t *hostile_graph(void)
     for (int i = 0; i < 3; i++) {
         char id[16];
         snprintf(id, sizeof id, "<id&\"%d", i);
-        json_array_append_new(nodes, json_pack("{s:s, s:s, s:s, s:[s], s:i}", "id", id,
-                                               "kind", text, "step", text, "refs", text,
-                                               "bytes", 1));
+        json_array_append_new(nodes,
+                              json_pack("{s:s, s:s, s:s, s:[s], s:i}", "id", id, "kind",
+                                        text, "step", text, "refs", text, "bytes", 1));
     }
     return json_pack("{s:o, s:[[s,s],[s,s],[s,s]]}", "nodes", nodes, "edges", "<id&\"0",
                      "<id&\"1", "<id&\"1", "<id&\"2", "<id&\"0", "<id&\"2");
@@ -209,7 +210,8 @@ static void test_bad_graphs(void **state)
     }
 }
 
-/* Random layered graphs: every edge goes one layer right, and boxes of a layer are apart. */
+/* Random layered graphs: every edge goes one layer right, and boxes of a layer are apart.
+ */
 static void test_layout_invariants(void **state)
 {
     (void)state;
@@ -221,8 +223,9 @@ static void test_layout_invariants(void **state)
         g.n_node = 2 + sm_rng_below(28, seed, SM_STREAM_TEST, 0, 0);
         for (size_t i = 0; i + 1 < g.n_node; i++) /* at least one user each */
             for (uint32_t k = 0; k < 3; k++) {
-                size_t to = i + 1 + sm_rng_below(g.n_node - i - 1, seed, SM_STREAM_TEST, k,
-                                                 i + 1);
+                size_t to =
+                    i + 1 +
+                    sm_rng_below(g.n_node - i - 1, seed, SM_STREAM_TEST, k, i + 1);
                 bool twice = false;
                 for (size_t e = 0; e < g.n_edge; e++)
                     twice |= edge[e][0] == i && edge[e][1] == to;

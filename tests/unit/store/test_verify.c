@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Verify finds and names every kind of damage: one flipped byte in each object, leaf file,
- * recipe, manifest, run record, ref, catalog row, log record and key.
+ * Verify finds and names every kind of damage: one flipped byte in each object, leaf
+ * file, recipe, manifest, run record, ref, catalog row, log record and key.
  */
 #include "testing.h"
 
@@ -234,12 +234,15 @@ static void test_changed_catalog_rows(void **state)
          "ref fake@v1", "differs"},
         {"DELETE FROM ref WHERE name='raw'", "ref raw@v1", "differs"},
         {"UPDATE artifact SET kind='models' WHERE kind='model'", "artifact ", "manifest"},
-        {"UPDATE artifact SET json = replace(json, 'dataset', 'dutaset')", "artifact ", ""},
+        {"UPDATE artifact SET json = replace(json, 'dataset', 'dutaset')", "artifact ",
+         ""},
         {"UPDATE artifact SET made = '2020-01-01T00:00:00Z' WHERE kind='model'",
          "artifact ", ""},
         {"UPDATE recipe SET json = replace(json, '50', '51')", "recipe ", "differs"},
-        {"UPDATE file SET bytes = bytes + 1 WHERE path='stats.json'", "file stats.json", ""},
-        {"UPDATE run SET json = replace(json, '1.5', '2.5')", "run run-curate", "differs"},
+        {"UPDATE file SET bytes = bytes + 1 WHERE path='stats.json'", "file stats.json",
+         ""},
+        {"UPDATE run SET json = replace(json, '1.5', '2.5')", "run run-curate",
+         "differs"},
         {"DELETE FROM run", "run run-curate", "differs"},
         {"UPDATE meta SET value = replace(value, '6 ', '7 ') WHERE key='audit'",
          "log.jsonl", "truncated"},
@@ -281,7 +284,8 @@ static void test_flip_in_a_ref_row(void **state)
     OK(sm_file_read(&text, &len, db, 0, &err));
     for (size_t i = 0; i + 70 < len && n_tried < 40; i++) {
         /* name, version (1 byte), tag (0), manifest: the row of docs@v1 in its table */
-        if (memcmp(text + i, "docs", 4) != 0 || memcmp(text + i + 4, "\x64\x6f", 2) == 0 ||
+        if (memcmp(text + i, "docs", 4) != 0 ||
+            memcmp(text + i + 4, "\x64\x6f", 2) == 0 ||
             !strspn(text + i + 4, "0123456789abcdef"))
             continue;
         for (size_t k = 0; k < 68 && n_tried < 40; k += 7) {
@@ -393,7 +397,8 @@ static void test_rebuild(void **state)
     OK(sm_store_list(&after, w->s, &err));
     assert_true(json_equal(json_object_get(before, "artifacts"),
                            json_object_get(after, "artifacts")));
-    assert_true(json_equal(json_object_get(before, "refs"), json_object_get(after, "refs")));
+    assert_true(
+        json_equal(json_object_get(before, "refs"), json_object_get(after, "refs")));
     json_decref(after);
     /* a catalog that is no database: open says what to do */
     sm_store_close(w->s);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the store's tests share: a workspace in a temporary directory, files, artifacts. */
+/* What the store's tests share: a workspace in a temporary directory, files, artifacts.
+ */
 #ifndef TEST_STORE_TESTING_H
 #define TEST_STORE_TESTING_H
 
@@ -86,7 +87,8 @@ SM_UNUSED static void put_file(const char *dir, const char *rel, const void *dat
     free(p);
 }
 
-/* Commit one file "data" with the given text, made by `step` from `input` (may be NULL). */
+/* Commit one file "data" with the given text, made by `step` from `input` (may be NULL).
+ */
 SM_UNUSED static sm_status commit_text(sm_artifact *a, sm_store *s, const char *kind,
                                        const char *step, const sm_artifact *input,
                                        const char *text, const char *ref)
