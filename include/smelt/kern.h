@@ -43,8 +43,9 @@ typedef struct sm_prod {
     size_t (*offset_a)(ptrdiff_t i, ptrdiff_t k);
     size_t (*offset_b)(ptrdiff_t j, ptrdiff_t k);
     /** Pack A [m,k]: element (i,p) at src[i*row_stride + p*col_stride]; one of the strides
-     * is 1.  src is f32 or bf16 (uint16_t); other values give the same panel as if first
-     * converted to f32.  Writes the whole panels (padding rows and columns are zero). */
+     * is 1.  src is f32 or bf16 (uint16_t); either gives the same product as if first
+     * converted to f32.  Writes the whole panels (padding rows and columns are zero), so
+     * packing rows from a panel on writes what packing everything writes there. */
     void (*pack_a)(void *dst, const void *src, sm_dtype type, ptrdiff_t m, ptrdiff_t k,
                    ptrdiff_t row_stride, ptrdiff_t col_stride);
     /** Pack B [n,k] likewise. */
@@ -71,9 +72,10 @@ typedef struct sm_kern {
     float (*sum)(const float *x, ptrdiff_t n);
     float (*sumsq)(const float *x, ptrdiff_t n);                 /* lanes by fma(x,x,acc) */
     float (*dot)(const float *x, const float *y, ptrdiff_t n);   /* lanes by fma(x,y,acc) */
-    float (*max)(const float *x, ptrdiff_t n); /* -inf for n=0; NaN is ignored       */
+    /* -inf for n=0; NaN is ignored; -0 and denormals become +0 */
+    float (*max)(const float *x, ptrdiff_t n);
 
-    /* elementwise; y may equal x (same pointer) in all of these */
+    /* elementwise; y may equal x (same pointer) in all but the two conversions */
     void (*exp)(float *y, const float *x, ptrdiff_t n);
     void (*log)(float *y, const float *x, ptrdiff_t n); /* own definition, <= 2 ulp  */
     void (*add)(float *y, const float *x, ptrdiff_t n);             /* y = y + x     */
@@ -114,14 +116,15 @@ typedef struct sm_kern {
     /** One step of online softmax over a block of key scores of one query:
      *   m' = max(m, max(s)); p = exp(s - m') in place (all of s, masked entries are -inf);
      *   a = exp(m - m') (1 when m == m'); l = fma(l, a, sum(p)); returns a, updates m, l.
-     * When m' is -inf (everything masked) p = 0, a = 1. */
+     * When m' is -inf (everything masked) p = exp(s - 0): 0, or NaN where s is; a = 1. */
     float (*softmax_block)(float *s, ptrdiff_t n, float *m, float *l);
 
-    /** Cross-entropy of one row of logits: m = max, s = sum(exp(x-m)),
-     * loss = (m - x[target]) + log(s); when dx is not NULL
-     * dx = (exp(x-m)*(1/s) - onehot) * grad_scale + z-loss part, where the z-loss
-     * z*lse^2 (lse = m + log(s)) adds 2*z*lse*p * grad_scale.  dx may equal x.
-     * Returns loss; *lse_out (may be NULL) = lse. */
+    /** Cross-entropy of one row of logits, n >= 1, 0 <= target < n (checked by the caller):
+     * m = max, s = sum(exp(x-m)), loss = (m - x[target]) + log(s), lse = m + log(s).
+     * When dx is not NULL, with p = exp(x-m)*(1/s):
+     *   dx = fma((2*z_coef)*lse, p, p - onehot) * grad_scale,
+     * the gradient of loss + z_coef*lse^2.  dx may equal x.
+     * Returns loss, without the z-loss; *lse_out (may be NULL) = lse. */
     float (*cross_entropy)(float *dx, const float *x, int32_t target, float grad_scale,
                            float z_coef, ptrdiff_t n, float *lse_out);
 
@@ -136,6 +139,21 @@ typedef struct sm_kern {
  * is NULL. SM_EUNSUPPORTED when the CPU lacks the rung asked for; SM_EINVAL for a name
  * that is no rung.  Static storage. */
 SM_API sm_status sm_kern_get(const sm_kern **out, const char *want, sm_err *err);
+
+/** What this machine can do at best with a table and a pool: the figures that a benchmark
+ * or the progress line of a training run puts its own rate beside. */
+typedef struct sm_kern_ceilings {
+    int n_threads;       /* of the pool, all of them at work                       */
+    double bf16_gflops;  /* bf16/1 product kernel, operands packed and in cache    */
+    double f32_gflops;   /* f32/1 product kernel, likewise                         */
+    double read_gbytes_s; /* 1e9 bytes/s that `sum` reads from 128 MiB of memory   */
+} sm_kern_ceilings;
+
+/** Measure them with ctx->kern and ctx->pool (NULL = one thread) in about 0.3 s.  Other load
+ * on the machine lowers the figures; they enter no recorded result.  Allocates about
+ * 128 MiB and releases it.  Not to be called inside a pool task.
+ * @return SM_OK; SM_EINVAL without ctx->kern; SM_ENOMEM.  *out is untouched on failure. */
+SM_API sm_status sm_kern_ceiling(sm_kern_ceilings *out, const sm_ctx *ctx, sm_err *err);
 
 /* Scalar definitions that other modules need at set-up time (recorded computations call no
  * libm): double precision, own series, reproducible to the bit. */
