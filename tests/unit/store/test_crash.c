@@ -411,10 +411,22 @@ static void test_write_failures(void **state)
     assert_true(n_failed > 5);
 }
 
+static int unmount(void **state)
+{
+    char command[256];
+    if (*state) {
+        snprintf(command, sizeof command, "umount %s && rmdir %s", (char *)*state,
+                 (char *)*state);
+        if (shell(command) != 0)
+            return -1;
+    }
+    free(*state);
+    return 0;
+}
+
 /* A real full disk: a small tmpfs, when this process may mount one. */
 static void test_full_disk(void **state)
 {
-    (void)state;
     char dir[] = "/tmp/smelt-full-XXXXXX", command[256];
     sm_store *s = NULL;
     assert_non_null(mkdtemp(dir));
@@ -425,6 +437,7 @@ static void test_full_disk(void **state)
         rmdir(dir);
         return;
     }
+    *state = sm_strdup(dir);
     OK(sm_store_init(dir, &err));
     OK(sm_store_open(&s, dir, &err));
     int n_ok = 0;
@@ -469,9 +482,6 @@ static void test_full_disk(void **state)
     OK(sm_store_find(&a, s, ref, &err)); /* nothing that was acknowledged is lost */
     sm_artifact_free(&a);
     sm_store_close(s);
-    snprintf(command, sizeof command, "umount %s", dir);
-    assert_int_equal(shell(command), 0);
-    rmdir(dir);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
@@ -487,7 +497,7 @@ int main(void)
         T(test_four_threads),
         T(test_staging_of_the_dead),
         T(test_write_failures),
-        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test_teardown(test_full_disk, unmount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
