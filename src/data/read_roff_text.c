@@ -4,6 +4,15 @@
 
 #include "read_roff.h"
 
+/* Bytes of the UTF-8 character at s[i]. */
+static size_t char_length(const char *s, size_t n, size_t i)
+{
+    size_t k = i + 1;
+    while (k < n && ((unsigned char)s[k] & 0xc0) == 0x80)
+        k++;
+    return k - i;
+}
+
 /* Argument written as x, (xx or [xxx] at s[i]. */
 static size_t name_arg(roff_escape *e, const char *s, size_t n, size_t i)
 {
@@ -13,8 +22,11 @@ static size_t name_arg(roff_escape *e, const char *s, size_t n, size_t i)
     }
     if (s[i] == '(') {
         e->arg = s + i + 1;
-        e->n = i + 3 <= n ? 2 : n - i - 1;
-        return i + 1 + e->n;
+        size_t two = i + 1;
+        for (int k = 0; k < 2 && two < n; k++)
+            two += char_length(s, n, two);
+        e->n = two - i - 1;
+        return two;
     }
     if (s[i] == '[') {
         int depth = 1;
@@ -36,7 +48,7 @@ static size_t name_arg(roff_escape *e, const char *s, size_t n, size_t i)
         roff_escape inner;
         e->n = 1 + roff_escape_read(&inner, s + i + 1, n - i - 1);
     } else {
-        e->n = 1;
+        e->n = char_length(s, n, i);
     }
     return i + e->n;
 }
@@ -90,8 +102,6 @@ size_t roff_escape_read(roff_escape *e, const char *s, size_t n)
     *e = (roff_escape){.c = s[0], .arg = s + 1};
     switch (s[0]) {
     case '(':
-        e->n = n > 2 ? 2 : n - 1;
-        return 1 + e->n;
     case '[':
         return name_arg(e, s, n, 0);
     case '*':
@@ -294,10 +304,7 @@ static size_t unit_length(const char *s, size_t n)
         roff_escape e;
         return 1 + roff_escape_read(&e, s + 1, n - 1);
     }
-    size_t k = 1;
-    while (k < n && ((unsigned char)s[k] & 0xc0) == 0x80)
-        k++;
-    return k;
+    return char_length(s, n, 0);
 }
 
 /* \o'abc': of characters on one place the last is what a plain terminal shows. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "read_writer.h"
+#include "smelt/text.h"
 
 enum { INDENT_STEP = 2, INDENT_MAX = 40, PRE_INDENT = 4, TERM_INLINE_MAX = 100 };
 
@@ -128,8 +129,10 @@ static size_t put_clean(sm_buf *out, const char *s, size_t n)
         }
         bool is_double = u[i] == 0xc2 && after_double_encoding(out);
         size_t skip = is_double ? 0 : dropped(u + i, n - i);
-        if (skip) {
-            i += skip;
+        uint32_t cp;
+        int k = u[i] < 0x80 ? 1 : sm_utf8_decode(&cp, s + i, n - i);
+        if (skip || k == 0) { /* or a piece of a character that an escape cut */
+            i += skip ? skip : 1;
         } else if (u[i] == DW_HARD_BLANK) {
             sm_buf_putc(out, ' ');
             i++;
@@ -137,7 +140,8 @@ static size_t put_clean(sm_buf *out, const char *s, size_t n)
             sm_buf_putc(out, ' ');
             i += 2;
         } else {
-            sm_buf_putc(out, s[i++]);
+            sm_buf_put(out, s + i, (size_t)k);
+            i += (size_t)k;
         }
     }
     return out->len - before;
