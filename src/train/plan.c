@@ -36,7 +36,7 @@ sm_status sm_train_plan_make(sm_train_plan *out, const sm_ctx *ctx,
     if (!s)
         s = sm_model_create(&m, &c->model, c->seed, err);
     if (!s)
-        s = train_step_layout(&t, ctx, c, m, err);
+        s = train_step_layout(&t, ctx, c, m, true, err);
     if (!s) {
         sm_train_plan p = {.n_param = sm_model_n_param(&c->model),
                            .n_active = sm_model_n_active(&c->model),

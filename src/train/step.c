@@ -71,7 +71,7 @@ static int64_t choose_micro(const train_step *t, const size_t bytes[2])
 }
 
 sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_config *c,
-                            sm_model *model, sm_err *err)
+                            sm_model *model, bool measure, sm_err *err)
 {
     size_t bytes[2] = {0};
     int ranks = n_ranks(ctx);
@@ -82,13 +82,14 @@ sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_con
                        (long long)c->n_shard);
     t->n_shard = c->n_shard / ranks;
     t->n_seq = c->n_seq / ranks;
-    sm_status s = probe(t, bytes, err);
+    bool aux = c->loss.aux_coef > 0 && c->model.n_expert > 0;
+    bool one_by_one = c->micro_shards > 0 && (!aux || c->micro_shards >= t->n_shard);
+    sm_status s = measure || !one_by_one ? probe(t, bytes, err) : SM_OK;
     if (s)
         return s;
     t->micro_shard = choose_micro(t, bytes);
     t->micro_seq = t->micro_shard * (c->n_seq / c->n_shard);
     t->n_micro = t->n_shard / t->micro_shard;
-    bool aux = c->loss.aux_coef > 0 && c->model.n_expert > 0;
     t->rerun = aux && t->n_micro > 1 && !fits(t, bytes, t->n_shard);
     t->slot_bytes = (bytes[1] - bytes[0]) * (size_t)t->micro_shard;
     return create_pass(t, t->micro_shard, aux && !t->rerun ? t->n_micro : 1, &t->pass, err);
@@ -98,7 +99,7 @@ sm_status train_step_init(train_step *t, const sm_ctx *ctx, const sm_train_confi
                           const sm_token_data *data, sm_model *model, train_optim *optim,
                           sm_err *err)
 {
-    sm_status s = train_step_layout(t, ctx, c, model, err);
+    sm_status s = train_step_layout(t, ctx, c, model, false, err);
     if (s)
         return s;
     t->data = data;

@@ -128,9 +128,10 @@ size_t train_step_bytes(const train_step *t);
  * unusable (a checkpoint is the way back). Collective. */
 sm_status train_step_run(train_step_result *out, train_step *t, int64_t step, sm_err *err);
 
-/** How the global batch is split; needs neither data nor optimizer.  Creates the pass. */
+/** How the global batch is split; needs neither data nor optimizer.  Creates the pass.
+ * slot_bytes is known when `measure` is set or there was a choice to make. */
 sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_config *c,
-                            sm_model *model, sm_err *err);
+                            sm_model *model, bool measure, sm_err *err);
 
 /* ------------------------------------------------------------ checkpoints */
 
