@@ -62,6 +62,11 @@ static void fill_ordinary(void *p, sm_dtype type, ptrdiff_t n, kc_rng *r)
     }
 }
 
+static double smaller(double a, double b)
+{
+    return a < b ? a : b;
+}
+
 static double time_case(const sm_kern *k, const kc_case *c, kc_args *g)
 {
     double best = 1e18;
@@ -71,7 +76,7 @@ static double time_case(const sm_kern *k, const kc_case *c, kc_args *g)
         for (int i = 0; i < repeat; i++)
             c->call(k, g);
         double ns = (double)(sm_clock_ns() - start) / repeat;
-        best = ns < best ? ns : best;
+        best = smaller(best, ns);
     }
     return best;
 }
@@ -120,9 +125,9 @@ static product_times time_product(const sm_prod *p, ptrdiff_t m, ptrdiff_t n, pt
             int64_t t2 = sm_clock_ns();
             p->gemm(c, n, pa, pb, m, n, k, false);
             int64_t t3 = sm_clock_ns();
-            best.pack_a = t1 - t0 < best.pack_a ? (double)(t1 - t0) : best.pack_a;
-            best.pack_b = t2 - t1 < best.pack_b ? (double)(t2 - t1) : best.pack_b;
-            best.gemm = t3 - t2 < best.gemm ? (double)(t3 - t2) : best.gemm;
+            best.pack_a = smaller(best.pack_a, (double)(t1 - t0));
+            best.pack_b = smaller(best.pack_b, (double)(t2 - t1));
+            best.gemm = smaller(best.gemm, (double)(t3 - t2));
         }
     }
     sm_aligned_free(a);
