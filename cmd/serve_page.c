@@ -26,44 +26,43 @@ static const char *find_run(const json_t *list, const char *content)
     return NULL;
 }
 
-/* curves[name] = values, and step when it is the first; thinned to MAX_POINTS. */
-static sm_status add_curve(json_t *curves, sm_store *store, const char *run,
-                           const char *name, sm_err *err)
+/* Points of a series, thinned to about MAX_POINTS; the steps too when it is the first. */
+static bool add_curve(json_t *curves, const char *name, const json_t *rows)
 {
-    json_t *rows = NULL, *row;
-    sm_status s = sm_store_metrics_read(&rows, store, run, name, err);
-    if (s)
-        return s;
-    size_t n = json_array_size(rows), i, stride = n / MAX_POINTS + 1;
+    size_t n = json_array_size(rows), stride = n / MAX_POINTS + 1;
     json_t *value = json_array(), *step = json_array();
-    json_array_foreach(rows, i, row)
-    {
+    bool ok = value && step;
+    for (size_t i = 0; i < n && ok; i++) {
+        const json_t *row = json_array_get(rows, i);
         if (i % stride != 0 && i != n - 1)
             continue;
-        json_array_append(step, json_array_get(row, 0));
-        json_array_append(value, json_array_get(row, 1));
+        ok = json_array_append(step, json_array_get(row, 0)) == 0 &&
+             json_array_append(value, json_array_get(row, 1)) == 0;
     }
-    json_decref(rows);
-    if (json_array_size(value) > 0) {
-        json_object_set(curves, name, value);
+    if (ok && json_array_size(value) > 0) {
+        ok = json_object_set(curves, name, value) == 0;
         if (!json_object_get(curves, "step"))
-            json_object_set(curves, "step", step);
+            ok = ok && json_object_set(curves, "step", step) == 0;
     }
     json_decref(value);
     json_decref(step);
-    return SM_OK;
+    return ok;
 }
 
 static sm_status make_curves(json_t **out, sm_store *store, const char *content, sm_err *err)
 {
     static const char *const names[] = {"loss", "tok_per_s", "grad_norm", "load_min",
                                         "load_max"};
-    json_t *list = NULL, *curves = json_object();
+    json_t *list = NULL, *series = NULL, *curves = json_object();
     sm_status s = curves ? sm_store_list(&list, store, err)
                          : sm_fail(err, SM_ENOMEM, "out of memory");
     const char *run = s ? NULL : find_run(list, content);
-    for (size_t i = 0; i < sizeof names / sizeof *names && !s && run; i++)
-        s = add_curve(curves, store, run, names[i], err);
+    if (run)
+        s = sm_store_metrics_read(&series, store, run, NULL, err);
+    for (size_t i = 0; i < sizeof names / sizeof *names && !s; i++)
+        if (!add_curve(curves, names[i], json_object_get(series, names[i])))
+            s = sm_fail(err, SM_ENOMEM, "out of memory");
+    json_decref(series);
     json_decref(list);
     if (s)
         json_decref(curves);
