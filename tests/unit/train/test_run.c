@@ -173,6 +173,34 @@ static void test_nan_names_tensor(void **state)
     free_ctx(&ctx);
 }
 
+/* Weights that grow a hundredfold a step: the run stops with step and tensor, the newest
+ * checkpoint is from before, and trying again meets the same fault. */
+static void test_explosion_keeps_checkpoint(void **state)
+{
+    (void)state;
+    sm_train_config c = tiny_dense();
+    sm_train_summary sum;
+    uint64_t h;
+    sm_err first, second;
+    char dir[32];
+    watch w = {0};
+    c.lr = 10;
+    c.weight_decay = 10;
+    c.warmup_steps = 0;
+    c.checkpoint_steps = 2;
+    make_dir(dir);
+    assert_int_equal(train(&h, &sum, &w, &c, dir, &first), SM_ENUMERIC);
+    assert_non_null(strstr(first.msg, "step "));
+    assert_non_null(strstr(first.msg, "NaN or infinity"));
+    assert_true(sum.n_steps_run >= 2 && sum.resumed_step == 0);
+    int64_t at = sum.n_steps_run;
+    assert_int_equal(train(&h, &sum, &w, &c, dir, &second), SM_ENUMERIC);
+    assert_string_equal(first.msg, second.msg);
+    assert_int_equal(sum.resumed_step, at / 2 * 2);
+    sm_err err;
+    OK(sm_remove_tree(dir, &err));
+}
+
 static void test_refuses(void **state)
 {
     (void)state;
@@ -181,9 +209,17 @@ static void test_refuses(void **state)
     sm_token_data *data = tiny_data(16);
     sm_train_io io = {.data = data};
     sm_model *m = NULL;
+    train_step t;
     sm_err err;
     assert_int_equal(sm_train_run(&m, NULL, &ctx, &c, &io, &err), SM_EINVAL);
     assert_non_null(strstr(err.msg, "rows of 16 positions, want 32"));
+    sm_token_data_free(data);
+    io.data = data = tiny_data(32);
+    sm_comm three = {.rank = 0, .n_ranks = 3};
+    ctx.comm = &three;
+    assert_int_equal(train_step_layout(&t, &ctx, &c, NULL, false, &err), SM_EINVAL);
+    assert_non_null(strstr(err.msg, "got 3 ranks"));
+    ctx.comm = NULL;
     c.n_shard = 5;
     assert_int_equal(sm_train_run(&m, NULL, &ctx, &c, &io, &err), SM_EINVAL);
     assert_non_null(strstr(err.msg, "n_shard: got 5"));
@@ -238,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_overfits_dense),  cmocka_unit_test(test_overfits_llama4),
         cmocka_unit_test(test_overfits_mixtral), cmocka_unit_test(test_resume_dense),
         cmocka_unit_test(test_resume_moe),      cmocka_unit_test(test_nan_names_tensor),
+        cmocka_unit_test(test_explosion_keeps_checkpoint),
         cmocka_unit_test(test_refuses),         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_metrics_json),
     };
