@@ -151,6 +151,34 @@ static int64_t bytes_of(const sm_artifact *a)
     return sum;
 }
 
+/* "  kept 412, rejected 6": numbers and words of the run, a few a line. */
+static void print_figures(const json_t *figures)
+{
+    const char *key;
+    json_t *v;
+    size_t width = 0;
+    json_object_foreach((json_t *)(uintptr_t)figures, key, v)
+    {
+        char text[160];
+        if (json_is_integer(v))
+            snprintf(text, sizeof text, "%.60s %" PRId64, key,
+                     (int64_t)json_integer_value(v));
+        else if (json_is_real(v))
+            snprintf(text, sizeof text, "%.60s %.5g", key, json_real_value(v));
+        else if (json_is_string(v))
+            snprintf(text, sizeof text, "%.60s %.60s", key, json_string_value(v));
+        else
+            continue;
+        if (width > 0 && width + strlen(text) > 76) {
+            printf("\n");
+            width = 0;
+        }
+        width += (size_t)printf("%s%s", width ? ", " : "  ", text);
+    }
+    if (width > 0)
+        printf("\n");
+}
+
 static void print_result(const app *a, const request *r, const sm_flow_result *got)
 {
     char size[32];
@@ -161,10 +189,10 @@ static void print_result(const app *a, const request *r, const sm_flow_result *g
             json_array_append_new(files, json_pack("{s:s, s:s, s:I}", "path", x->file[i].path,
                                                    "object", x->file[i].object.hex, "bytes",
                                                    (json_int_t)x->file[i].bytes));
-        app_print_json(json_pack("{s:s, s:s, s:s, s:s, s:b, s:f, s:o}", "ref", r->as, "kind",
+        app_print_json(json_pack("{s:s, s:s, s:s, s:s, s:b, s:f, s:o, s:O*}", "ref", r->as, "kind",
                                  x->kind, "content", x->content.hex, "recipe", x->recipe.hex,
                                  "made_before", got->was_there, "seconds", got->seconds,
-                                 "files", files));
+                                 "files", files, "figures", got->figures));
         return;
     }
     printf("%s: %s %.12s, %zu file%s, %s", r->as, x->kind, x->content.hex, x->n_file,
@@ -173,6 +201,7 @@ static void print_result(const app *a, const request *r, const sm_flow_result *g
         printf(" (made before)\n");
     else
         printf(" (%.1f s)\n", got->seconds);
+    print_figures(got->figures);
 }
 
 /* "total_bytes  1.2 GB": the plan as a table. */

@@ -155,8 +155,8 @@ static sm_status parse_ids(sm_tokens *out, const char *text, sm_err *err)
         char *end;
         long long v = strtoll(p, &end, 10);
         if (end == p || v < 0 || v > INT32_MAX)
-            return sm_fail(err, SM_EINVAL, "tokenizer decode: got '%.20s', want a token id",
-                           p);
+            return sm_fail(err, SM_EINVAL, "tokenizer decode: got '%.*s', want a token id",
+                           (int)strcspn(p + 1, " ,]\n") % 20 + 1, p);
         if (!sm_tokens_push(out, (int32_t)v))
             return sm_fail(err, SM_ENOMEM, "tokenizer decode: out of memory");
         p = end;

@@ -54,8 +54,9 @@ SM_API const sm_step *sm_step_at(size_t i);
 
 typedef struct sm_flow_result {
     sm_artifact artifact;
-    bool was_there; /* skipped: the recipe had been made before */
+    bool was_there;  /* skipped: the recipe had been made before   */
     double seconds;
+    json_t *figures; /* figures of merit of this run; NULL when skipped */
 } sm_flow_result;
 
 /** Run one step (or find its result) and move `ref` to it (NULL: none).  When another

@@ -158,7 +158,10 @@ static sm_status refuse(sm_err *err, const char *where, const sm_option *o,
 {
     sm_buf want = {0}, text = {0};
     sm_option_wanted(&want, o);
-    sm_json_canonical(&text, got, NULL);
+    if (json_is_integer(got)) /* canonical JSON refuses those beyond 2^53 */
+        sm_buf_printf(&text, "%" JSON_INTEGER_FORMAT, json_integer_value(got));
+    else
+        sm_json_canonical(&text, got, NULL);
     sm_status s =
         sm_fail(err, SM_EINVAL, "%s: %s: got %.120s, want %s", where, o->key,
                 text.data ? text.data : "?", want.data ? want.data : "another value");

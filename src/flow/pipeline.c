@@ -174,6 +174,11 @@ static sm_status read_head(pipeline *p, sm_err *err)
 static sm_status read_pipeline(pipeline *p, const char *path, sm_err *err)
 {
     sm_status s = sm_yaml_load(&p->root, &p->pos, path, err);
+    if (s == SM_ECORRUPT) { /* a configuration that is wrong, not data that is damaged */
+        s = SM_EINVAL;
+        if (err)
+            err->status = s;
+    }
     if (!s)
         s = read_head(p, err);
     if (s)
@@ -199,16 +204,33 @@ static void pipeline_free(pipeline *p)
 
 /* ---------------------------------------------------------------- overrides */
 
-/* Does "curate" mean this stage?  By its result's name, its step's name, or the step's
- * last word. */
-static bool is_named(const stage *g, const char *name, size_t n)
+/* What a stage may be called in an override: its result's name, its step's name, or the
+ * step's last word.  The first kind of name that fits any stage is the one that counts, so
+ * that "train" is the step train, not tokenizer.train too. */
+enum { BY_RESULT, BY_STEP, BY_WORD, N_NAMES };
+
+static const char *name_of(const stage *g, int kind)
 {
     const char *word = strrchr(g->step->name, '.');
-    const char *all[] = {g->as, g->step->name, word ? word + 1 : g->step->name};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strlen(all[i]) == n && !strncmp(all[i], name, n))
-            return true;
-    return false;
+    if (kind == BY_RESULT)
+        return g->as;
+    return kind == BY_WORD && word ? word + 1 : g->step->name;
+}
+
+static bool is_named(const stage *g, int kind, const char *name, size_t n)
+{
+    const char *own = name_of(g, kind);
+    return strlen(own) == n && !strncmp(own, name, n);
+}
+
+/* The kind of name by which `name` fits a stage, N_NAMES when it fits none. */
+static int kind_of_name(const pipeline *p, const char *name, size_t n)
+{
+    for (int kind = 0; kind < N_NAMES; kind++)
+        for (size_t i = 0; i < p->n; i++)
+            if (is_named(&p->stage[i], kind, name, n))
+                return kind;
+    return N_NAMES;
 }
 
 static sm_status set_option(stage *g, const char *key, const json_t *value, sm_err *err)
@@ -233,14 +255,16 @@ static sm_status apply_override(pipeline *p, const char *name, const json_t *val
                                 sm_err *err)
 {
     const char *dot = strrchr(name, '.');
-    size_t hits = 0;
     if (!dot || dot == name || !dot[1])
         return sm_fail(err, SM_EINVAL, "--set: got '%.80s', want STEP.OPTION=VALUE", name);
+    int kind = kind_of_name(p, name, (size_t)(dot - name));
+    if (kind == N_NAMES)
+        return sm_fail(err, SM_EINVAL, "--set: got '%.80s', but no step is called '%.*s'",
+                       name, (int)(dot - name), name);
     for (size_t i = 0; i < p->n; i++) {
         stage *g = &p->stage[i];
-        if (!is_named(g, name, (size_t)(dot - name)))
+        if (!is_named(g, kind, name, (size_t)(dot - name)))
             continue;
-        hits++;
         sm_status s = set_option(g, dot + 1, value, err);
         json_t *checked = NULL;
         if (!s)
@@ -249,9 +273,6 @@ static sm_status apply_override(pipeline *p, const char *name, const json_t *val
         if (s)
             return s;
     }
-    if (hits == 0)
-        return sm_fail(err, SM_EINVAL, "--set: got '%.80s', but no step is called '%.*s'",
-                       name, (int)(dot - name), name);
     return SM_OK;
 }
 

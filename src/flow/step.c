@@ -211,8 +211,8 @@ static sm_status make(sm_flow_result *out, job *j, sm_err *err)
         s = move_ref(j, &out->artifact, err);
     else if (!s)
         s = run_and_commit(&out->artifact, j, err);
-    if (!s)
-        unlink(j->lock); /* whoever waits on it finds the result */
+    if (!s || rmdir(j->scratch) == 0) /* done, or failed with nothing to go on from */
+        unlink(j->lock);              /* whoever waits on it looks again */
     return s;
 }
 
@@ -261,6 +261,8 @@ sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
         s = move_ref(&j, &r.artifact, err);
     else if (!s)
         s = make(&r, &j, err);
+    if (!s && !r.was_there)
+        r.figures = json_incref(j.figures);
     job_free(&j);
     if (s) {
         sm_artifact_free(&r.artifact);
@@ -302,5 +304,6 @@ sm_status sm_flow_plan(json_t **out, const sm_ctx *ctx, sm_store *store, const c
 void sm_flow_result_free(sm_flow_result *r)
 {
     sm_artifact_free(&r->artifact);
+    json_decref(r->figures);
     *r = (sm_flow_result){0};
 }

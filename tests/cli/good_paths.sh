@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The loop on a tiny corpus: what is made, skipped, verified, replayed, interrupted; exit
+# statuses and outputs for people and machines.
+# Usage: good_paths.sh SMELT ROOT
+SMELT=$1 ROOT=$2
+. "$(dirname "$0")/lib.sh"
+
+content() { smelt lineage "$1" --json | json "d['nodes'][-1]['content']"; }
+# json EXPRESSION: evaluate on the JSON of standard input, called d
+json() { python3 -c "import json,sys; d=json.load(sys.stdin); print($1)"; }
+
+# ------------------------------------------------------------------------- help
+expect 0 "^usage: smelt VERB" --help
+expect 0 "^verbs of data:" data --help
+expect 0 "smelt data add ~/packages" data add --help
+expect 0 "^usage: smelt data add" help data add
+expect 0 "^smelt [0-9]" --version
+expect 2 "^usage: smelt VERB"
+while read -r v; do
+  # shellcheck disable=SC2086
+  expect 0 "^example:" $v --help
+done < <(smelt help --verbs)
+check "the manual page is well-formed" bash -c '"$1" help --man | man --warnings -l - 2>&1 >/dev/null | { ! grep .; }' - "$SMELT"
+check "bash completions parse" bash -c '"$1" help --completions bash | bash -n' - "$SMELT"
+check "bash completes a verb" bash -c 'eval "$("$1" help --completions bash)"; COMP_WORDS=(smelt lin); COMP_CWORD=1; _smelt; [ "${COMPREPLY[*]}" = lineage ]' - "$SMELT"
+check "bash completes a flag" bash -c 'eval "$("$1" help --completions bash)"; COMP_WORDS=(smelt train --n-st); COMP_CWORD=2; _smelt; [ "${COMPREPLY[*]}" = --n-steps ]' - "$SMELT"
+check "fish completions are there" bash -c '"$1" help --completions fish | grep -q "complete -c smelt"' - "$SMELT"
+
+# -------------------------------------------------------------------- workspace
+expect 0 "made workspace" init
+expect 0 "0 artifacts" status
+expect 0 '"artifacts": \[\]' status --json
+expect 0 "BEGIN PUBLIC KEY" key
+expect 0 "^cpu" doctor
+expect 0 '"rungs"' doctor --json
+tiny_corpus
+tiny_pipeline
+expect 0 "\[5/5\] index -> idx [0-9a-f]{12}: made in" run tiny.yaml
+expect 0 "\[4/5\] train -> tiny [0-9a-f]{12}: skipped \(made before\)" run tiny.yaml
+expect 0 '"tiny": "[0-9a-f]{64}"' run tiny.yaml --json -q
+check "a second run moves nothing" bash -c '[ "$("$1" status --json | grep -c tiny@)" = 2 ]' - "$SMELT"
+expect 0 "tiny@v1 +model" status
+expect 0 "data.add" lineage tiny
+expect 0 "^clean: " verify
+expect 0 "^clean: " verify tiny
+expect 0 "\"clean\": true" verify --json
+expect 0 "^clean: .*chain and signatures hold" audit verify
+expect 0 "wrote head.json" audit checkpoint head.json
+expect 0 "checkpoint is part of it" audit verify --checkpoint head.json
+expect 0 "artifact.commit" audit show --last 3
+expect 0 "workspace.init" audit show --last 0 --event workspace.
+expect 0 "" lineage tiny --svg graph.svg --dot graph.dot
+check "the drawings are files" test -s graph.svg -a -s graph.dot
+expect 0 "<svg" lineage tiny --svg -
+
+# -------------------------------------------------------------------- same bits
+M=$(content tiny)
+expect 0 "tiny: same bits" replay tiny
+expect 0 "train model [0-9a-f]{12}: same bits" replay tiny --whole
+expect 0 "docs: same bits" replay docs
+for cpu in ref avx2 avx512; do
+  grep -q "\"$cpu\"" < <(smelt doctor --json) || continue
+  for threads in 1 3; do
+    SMELT_CPU=$cpu expect 0 "same bits" replay tiny --threads $threads
+  done
+done
+rm -rf other && mkdir other && cp -r corpus tiny.yaml other
+(cd other && smelt init >/dev/null && smelt run tiny.yaml -q --threads 1)
+check "another workspace makes the same model" test "$M" = "$(cd other && content tiny)"
+echo "A line that was not there." >> corpus/LICENSE.txt
+expect 1 "another recipe" replay docs
+sed -i '$d' corpus/LICENSE.txt
+
+# ------------------------------------------------------------------- overrides
+expect 0 "train -> tiny [0-9a-f]{12}: made" run tiny.yaml --set train.n_steps=6
+check "another option makes another model" test "$M" != "$(content tiny)"
+expect 0 "skipped" run tiny.yaml
+check "the ref is back" test "$M" = "$(content tiny)"
+expect 0 "tiny@v3" status
+mkdir more && cp corpus/* more/ && printf 'Another document, about nothing in particular.\n%.0s' {1..30} > more/z.txt
+expect 0 "data.add -> docs [0-9a-f]{12}: made" run tiny.yaml --source more
+
+# ------------------------------------------------------------------ single verbs
+expect 0 "^docs: source" data add corpus --as docs
+expect 0 "made before" data add corpus --as docs
+expect 0 "^set: dataset" data curate docs --as set --allow-unknown-licence --heldout-frac 0.2
+expect 0 "^tok: tokenizer" tokenizer train set --vocab-size 400 --as tok
+expect 0 '"made_before": true' tokenizer train set --vocab-size 400 --as tok --json
+expect 0 "total_bytes" train set tok --dry-run
+expect 0 "\"expected_seconds\"" train tok set --dry-run --json
+printf 'in: [set, tok]\nas: again\noptions:\n  {n_layer: 2, d_model: 32, n_head: 2, n_kv_head: 1, d_head: 16, d_ff: 64,\n   n_expert: 2, d_expert: 32, d_shared: 32, n_ctx: 64, n_seq: 4, n_shard: 4,\n   n_steps: 12, warmup_steps: 2, eval_docs: 2}\n' > config.yaml
+expect 0 "^again: model .*made before" train config.yaml
+check "the same recipe, the same model" test "$M" = "$(content again)"
+expect 0 "phase +seconds" train config.yaml --n-steps 3 --as short --log-view
+expect 0 "index [0-9a-f]{12}" index set
+text='naïve — list open files'
+check "encode and decode are inverse" bash -c '[ "$(printf %s "$2" | "$1" tokenizer encode tok | "$1" tokenizer decode tok)" = "$2" ]' - "$SMELT" "$text"
+check "a model has its tokenizer" bash -c '[ "$(printf %s "$2" | "$1" tokenizer encode tiny | "$1" tokenizer decode tiny)" = "$2" ]' - "$SMELT" "$text"
+expect 0 "read .*GB/s" bench --seconds 0.02
+expect 0 '"bf16_gflops"' bench --seconds 0.02 --json
+
+# ------------------------------------------------------- interruption and damage
+interrupted() { # interrupted SIGNAL: training is cut short, then done again
+  local i
+  rm -rf cut && mkdir cut && cp -r corpus tiny.yaml cut && cd cut && smelt init >/dev/null
+  sed -i 's/n_steps: 12/n_steps: 60/' tiny.yaml
+  smelt run tiny.yaml -q >/dev/null 2>&1 &
+  local pid=$!
+  for i in $(seq 200); do
+    compgen -G '.smelt/tmp/scratch-*/curve.jsonl' >/dev/null && break
+    sleep 0.02
+  done
+  sleep 0.1
+  kill "-$1" $pid 2>/dev/null
+  wait $pid 2>/dev/null
+  smelt run tiny.yaml -q || { cd ..; return 1; }
+  smelt verify >/dev/null || { cd ..; return 1; }
+  content tiny > ../cut.content
+  cd ..
+}
+(cd other && sed -i 's/n_steps: 12/n_steps: 60/' tiny.yaml && smelt run tiny.yaml -q)
+WANT=$(cd other && content tiny)
+for signal in KILL INT TERM; do
+  check "SIG$signal, then again" interrupted $signal
+  check "the same model after SIG$signal" test "$WANT" = "$(cat cut.content)"
+done
+
+object=$(cd other && smelt verify tiny --json >/dev/null; find .smelt/objects -type f -size +20k ! -name '*.leaf' | head -n 1)
+chmod u+w "other/$object"
+printf 'X' | dd of="other/$object" bs=1 seek=7000 conv=notrunc status=none
+name=$(basename "$(dirname "$object")")$(basename "$object")
+expect 1 "${name:0:12}.*leaf 0|leaf 0.*${name:0:12}" verify --workspace other
+expect 1 '"clean": false' verify --workspace other --json
+finish
