@@ -156,7 +156,7 @@ SM_API sm_status sm_data_export(const sm_data_files *files, const char *part,
                                 const char *out_path, int64_t *n_docs, sm_err *err);
 
 /** Compare two datasets by document id: {"added", "removed", "moved", "changed": counts,
- * "examples": {...}}; "moved" went from one part to another.  New reference. */
+ * "examples": {...}}; "same", "moved" (went from one part to another).  New reference. */
 SM_API sm_status sm_data_diff(json_t **out, const sm_ctx *ctx, const sm_data_files *a,
                               const sm_data_files *b, sm_err *err);
 

@@ -5,15 +5,16 @@
  *
  * Preset `web` has the published values of every rule.  Preset `technical` is for manuals:
  * it departs from them where they would remove good pages, for these reasons.
- *   gopher_min_words 50 -> 20      a short page is often the whole answer
+ *   gopher_min_words 50 -> 10      a short page is often the whole answer
  *   gopher_max_words 100000 -> 1000000   a manual in one page is long, and not spam
  *   gopher_max_hash 0.1 -> 0.3     headings of extracted pages and shell examples use '#'
  *   gopher_max_bullet 0.9 -> 1     a list of options is a list
- *   gopher_min_alpha 0.8 -> 0.4    synopses and tables are full of signs
+ *   gopher_min_alpha 0.8 -> 0.35   synopses and tables are full of signs
+ *   gopher_min_stop_words 2 -> 1   a page on one type is a few lines of code
  *   gopher_max_mean 10 -> 12       names of functions are long words
  *   dup_* and top_* about doubled  reference pages repeat their phrases ("This function
  *                                  returns ..."), tables repeat their cells
- *   minhash_verify 0 -> 0.7        pages that share boilerplate collide by chance; merging
+ *   minhash_verify 0 -> 0.8        pages that share boilerplate collide by chance; merging
  *                                  all candidates would lose pages that differ
  */
 #include <stdlib.h>
@@ -104,7 +105,7 @@ typedef struct param {
 static const param params[] = {
     P_INT("min_chars", "length", min_chars, 100, 200),
     P_INT("max_chars", "length", max_chars, 0, 0),
-    P_INT("gopher_min_words", "gopher_quality", gopher.min_words, 20, 50),
+    P_INT("gopher_min_words", "gopher_quality", gopher.min_words, 10, 50),
     P_INT("gopher_max_words", "gopher_quality", gopher.max_words, 1000000, 100000),
     P_NUM("gopher_min_mean", "gopher_quality", gopher.min_mean, 3, 3),
     P_NUM("gopher_max_mean", "gopher_quality", gopher.max_mean, 12, 10),
@@ -112,8 +113,8 @@ static const param params[] = {
     P_NUM("gopher_max_ellipsis", "gopher_quality", gopher.max_ellipsis, 0.1, 0.1),
     P_NUM("gopher_max_bullet", "gopher_quality", gopher.max_bullet, 1, 0.9),
     P_NUM("gopher_max_ellipsis_lines", "gopher_quality", gopher.max_ellipsis_lines, 0.3, 0.3),
-    P_NUM("gopher_min_alpha", "gopher_quality", gopher.min_alpha, 0.4, 0.8),
-    P_INT("gopher_min_stop_words", "gopher_quality", gopher.min_stop_words, 2, 2),
+    P_NUM("gopher_min_alpha", "gopher_quality", gopher.min_alpha, 0.35, 0.8),
+    P_INT("gopher_min_stop_words", "gopher_quality", gopher.min_stop_words, 1, 2),
     P_NUM("dup_para_frac", "gopher_repetition", repeat.para, 0.5, 0.3),
     P_NUM("dup_para_char_frac", "gopher_repetition", repeat.para_char, 0.4, 0.2),
     P_NUM("dup_line_frac", "gopher_repetition", repeat.line, 0.5, 0.3),
@@ -139,7 +140,7 @@ static const param params[] = {
     P_INT("minhash_hashes", "minhash_dedup", minhash.hashes, 8, 8),
     P_INT("minhash_ngram", "minhash_dedup", minhash.ngram, 5, 5),
     P_INT("minhash_seed", "minhash_dedup", minhash.seed, 1, 1),
-    P_NUM("minhash_verify", "minhash_dedup", minhash.verify, 0.7, 0),
+    P_NUM("minhash_verify", "minhash_dedup", minhash.verify, 0.8, 0),
 };
 #define N_PARAM (sizeof params / sizeof *params)
 

@@ -41,22 +41,31 @@ static void used_classes(const json_t *parts, int *from, int *to, int64_t *most)
     }
 }
 
+/* A round step (1, 2 or 5 times a power of ten) with at most five of them below `most`. */
+static int64_t tick_step(int64_t most)
+{
+    static const int factor[] = {1, 2, 5};
+    for (int64_t power = 1;; power *= 10)
+        for (int i = 0; i < 3; i++)
+            if (factor[i] * power * 5 >= most) return factor[i] * power;
+}
+
 bool sm_svg_lengths(sm_buf *out, const json_t *parts)
 {
     int from, to;
     int64_t most;
     used_classes(parts, &from, &to, &most);
     if (from >= to) return sm_buf_puts(out, "<p>no documents</p>\n");
-    double width = 680, left = 46, bottom = 220, height = 190;
+    double width = 1040, left = 56, bottom = 220, height = 200;
     double step = (width - left) / (to - from);
     sm_buf_printf(out,
                   "<svg viewBox=\"0 0 %.0f 262\" role=\"img\" aria-label=\"histogram of document "
                   "lengths\">\n",
                   width);
-    for (int t = 0; t <= 4; t++) {
+    for (int64_t t = 0; t <= most; t += tick_step(most)) {
         char label[32];
-        double y = bottom - height * t / 4;
-        sm_show_count(label, most * t / 4);
+        double y = bottom - height * (double)t / (double)most;
+        sm_show_count(label, t);
         sm_buf_printf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>",
                       left, width, y, y);
         sm_buf_printf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
@@ -91,19 +100,19 @@ bool sm_svg_lengths(sm_buf *out, const json_t *parts)
 static void bar(sm_buf *out, int row, const char *name, int64_t n, int64_t most, int class)
 {
     char figure[32];
-    double y = 6 + 24.0 * row, w = most ? 360.0 * (double)n / (double)most : 0;
+    double y = 6 + 24.0 * row, w = most ? 230.0 * (double)n / (double)most : 0;
     sm_show_count(figure, n);
-    sm_buf_printf(out, "<text class=\"name\" x=\"218\" y=\"%.1f\" text-anchor=\"end\">", y + 14);
+    sm_buf_printf(out, "<text class=\"name\" x=\"192\" y=\"%.1f\" text-anchor=\"end\">", y + 14);
     sm_html_put(out, name);
     sm_buf_printf(out,
-                  "</text><rect class=\"c%d\" x=\"228\" y=\"%.1f\" width=\"%.1f\" height=\"18\" "
+                  "</text><rect class=\"c%d\" x=\"200\" y=\"%.1f\" width=\"%.1f\" height=\"18\" "
                   "rx=\"2\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\">%s</text>\n",
-                  class, y, w < 1.5 && n > 0 ? 1.5 : w, 234 + w, y + 13, figure);
+                  class, y, w < 1.5 && n > 0 ? 1.5 : w, 207 + w, y + 13, figure);
 }
 
 static void open_bars(sm_buf *out, size_t n, const char *label)
 {
-    sm_buf_printf(out, "<svg viewBox=\"0 0 680 %zu\" role=\"img\" aria-label=\"%s\">\n",
+    sm_buf_printf(out, "<svg viewBox=\"0 0 490 %zu\" role=\"img\" aria-label=\"%s\">\n",
                   12 + 24 * n, label);
 }
 
