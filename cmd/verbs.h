@@ -10,6 +10,9 @@
     X(run)             \
     X(data_add)        \
     X(data_curate)     \
+    X(data_show)       \
+    X(data_export)     \
+    X(data_diff)       \
     X(tokenizer_train) \
     X(tokenizer_encode) \
     X(tokenizer_decode) \
