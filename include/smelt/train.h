@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * train (L5): token data, schedule, the fixed gradient tree, AdamW, the training loop with
- * checkpoints, and bits per byte on held-out documents.
+ * train (L5): token data, schedule, the fixed gradient tree, AdamW, the training loop
+ * with checkpoints, and bits per byte on held-out documents.
  *
  *   w_{t+1} = AdamW(w_t, clip(grad( sum nats / n_target + auxiliary terms )))
  *
@@ -9,11 +9,11 @@
  * sm_train_config above the line "does not affect the result".  It does not depend on
  * threads, CPU rung, ranks, micro-batch size, recompute, memory, or interruptions.
  *
- * The auxiliary (load-balance) loss is exact over the GLOBAL batch.  Its gradient needs the
- * global expert counts, so with loss.aux_coef > 0 and several micro-batches all forwards of
- * a step come first.  Their activations are held when memory_bytes allows it (no extra
- * arithmetic); otherwise each forward is run a second time before its backward, which costs
- * one more forward, a third of a step.  Both give the same bits.
+ * The auxiliary (load-balance) loss is exact over the GLOBAL batch.  Its gradient needs
+ * the global expert counts, so with loss.aux_coef > 0 and several micro-batches all
+ * forwards of a step come first.  Their activations are held when memory_bytes allows it
+ * (no extra arithmetic); otherwise each forward is run a second time before its backward,
+ * which costs one more forward, a third of a step.  Both give the same bits.
  */
 #ifndef SMELT_TRAIN_H
 #define SMELT_TRAIN_H
@@ -33,11 +33,11 @@ extern "C" {
 /**
  * Documents as tokens, packed into rows of n_ctx positions.
  *
- * A document of n tokens becomes BOS t1 .. tn END: n+1 positions, each predicting the next
- * token.  A document of more than n_ctx positions is cut into pieces of n_ctx (each piece
- * sees only itself; no target is lost).  Pieces are packed best-fit-decreasing: every piece
- * is whole, none is cropped.  What stays empty in a row is padding: token BOS, target -1,
- * a document of its own.
+ * A document of n tokens becomes BOS t1 .. tn END: n+1 positions, each predicting the
+ * next token.  A document of more than n_ctx positions is cut into pieces of n_ctx (each
+ * piece sees only itself; no target is lost).  Pieces are packed best-fit-decreasing:
+ * every piece is whole, none is cropped.  What stays empty in a row is padding: token
+ * BOS, target -1, a document of its own.
  */
 typedef struct sm_token_data sm_token_data;
 
@@ -82,8 +82,8 @@ SM_API const sm_token_stats *sm_token_data_stats(const sm_token_data *d);
 SM_API int64_t sm_token_data_n_ctx(const sm_token_data *d);
 SM_API void sm_token_data_free(sm_token_data *d);
 
-/** Row `row` (0..n_row-1) as packed.  Arrays are [n_ctx] as in sm_batch; doc [n_ctx] is the
- * document of each position or -1, and may be NULL.  Thread-safe. */
+/** Row `row` (0..n_row-1) as packed.  Arrays are [n_ctx] as in sm_batch; doc [n_ctx] is
+ * the document of each position or -1, and may be NULL.  Thread-safe. */
 SM_API void sm_token_data_row(const sm_token_data *d, int64_t row, int32_t *token,
                               int32_t *target, int32_t *doc_start, int64_t *doc);
 /** The row of training sequence `seq` (0, 1, ... without end): epoch seq / n_row visits
@@ -96,17 +96,17 @@ SM_API int64_t sm_shuffle_index(uint64_t seed, uint32_t epoch, int64_t n, int64_
 /* ----------------------------------------------------------- configuration */
 
 typedef enum sm_schedule {
-    SM_SCHEDULE_COSINE = 0, /* warm-up, then half a cosine down to min_lr_frac           */
-    SM_SCHEDULE_WSD = 1     /* warm-up, stable, then linear decay over the last decay_frac */
+    SM_SCHEDULE_COSINE = 0, /* warm-up, then half a cosine down to min_lr_frac */
+    SM_SCHEDULE_WSD = 1 /* warm-up, stable, then linear decay over the last decay_frac */
 } sm_schedule;
 
 typedef struct sm_train_config {
     sm_model_config model;
-    const char *profile;  /* "bf16/1" or "f32/1"; borrowed                             */
-    uint64_t seed;        /* initial weights and data order                            */
-    int64_t n_ctx;        /* positions a sequence; <= model.max_ctx                    */
-    int64_t n_seq;        /* sequences in the global batch                             */
-    int64_t n_shard;      /* logical shards V: a power of two that divides n_seq       */
+    const char *profile; /* "bf16/1" or "f32/1"; borrowed                             */
+    uint64_t seed;       /* initial weights and data order                            */
+    int64_t n_ctx;       /* positions a sequence; <= model.max_ctx                    */
+    int64_t n_seq;       /* sequences in the global batch                             */
+    int64_t n_shard;     /* logical shards V: a power of two that divides n_seq       */
     int64_t n_steps;
     sm_schedule schedule;
     double lr;            /* peak                                                      */
@@ -114,10 +114,10 @@ typedef struct sm_train_config {
     int64_t warmup_steps; /* 0..n_steps                                                */
     double decay_frac;    /* WSD: share of n_steps spent decaying, 0..1                */
     double beta1, beta2, eps;
-    double weight_decay;  /* of parameters whose sm_param.decay is set                 */
-    double clip_norm;     /* global gradient norm is cut to this; 0: never             */
-    sm_loss_config loss;  /* aux_coef, z_coef, head_z_coef                             */
-    double bias_rate;     /* loss-free balance: router bias moves by this a step; 0 off */
+    double weight_decay; /* of parameters whose sm_param.decay is set                 */
+    double clip_norm;    /* global gradient norm is cut to this; 0: never             */
+    sm_loss_config loss; /* aux_coef, z_coef, head_z_coef                             */
+    double bias_rate;    /* loss-free balance: router bias moves by this a step; 0 off */
 
     /* What follows does not affect the result. */
     int64_t micro_shards;     /* shards a micro-batch, a power of two; 0: as many as fit
@@ -129,14 +129,13 @@ typedef struct sm_train_config {
     double ceiling_gflops;    /* the machine's measured product rate; 0: unknown       */
 } sm_train_config;
 
-#define SM_TRAIN_CONFIG_DEFAULT                                                         \
-    {                                                                                   \
-        .model = SM_MODEL_CONFIG_DEFAULT, .profile = "bf16/1", .seed = 1, .n_ctx = 512, \
-        .n_seq = 16, .n_shard = 8, .n_steps = 1000, .schedule = SM_SCHEDULE_COSINE,     \
-        .lr = 1e-3, .min_lr_frac = 0.1, .warmup_steps = 50, .decay_frac = 0.2,          \
-        .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1,                  \
-        .clip_norm = 1.0, .micro_shards = 0, .memory_bytes = (size_t)4 << 30,           \
-        .checkpoint_steps = 100                                                         \
+#define SM_TRAIN_CONFIG_DEFAULT                                                          \
+    {                                                                                    \
+        .model = SM_MODEL_CONFIG_DEFAULT, .profile = "bf16/1", .seed = 1, .n_ctx = 512,  \
+        .n_seq = 16, .n_shard = 8, .n_steps = 1000, .schedule = SM_SCHEDULE_COSINE,      \
+        .lr = 1e-3, .min_lr_frac = 0.1, .warmup_steps = 50, .decay_frac = 0.2,           \
+        .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .clip_norm = 1.0, \
+        .micro_shards = 0, .memory_bytes = (size_t)4 << 30, .checkpoint_steps = 100      \
     }
 
 /** Names the bad field, the value and the range wanted. */
@@ -154,11 +153,11 @@ SM_API double sm_train_lr(const sm_train_config *c, int64_t step);
 
 /**
  * Sum of n_leaf vectors along the perfect binary tree over leaf index, with at most
- * log2(n_leaf)+1 buffers: a binary counter.  A leaf may itself be the root of a subtree (a
- * micro-batch of several shards), so the sum is the same however shards are grouped, as
- * long as groups are aligned powers of two.  finish() continues the tree over the ranks of
- * ctx->comm (a power of two of them, rank r holding the r-th share of the leaves) by
- * send/receive and broadcasts the root.
+ * log2(n_leaf)+1 buffers: a binary counter.  A leaf may itself be the root of a subtree
+ * (a micro-batch of several shards), so the sum is the same however shards are grouped,
+ * as long as groups are aligned powers of two.  finish() continues the tree over the
+ * ranks of ctx->comm (a power of two of them, rank r holding the r-th share of the
+ * leaves) by send/receive and broadcasts the root.
  */
 typedef struct sm_tree sm_tree;
 /** @param n  elements of a vector  @param n_leaf  leaves of this rank, a power of two */
@@ -168,25 +167,25 @@ SM_API float *sm_tree_leaf(sm_tree *t);
 /** The leaf is complete: join it with what is waiting for it. */
 SM_API void sm_tree_add(sm_tree *t, const sm_ctx *ctx);
 /** After n_leaf leaves: the root, borrowed until the next sm_tree_leaf; the tree is then
- * empty again.  Collective over ctx->comm (NULL: alone). SM_EINVAL when leaves are missing
- * or the number of ranks is no power of two. */
+ * empty again.  Collective over ctx->comm (NULL: alone). SM_EINVAL when leaves are
+ * missing or the number of ranks is no power of two. */
 SM_API sm_status sm_tree_finish(float **sum, sm_tree *t, const sm_ctx *ctx, sm_err *err);
 SM_API size_t sm_tree_bytes(const sm_tree *t);
 SM_API void sm_tree_free(sm_tree *t);
 
 /* ------------------------------------------------------ held-out evaluation */
 
-/** Bits per byte of a set of documents, the end of each included, so that it is the length
- * of a code from which the documents could be decoded. */
+/** Bits per byte of a set of documents, the end of each included, so that it is the
+ * length of a code from which the documents could be decoded. */
 typedef struct sm_bpb {
-    double bpb;        /* sum nats / (ln 2 * sum bytes)                               */
-    double std_err;    /* of bpb as a ratio over documents; 0 for a single document   */
+    double bpb;     /* sum nats / (ln 2 * sum bytes)                               */
+    double std_err; /* of bpb as a ratio over documents; 0 for a single document   */
     double nats_per_tok;
     int64_t n_doc, n_tok, n_bytes;
 } sm_bpb;
 
-/** Score documents with forward passes alone.  The figure does not depend on max_seq or on
- * threads.  @param max_seq rows computed at once (memory), >= 1
+/** Score documents with forward passes alone.  The figure does not depend on max_seq or
+ * on threads.  @param max_seq rows computed at once (memory), >= 1
  * @param doc_nats [n_doc] nats of each document, may be NULL
  * @return SM_EINVAL when data has no bytes, SM_ENUMERIC, SM_ENOMEM, SM_ECANCEL */
 SM_API sm_status sm_eval_bpb(sm_bpb *out, const sm_ctx *ctx, const sm_model *model,
@@ -197,19 +196,19 @@ SM_API sm_status sm_eval_bpb(sm_bpb *out, const sm_ctx *ctx, const sm_model *mod
 
 /** What is known after a step (a value with no meaning in this run is 0). */
 typedef struct sm_train_metrics {
-    int64_t step;      /* steps done: 1..n_steps                                      */
-    int64_t n_tok;     /* positions seen since the beginning of training              */
-    double epoch;      /* sequences seen / rows                                       */
-    double loss;       /* nats a target, mean over the global batch                   */
-    double router_z;   /* mean lse^2 of the routers                                   */
+    int64_t step;    /* steps done: 1..n_steps                                      */
+    int64_t n_tok;   /* positions seen since the beginning of training              */
+    double epoch;    /* sequences seen / rows                                       */
+    double loss;     /* nats a target, mean over the global batch                   */
+    double router_z; /* mean lse^2 of the routers                                   */
     double lr;
-    double grad_norm;  /* before clipping                                             */
+    double grad_norm; /* before clipping                                             */
     double weight_norm;
-    double load_min;   /* busiest and idlest expert over layers: its tokens / mean    */
+    double load_min; /* busiest and idlest expert over layers: its tokens / mean    */
     double load_max;
-    double tok_per_s;  /* of this step                                                */
+    double tok_per_s; /* of this step                                                */
     double step_ms;
-    double gflops;     /* achieved, by sm_model_flops_per_token                       */
+    double gflops;       /* achieved, by sm_model_flops_per_token                       */
     double ceiling_frac; /* gflops / ceiling_gflops                                   */
     bool has_eval;
     sm_bpb eval;
@@ -223,9 +222,9 @@ typedef struct sm_train_io {
     const sm_token_data *held_out; /* may be NULL: no evaluation                       */
     const char *scratch; /* directory for checkpoints; NULL: none are kept.  A valid one
                             of the same config and data is resumed from.               */
-    /** Called after every step on the calling thread; a step may be reported again after a
-     * resume, and the later report counts.  Another status than SM_OK ends the run with it
-     * at once, without saving. */
+    /** Called after every step on the calling thread; a step may be reported again after
+     * a resume, and the later report counts.  Another status than SM_OK ends the run with
+     * it at once, without saving. */
     sm_status (*on_step)(void *self, const sm_train_metrics *m, sm_err *err);
     void *self;
 } sm_train_io;
@@ -235,8 +234,8 @@ typedef struct sm_train_summary {
     int64_t resumed_step; /* 0: from the beginning                                    */
     int64_t n_steps_run;  /* by this call                                             */
     double seconds, mean_tok_per_s, mean_gflops;
-    size_t peak_bytes;    /* weights, gradients, optimizer, passes                    */
-    bool reran_forward;   /* the auxiliary loss cost one more forward a step          */
+    size_t peak_bytes;  /* weights, gradients, optimizer, passes                    */
+    bool reran_forward; /* the auxiliary loss cost one more forward a step          */
     sm_train_metrics last;
 } sm_train_summary;
 
@@ -246,14 +245,15 @@ typedef struct sm_train_summary {
  * @param[out] out  the trained model, owned by the caller
  * @param[out] summary may be NULL
  * @return SM_EINVAL (config, data), SM_ENUMERIC (names step and tensor; the newest
- *         checkpoint is older than the fault), SM_ENOSPC or SM_EIO (a checkpoint could not
- *         be written; the one before is intact), SM_ECANCEL, SM_ENOMEM
+ *         checkpoint is older than the fault), SM_ENOSPC or SM_EIO (a checkpoint could
+ * not be written; the one before is intact), SM_ECANCEL, SM_ENOMEM
  */
 SM_API sm_status sm_train_run(sm_model **out, sm_train_summary *summary,
                               const sm_ctx *ctx, const sm_train_config *c,
                               const sm_train_io *io, sm_err *err);
 
-/** Numbers for --dry-run.  Bytes are exact where buffers are created to ask their size. */
+/** Numbers for --dry-run.  Bytes are exact where buffers are created to ask their size.
+ */
 typedef struct sm_train_plan {
     int64_t n_param, n_active;
     int64_t tok_per_step, n_tok;

@@ -27,28 +27,27 @@
 
 #include "train_internal.h"
 
-enum { KEEP = 2, N_KIND = 3 };
+enum { KEEP = 2 };
 
-static const char *const KIND[N_KIND] = {"weight", "adam_m", "adam_v"};
-static const char FORMAT[] = "smelt-train-checkpoint/1";
+static const char *const KIND[TRAIN_CKPT_KINDS] = {"weight", "adam_m", "adam_v"};
 
-static float *array_of(const train_state *t, int kind)
+float *train_ckpt_array(const train_state *t, int kind)
 {
     return kind == 0 ? t->model->weight : kind == 1 ? t->optim->m : t->optim->v;
 }
 
-static int64_t n_bias(const train_state *t)
+int64_t train_ckpt_n_bias(const train_state *t)
 {
     const sm_model_config *c = &t->model->config;
     return t->model->router_bias ? (int64_t)c->n_layer * c->n_expert : 0;
 }
 
-static void hex(char out[17], uint64_t x)
+void train_ckpt_hex(char out[17], uint64_t x)
 {
     snprintf(out, 17, "%016" PRIx64, x);
 }
 
-static sm_status json_sum(uint64_t *sum, const json_t *j, uint64_t seed, sm_err *err)
+sm_status train_ckpt_json_sum(uint64_t *sum, const json_t *j, uint64_t seed, sm_err *err)
 {
     sm_buf b = {0};
     sm_status s = sm_json_canonical(&b, j, err);
@@ -61,16 +60,16 @@ static sm_status json_sum(uint64_t *sum, const json_t *j, uint64_t seed, sm_err 
 sm_status train_state_name(train_state *t, sm_err *err)
 {
     uint64_t sum = 0;
-    sm_status s = json_sum(&sum, t->config, t->data_checksum, err);
-    hex(t->run, sum);
+    sm_status s = train_ckpt_json_sum(&sum, t->config, t->data_checksum, err);
+    train_ckpt_hex(t->run, sum);
     return s;
 }
 
 /* ---------------------------------------------------------------- listing */
 
 /* Steps of this run's checkpoints, newest first.  *step is malloc'd. */
-static sm_status list_steps(int64_t **step, size_t *n, const char *scratch,
-                            const train_state *t, sm_err *err)
+sm_status train_ckpt_steps(int64_t **step, size_t *n, const char *scratch,
+                           const train_state *t, sm_err *err)
 {
     char prefix[32];
     DIR *d = opendir(scratch);
@@ -103,8 +102,8 @@ static sm_status list_steps(int64_t **step, size_t *n, const char *scratch,
     return s;
 }
 
-static char *step_path(const char *scratch, const train_state *t, int64_t step,
-                       const char *suffix)
+char *train_ckpt_path(const char *scratch, const train_state *t, int64_t step,
+                      const char *suffix)
 {
     char name[80];
     snprintf(name, sizeof name, "ckpt-%s-%08" PRId64 "%s", t->run, step, suffix);
@@ -121,7 +120,7 @@ static void fill_entry(sm_tensor_entry *e, const train_state *t, int kind,
     e->n_dim = p->n_dim;
     for (int32_t i = 0; i < p->n_dim; i++)
         e->shape[i] = p->shape[i];
-    e->data = array_of(t, kind) + p->offset;
+    e->data = train_ckpt_array(t, kind) + p->offset;
     e->bytes = (size_t)p->n * sizeof(float);
 }
 
@@ -133,26 +132,26 @@ static void fill_bias(sm_tensor_entry *e, const train_state *t)
     e->shape[0] = t->model->config.n_layer;
     e->shape[1] = t->model->config.n_expert;
     e->data = t->model->router_bias;
-    e->bytes = (size_t)n_bias(t) * sizeof(float);
+    e->bytes = (size_t)train_ckpt_n_bias(t) * sizeof(float);
 }
 
 /* All tensors in the order in which they are written; the caller frees. */
-static sm_tensor_entry *list_entries(size_t *n, const train_state *t)
+sm_tensor_entry *train_ckpt_entries(size_t *n, const train_state *t)
 {
     int32_t n_param = t->model->n_param_tensors;
-    sm_tensor_entry *e = sm_alloc((size_t)n_param * N_KIND + 1, sizeof *e);
+    sm_tensor_entry *e = sm_alloc((size_t)n_param * TRAIN_CKPT_KINDS + 1, sizeof *e);
     *n = 0;
     if (!e)
         return NULL;
-    for (int kind = 0; kind < N_KIND; kind++)
+    for (int kind = 0; kind < TRAIN_CKPT_KINDS; kind++)
         for (int32_t i = 0; i < n_param; i++)
             fill_entry(&e[(*n)++], t, kind, &t->model->param[i]);
-    if (n_bias(t))
+    if (train_ckpt_n_bias(t))
         fill_bias(&e[(*n)++], t);
     return e;
 }
 
-static uint64_t entry_sum(uint64_t sum, const sm_tensor_entry *e)
+uint64_t train_ckpt_entry_sum(uint64_t sum, const sm_tensor_entry *e)
 {
     return train_sum64(train_sum64(sum, e->name, strlen(e->name)), e->data, e->bytes);
 }
@@ -160,11 +159,12 @@ static uint64_t entry_sum(uint64_t sum, const sm_tensor_entry *e)
 static json_t *make_state(const train_state *t, int64_t step, uint64_t tensors)
 {
     char sum[17], data[17];
-    hex(sum, tensors);
-    hex(data, t->data_checksum);
-    return json_pack("{s:s, s:I, s:I, s:O, s:s, s:s}", "format", FORMAT, "step",
-                     (json_int_t)step, "data_cursor", (json_int_t)(step * t->n_seq),
-                     "config", t->config, "data_checksum", data, "tensors_checksum", sum);
+    train_ckpt_hex(sum, tensors);
+    train_ckpt_hex(data, t->data_checksum);
+    return json_pack("{s:s, s:I, s:I, s:O, s:s, s:s}", "format", TRAIN_CKPT_FORMAT,
+                     "step", (json_int_t)step, "data_cursor",
+                     (json_int_t)(step * t->n_seq), "config", t->config, "data_checksum",
+                     data, "tensors_checksum", sum);
 }
 
 static sm_status write_state(const char *dir, const train_state *t, int64_t step,
@@ -179,8 +179,8 @@ static sm_status write_state(const char *dir, const train_state *t, int64_t step
     if (!j || !path)
         s = sm_fail(err, SM_ENOMEM, "checkpoint: out of memory");
     if (!s)
-        s = json_sum(&sum, j, 3, err);
-    hex(sum_hex, sum);
+        s = train_ckpt_json_sum(&sum, j, 3, err);
+    train_ckpt_hex(sum_hex, sum);
     if (!s && json_object_set_new(j, "checksum", json_string(sum_hex)))
         s = sm_fail(err, SM_ENOMEM, "checkpoint: out of memory");
     if (!s)
@@ -198,13 +198,13 @@ static sm_status write_files(const char *dir, const train_state *t, int64_t step
 {
     size_t n = 0;
     uint64_t sum = 0;
-    sm_tensor_entry *e = list_entries(&n, t);
+    sm_tensor_entry *e = train_ckpt_entries(&n, t);
     char *path = sm_path_join(dir, "tensors.safetensors");
     sm_status s = sm_mkdirs(dir, err);
     if (!s && (!e || !path))
         s = sm_fail(err, SM_ENOMEM, "checkpoint: out of memory");
     for (size_t i = 0; i < n && !s; i++)
-        sum = entry_sum(sum, &e[i]);
+        sum = train_ckpt_entry_sum(sum, &e[i]);
     if (!s)
         s = sm_safetensors_write(path, e, n, NULL, err);
     if (!s)
@@ -233,10 +233,10 @@ static void forget_old(const char *scratch, const train_state *t, const sm_ctx *
     int64_t *step = NULL;
     size_t n = 0;
     sm_err why;
-    if (list_steps(&step, &n, scratch, t, &why))
+    if (train_ckpt_steps(&step, &n, scratch, t, &why))
         return;
     for (size_t i = KEEP; i < n; i++) {
-        char *old = step_path(scratch, t, step[i], "");
+        char *old = train_ckpt_path(scratch, t, step[i], "");
         if (old && sm_remove_tree(old, &why))
             sm_log_line(ctx->log, SM_LOG_WARN, "old checkpoint: %s", why.msg);
         free(old);
@@ -248,7 +248,8 @@ sm_status train_ckpt_save(const char *scratch, const train_state *t, int64_t ste
                           const sm_ctx *ctx, sm_err *err)
 {
     sm_err ignored;
-    char *tmp = step_path(scratch, t, step, ".tmp"), *path = step_path(scratch, t, step, "");
+    char *tmp = train_ckpt_path(scratch, t, step, ".tmp"),
+         *path = train_ckpt_path(scratch, t, step, "");
     sm_status s = SM_OK;
     if (!tmp || !path)
         s = sm_fail(err, SM_ENOMEM, "checkpoint: out of memory");
@@ -270,158 +271,5 @@ sm_status train_ckpt_save(const char *scratch, const train_state *t, int64_t ste
         forget_old(scratch, t, ctx);
     free(tmp);
     free(path);
-    return s;
-}
-
-/* ---------------------------------------------------------------- loading */
-
-/* Take "checksum" out of the object and compare it with the rest. */
-static sm_status check_state(json_t *j, const train_state *t, int64_t step, sm_err *err)
-{
-    char want[17], data[17];
-    const char *got = json_string_value(json_object_get(j, "checksum"));
-    char found[17] = "";
-    uint64_t sum = 0;
-    snprintf(found, sizeof found, "%s", got ? got : "");
-    json_object_del(j, "checksum");
-    sm_status s = json_sum(&sum, j, 3, err);
-    if (s)
-        return s;
-    hex(want, sum);
-    if (strcmp(found, want))
-        return sm_fail(err, SM_ECORRUPT, "state.json: checksum: got \"%s\", want %s", found,
-                       want);
-    hex(data, t->data_checksum);
-    const char *format = json_string_value(json_object_get(j, "format"));
-    const char *seen = json_string_value(json_object_get(j, "data_checksum"));
-    if (!format || strcmp(format, FORMAT))
-        return sm_fail(err, SM_EUNSUPPORTED, "state.json: format: got \"%s\", want %s",
-                       format ? format : "", FORMAT);
-    /* canonical text, not json_equal: a float without a fraction reads back as an integer */
-    uint64_t ours = 0, theirs = 0;
-    s = json_sum(&ours, t->config, 4, err);
-    if (!s)
-        s = json_sum(&theirs, json_object_get(j, "config"), 4, err);
-    if (!s && (!seen || strcmp(seen, data) || ours != theirs ||
-               json_integer_value(json_object_get(j, "step")) != step))
-        s = sm_fail(err, SM_EINVAL, "state.json: of another run or step");
-    return s;
-}
-
-static sm_status read_state(json_t **out, const char *dir, const train_state *t,
-                            int64_t step, sm_err *err)
-{
-    json_t *j = NULL;
-    char *path = sm_path_join(dir, "state.json");
-    sm_status s = path ? sm_json_load(&j, path, err)
-                       : sm_fail(err, SM_ENOMEM, "checkpoint: out of memory");
-    free(path);
-    if (!s && !json_is_object(j))
-        s = sm_fail(err, SM_ECORRUPT, "state.json: want an object");
-    if (!s)
-        s = check_state(j, t, step, err);
-    if (s) {
-        json_decref(j);
-        return s;
-    }
-    *out = j;
-    return SM_OK;
-}
-
-/* The tensor of the file that belongs to an entry of ours: same dtype, same size. */
-static sm_status find_tensor(const sm_tensor_entry **out, const sm_safetensors *f,
-                             const sm_tensor_entry *e, sm_err *err)
-{
-    const sm_tensor_entry *got = sm_safetensors_find(f, e->name);
-    if (!got)
-        return sm_fail(err, SM_ECORRUPT, "tensor %s is missing", e->name);
-    if (strcmp(got->dtype, "F32") || got->bytes != e->bytes)
-        return sm_fail(err, SM_ECORRUPT, "tensor %s: got %zu bytes of %s, want %zu of F32",
-                       e->name, got->bytes, got->dtype, e->bytes);
-    *out = got;
-    return SM_OK;
-}
-
-static sm_status verify_tensors(const sm_safetensors *f, const sm_tensor_entry *e, size_t n,
-                                const json_t *state, sm_err *err)
-{
-    uint64_t sum = 0;
-    char found[17];
-    for (size_t i = 0; i < n; i++) {
-        const sm_tensor_entry *got = NULL;
-        sm_status s = find_tensor(&got, f, &e[i], err);
-        if (s)
-            return s;
-        sum = entry_sum(sum, got);
-    }
-    hex(found, sum);
-    const char *want = json_string_value(json_object_get(state, "tensors_checksum"));
-    if (!want || strcmp(want, found))
-        return sm_fail(err, SM_ECORRUPT, "tensors.safetensors: checksum: got %s, want %s",
-                       found, want ? want : "one in state.json");
-    return SM_OK;
-}
-
-/* Into the arrays of the state, whose addresses the entries do not carry as writable. */
-static void copy_tensors(train_state *t, const sm_safetensors *f, const sm_tensor_entry *e)
-{
-    size_t at = 0;
-    for (int kind = 0; kind < N_KIND; kind++)
-        for (int32_t i = 0; i < t->model->n_param_tensors; i++, at++)
-            memcpy(array_of(t, kind) + t->model->param[i].offset,
-                   sm_safetensors_find(f, e[at].name)->data, e[at].bytes);
-    if (n_bias(t))
-        memcpy(t->model->router_bias, sm_safetensors_find(f, "router_bias")->data,
-               (size_t)n_bias(t) * sizeof(float));
-}
-
-static sm_status load(const char *dir, train_state *t, int64_t step, sm_err *err)
-{
-    json_t *state = NULL;
-    sm_safetensors *f = NULL;
-    size_t n = 0;
-    sm_tensor_entry *e = list_entries(&n, t);
-    char *path = sm_path_join(dir, "tensors.safetensors");
-    sm_status s = SM_OK;
-    if (!e || !path)
-        s = sm_fail(err, SM_ENOMEM, "checkpoint: out of memory");
-    if (!s)
-        s = read_state(&state, dir, t, step, err);
-    if (!s)
-        s = sm_safetensors_open(&f, path, err);
-    if (!s)
-        s = verify_tensors(f, e, n, state, err);
-    if (!s)
-        copy_tensors(t, f, e);
-    if (f)
-        sm_safetensors_close(f);
-    json_decref(state);
-    free(e);
-    free(path);
-    return s;
-}
-
-sm_status train_ckpt_resume(int64_t *step, const char *scratch, train_state *t,
-                            const sm_ctx *ctx, sm_err *err)
-{
-    int64_t *found = NULL;
-    size_t n = 0;
-    *step = 0;
-    sm_status s = list_steps(&found, &n, scratch, t, err);
-    for (size_t i = 0; i < n && !s && *step == 0; i++) {
-        sm_err why;
-        char *dir = step_path(scratch, t, found[i], "");
-        sm_status loaded = dir ? load(dir, t, found[i], &why)
-                               : sm_fail(&why, SM_ENOMEM, "out of memory");
-        if (!loaded)
-            *step = found[i];
-        else if (loaded == SM_ENOMEM)
-            s = sm_fail(err, loaded, "%s", why.msg);
-        else
-            sm_log_line(ctx->log, SM_LOG_WARN, "checkpoint %s is not usable: %s; trying %s",
-                        dir, why.msg, i + 1 < n ? "the one before" : "from the beginning");
-        free(dir);
-    }
-    free(found);
     return s;
 }

@@ -15,7 +15,8 @@ static sm_status check_range(const char *field, double got, double min, double m
 {
     if (got >= min && got <= max)
         return SM_OK;
-    return sm_fail(err, SM_EINVAL, "train: %s: got %g, want %g..%g", field, got, min, max);
+    return sm_fail(err, SM_EINVAL, "train: %s: got %g, want %g..%g", field, got, min,
+                   max);
 }
 
 static sm_status check_batch(const sm_train_config *c, sm_err *err)
@@ -41,10 +42,12 @@ static sm_status check_batch(const sm_train_config *c, sm_err *err)
         return sm_fail(err, SM_EINVAL, "train: n_steps: got %lld, want 1..2^30",
                        (long long)c->n_steps);
     if (c->warmup_steps < 0 || c->warmup_steps > c->n_steps)
-        return sm_fail(err, SM_EINVAL, "train: warmup_steps: got %lld, want 0..n_steps = %lld",
+        return sm_fail(err, SM_EINVAL,
+                       "train: warmup_steps: got %lld, want 0..n_steps = %lld",
                        (long long)c->warmup_steps, (long long)c->n_steps);
     if (c->checkpoint_steps < 0 || c->eval_steps < 0)
-        return sm_fail(err, SM_EINVAL, "train: checkpoint_steps and eval_steps: got %lld and "
+        return sm_fail(err, SM_EINVAL,
+                       "train: checkpoint_steps and eval_steps: got %lld and "
                        "%lld, want 0 or more",
                        (long long)c->checkpoint_steps, (long long)c->eval_steps);
     return SM_OK;
@@ -94,8 +97,10 @@ sm_status sm_train_config_check(const sm_train_config *c, sm_err *err)
     if (!s)
         s = check_numbers(c, err);
     if (!s && c->bias_rate > 0 && !c->model.router_bias)
-        return sm_fail(err, SM_EINVAL, "train: bias_rate: got %g, want 0 for a model "
-                       "without router_bias", c->bias_rate);
+        return sm_fail(err, SM_EINVAL,
+                       "train: bias_rate: got %g, want 0 for a model "
+                       "without router_bias",
+                       c->bias_rate);
     return s;
 }
 
@@ -107,17 +112,18 @@ json_t *sm_train_config_to_json(const sm_train_config *c)
     char seed[24];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)c->seed);
     return json_pack(
-        "{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:I, s:f, s:f, s:f, s:f, s:f, "
+        "{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:I, s:f, s:f, s:f, s:f, "
+        "s:f, "
         "s:f, s:f, s:f, s:f, s:f}",
-        "model", model, "profile", c->profile, "seed", seed, "n_ctx", (json_int_t)c->n_ctx,
-        "n_seq", (json_int_t)c->n_seq, "n_shard", (json_int_t)c->n_shard, "n_steps",
-        (json_int_t)c->n_steps, "schedule",
+        "model", model, "profile", c->profile, "seed", seed, "n_ctx",
+        (json_int_t)c->n_ctx, "n_seq", (json_int_t)c->n_seq, "n_shard",
+        (json_int_t)c->n_shard, "n_steps", (json_int_t)c->n_steps, "schedule",
         c->schedule == SM_SCHEDULE_WSD ? "wsd" : "cosine", "lr", c->lr, "min_lr_frac",
         c->min_lr_frac, "warmup_steps", (json_int_t)c->warmup_steps, "decay_frac",
-        c->decay_frac, "beta1", c->beta1, "beta2", c->beta2, "eps", c->eps, "weight_decay",
-        c->weight_decay, "clip_norm", c->clip_norm, "aux_coef", (double)c->loss.aux_coef,
-        "z_coef", (double)c->loss.z_coef, "head_z_coef", (double)c->loss.head_z_coef,
-        "bias_rate", c->bias_rate);
+        c->decay_frac, "beta1", c->beta1, "beta2", c->beta2, "eps", c->eps,
+        "weight_decay", c->weight_decay, "clip_norm", c->clip_norm, "aux_coef",
+        (double)c->loss.aux_coef, "z_coef", (double)c->loss.z_coef, "head_z_coef",
+        (double)c->loss.head_z_coef, "bias_rate", c->bias_rate);
 }
 
 /* Half a cosine from 1 at p = 0 to 0 at p = 1. */

@@ -113,8 +113,8 @@ static void count_tokens(sm_token_data *d)
 
 static void checksum(sm_token_data *d)
 {
-    uint64_t h = train_sum64((uint64_t)d->config.n_ctx, d->tok,
-                             (size_t)d->n_id * sizeof *d->tok);
+    uint64_t h =
+        train_sum64((uint64_t)d->config.n_ctx, d->tok, (size_t)d->n_id * sizeof *d->tok);
     h = train_sum64(h, d->start, ((size_t)d->stats.n_doc + 1) * sizeof *d->start);
     h = train_sum64(h, d->doc_bytes, (size_t)d->stats.n_doc * sizeof *d->doc_bytes);
     h = train_sum64(h, d->rows.first, ((size_t)d->rows.n_row + 1) * sizeof(int64_t));
@@ -127,8 +127,8 @@ static sm_status finish(sm_token_data *d, sm_err *err)
 {
     const sm_token_config *c = &d->config;
     for (int64_t i = 0; i < d->stats.n_doc; i++)
-        d->n_piece += cut(NULL, i, 0, d->start[i + 1] - d->start[i] - 1, c->n_ctx,
-                          c->overlap_tok);
+        d->n_piece +=
+            cut(NULL, i, 0, d->start[i + 1] - d->start[i] - 1, c->n_ctx, c->overlap_tok);
     d->piece = sm_alloc((size_t)d->n_piece, sizeof *d->piece);
     if (!d->piece)
         return sm_fail(err, SM_ENOMEM, "token data: %lld pieces: out of memory",
@@ -309,8 +309,10 @@ sm_status sm_token_data_build(sm_token_data **out, const sm_ctx *ctx,
     if (s)
         return s;
     if (c->bos_id >= n_vocab || c->end_id >= n_vocab)
-        return sm_fail(err, SM_EINVAL, "token data: bos_id, end_id: got %d, %d, want below "
-                       "n_vocab = %d", c->bos_id, c->end_id, n_vocab);
+        return sm_fail(err, SM_EINVAL,
+                       "token data: bos_id, end_id: got %d, %d, want below "
+                       "n_vocab = %d",
+                       c->bos_id, c->end_id, n_vocab);
     sm_token_data *d = data_create(c, (int64_t)docs->n);
     if (!d)
         return sm_fail(err, SM_ENOMEM, "token data: out of memory");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bits per byte on held-out documents.  Rows are scored in order with forward passes; the
- * nats of a document are summed in row and position order, so the figure does not depend on
- * how many rows go at once.  The standard error is that of a ratio of two sums over
+ * nats of a document are summed in row and position order, so the figure does not depend
+ * on how many rows go at once.  The standard error is that of a ratio of two sums over
  * documents (delta method):
  *
  *   R = sum x_i / sum b_i,  se = sqrt(n/(n-1) * sum (x_i - R b_i)^2) / sum b_i
@@ -19,8 +19,8 @@ typedef struct scorer {
     sm_pass *pass;
     int64_t n_seq, n_ctx; /* rows at once */
     int32_t *token, *target, *doc_start;
-    int64_t *doc;         /* [n_seq, n_ctx] */
-    float *loss;          /* [n_seq, n_ctx] */
+    int64_t *doc; /* [n_seq, n_ctx] */
+    float *loss;  /* [n_seq, n_ctx] */
     int64_t *counts;
     double *nats; /* [n_doc] */
 } scorer;
@@ -144,10 +144,10 @@ sm_status sm_eval_bpb(sm_bpb *out, const sm_ctx *ctx, const sm_model *model,
     if (data->stats.n_bytes < 1)
         return sm_fail(err, SM_EINVAL, "evaluation: got documents of 0 bytes, want text");
     if (max_seq < 1 || data->config.n_ctx > model->config.max_ctx)
-        return sm_fail(err, SM_EINVAL,
-                       "evaluation: max_seq, n_ctx: got %lld, %lld; want 1.. and up to %d",
-                       (long long)max_seq, (long long)data->config.n_ctx,
-                       model->config.max_ctx);
+        return sm_fail(
+            err, SM_EINVAL,
+            "evaluation: max_seq, n_ctx: got %lld, %lld; want 1.. and up to %d",
+            (long long)max_seq, (long long)data->config.n_ctx, model->config.max_ctx);
     sm_status st = scorer_init(&s, ctx, model, profile, data, max_seq, err);
     if (!st)
         st = score_all(&s, err);

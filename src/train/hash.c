@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A checksum for scratch files: four lanes of FNV-1a over 64-bit words (multiply by an odd
- * constant after xor, so any single changed word changes its lane), joined at the end.
- * Every lane step is a bijection of the state: a change confined to one word is always
- * found; others are missed with probability about 2^-64.
+ * A checksum for scratch files: four lanes of FNV-1a over 64-bit words (multiply by an
+ * odd constant after xor, so any single changed word changes its lane), joined at the
+ * end. Every lane step is a bijection of the state: a change confined to one word is
+ * always found; others are missed with probability about 2^-64.
  */
 #include <string.h>
 

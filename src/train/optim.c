@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The optimizer: global gradient norm, AdamW (Loshchilov and Hutter, arXiv 1711.05101) and
- * the loss-free router bias.  Work is split in blocks of 4096 elements that never straddle
- * tensors; sums go block by block along fixed trees, so they do not depend on threads.
+ * The optimizer: global gradient norm, AdamW (Loshchilov and Hutter, arXiv 1711.05101)
+ * and the loss-free router bias.  Work is split in blocks of 4096 elements that never
+ * straddle tensors; sums go block by block along fixed trees, so they do not depend on
+ * threads.
  */
 #include <float.h>
 #include <stdlib.h>
@@ -99,8 +100,8 @@ size_t train_optim_bytes(const train_optim *o)
 }
 
 /* Norm from the blocks' sums of squares, or the tensor that is not finite. */
-static sm_status norm_of(double *norm, const train_optim *o, const char *what, int64_t step,
-                         sm_err *err)
+static sm_status norm_of(double *norm, const train_optim *o, const char *what,
+                         int64_t step, sm_err *err)
 {
     int32_t n = o->model->n_param_tensors;
     double *tensor = sm_alloc((size_t)n, sizeof *tensor);

@@ -4,8 +4,8 @@
  * training visits the rows.
  *
  * Lengths are small integers, so both halves are bucket methods: a counting sort of the
- * pieces by decreasing length, and one stack of rows for every amount of free space with a
- * bitmap over the stacks that are not empty.  O(n_piece * n_ctx/64) at worst.
+ * pieces by decreasing length, and one stack of rows for every amount of free space with
+ * a bitmap over the stacks that are not empty.  O(n_piece * n_ctx/64) at worst.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -47,7 +47,8 @@ sm_status sm_train_plan_make(sm_train_plan *out, const sm_ctx *ctx,
                            .rerun_forward = t.rerun};
         p.flops = p.flops_per_tok * (double)p.n_tok;
         if (c->ceiling_gflops > 0)
-            p.expected_seconds = p.flops / (c->ceiling_gflops * 1e9 * EXPECTED_CEILING_FRAC);
+            p.expected_seconds =
+                p.flops / (c->ceiling_gflops * 1e9 * EXPECTED_CEILING_FRAC);
         fill_bytes(&p, &t, m);
         *out = p;
     }

@@ -39,7 +39,8 @@ static sm_status check_io(const sm_train_config *c, const sm_train_io *io, sm_er
         return sm_fail(err, SM_EINVAL, "train: data: overlap_tok: got %lld, want 0",
                        (long long)io->data->config.overlap_tok);
     if (io->held_out && sm_token_data_n_ctx(io->held_out) > c->model.max_ctx)
-        return sm_fail(err, SM_EINVAL, "train: held_out: rows of %lld positions, want up to "
+        return sm_fail(err, SM_EINVAL,
+                       "train: held_out: rows of %lld positions, want up to "
                        "max_ctx = %d",
                        (long long)sm_token_data_n_ctx(io->held_out), c->model.max_ctx);
     return SM_OK;
@@ -245,7 +246,8 @@ static sm_status loop(run *r, sm_err *err)
         if (!s && (stop || last || is_time(step + 1, c->checkpoint_steps)))
             s = save(r, step + 1, err);
         if (!s && stop && !last)
-            s = sm_fail(err, SM_ECANCEL, "train: stopped on request after step %lld of %lld%s",
+            s = sm_fail(err, SM_ECANCEL,
+                        "train: stopped on request after step %lld of %lld%s",
                         (long long)step + 1, (long long)c->n_steps,
                         keeps_checkpoints(r) ? "; a checkpoint is saved" : "");
         if (s)
@@ -257,8 +259,8 @@ static sm_status loop(run *r, sm_err *err)
 static void summarise(run *r)
 {
     sm_train_summary *s = &r->summary;
-    double tok = (double)s->n_steps_run * (double)r->config->n_seq *
-                 (double)r->config->n_ctx;
+    double tok =
+        (double)s->n_steps_run * (double)r->config->n_seq * (double)r->config->n_ctx;
     if (s->seconds > 0)
         s->mean_tok_per_s = tok / s->seconds;
     s->mean_gflops = s->mean_tok_per_s * 1e-9 *

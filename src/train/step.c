@@ -8,8 +8,9 @@
  *   4. backward of every micro-batch into the fixed tree of gradients
  *   5. global norm, clip, AdamW, router bias, weights packed again
  *
- * Without an auxiliary loss 2 and 4 alternate and one micro-batch is held.  With it 3 must
- * lie between them: all micro-batches are held, or forward runs again before each backward.
+ * Without an auxiliary loss 2 and 4 alternate and one micro-batch is held.  With it 3
+ * must lie between them: all micro-batches are held, or forward runs again before each
+ * backward.
  */
 #include <stdlib.h>
 
@@ -78,8 +79,8 @@ sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_con
     *t = (train_step){.ctx = ctx, .config = c, .model = model};
     if ((ranks & (ranks - 1)) || c->n_shard % ranks)
         return sm_fail(err, SM_EINVAL,
-                       "train: got %d ranks, want a power of two up to n_shard = %lld", ranks,
-                       (long long)c->n_shard);
+                       "train: got %d ranks, want a power of two up to n_shard = %lld",
+                       ranks, (long long)c->n_shard);
     t->n_shard = c->n_shard / ranks;
     t->n_seq = c->n_seq / ranks;
     bool aux = c->loss.aux_coef > 0 && c->model.n_expert > 0;
@@ -92,7 +93,8 @@ sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_con
     t->n_micro = t->n_shard / t->micro_shard;
     t->rerun = aux && t->n_micro > 1 && !fits(t, bytes, t->n_shard);
     t->slot_bytes = (bytes[1] - bytes[0]) * (size_t)t->micro_shard;
-    return create_pass(t, t->micro_shard, aux && !t->rerun ? t->n_micro : 1, &t->pass, err);
+    return create_pass(t, t->micro_shard, aux && !t->rerun ? t->n_micro : 1, &t->pass,
+                       err);
 }
 
 sm_status train_step_init(train_step *t, const sm_ctx *ctx, const sm_train_config *c,
@@ -154,7 +156,8 @@ static void fill_task(void *arg, ptrdiff_t i, int thread)
     int64_t at = (int64_t)i * t->config->n_ctx;
     int64_t row = sm_token_data_order(t->data, t->config->seed, j->first_seq + i);
     (void)thread;
-    sm_token_data_row(t->data, row, t->token + at, t->target + at, t->doc_start + at, NULL);
+    sm_token_data_row(t->data, row, t->token + at, t->target + at, t->doc_start + at,
+                      NULL);
 }
 
 /* Fetch this rank's rows; returns its number of counted targets. */

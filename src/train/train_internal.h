@@ -15,7 +15,7 @@ uint64_t train_sum64(uint64_t seed, const void *data, size_t bytes);
 
 /** A run of positions that goes whole into one row. */
 typedef struct piece {
-    int64_t tok;  /* first position, an index into the token array                */
+    int64_t tok; /* first position, an index into the token array                */
     int64_t doc;
     int32_t len;  /* positions, 1..n_ctx                                          */
     int32_t skip; /* leading positions that are context only                      */
@@ -35,9 +35,9 @@ sm_status train_pack(packing *out, const piece *p, int64_t n_piece, int64_t n_ct
 struct sm_token_data {
     sm_token_config config;
     sm_token_stats stats;
-    int32_t *tok;  /* documents one after another: BOS t1 .. tn END */
-    int64_t n_id;  /* length of tok                                 */
-    int64_t *start; /* [n_doc+1] first id of each document in tok   */
+    int32_t *tok;       /* documents one after another: BOS t1 .. tn END */
+    int64_t n_id;       /* length of tok                                 */
+    int64_t *start;     /* [n_doc+1] first id of each document in tok   */
     int64_t *doc_bytes; /* [n_doc]                                  */
     piece *piece;
     int64_t n_piece;
@@ -59,7 +59,8 @@ double train_sqrt(double x);
 
 /* -------------------------------------------------------------- optimizer */
 
-/** Blocks of the parameters: 4096 elements of one tensor (the last of a tensor shorter). */
+/** Blocks of the parameters: 4096 elements of one tensor (the last of a tensor shorter).
+ */
 typedef struct train_block {
     int64_t at;
     int32_t n, tensor;
@@ -78,9 +79,9 @@ sm_status train_optim_init(train_optim *o, const sm_model *model, sm_err *err);
 void train_optim_fini(train_optim *o);
 size_t train_optim_bytes(const train_optim *o);
 
-/** Euclidean norm of a gradient: 32-lane sums of squares over blocks, then fixed trees over
- * a tensor's blocks and over tensors.  SM_ENUMERIC names the first tensor that is not
- * finite. */
+/** Euclidean norm of a gradient: 32-lane sums of squares over blocks, then fixed trees
+ * over a tensor's blocks and over tensors.  SM_ENUMERIC names the first tensor that is
+ * not finite. */
 sm_status train_grad_norm(double *norm, const train_optim *o, const sm_ctx *ctx,
                           const float *grad, int64_t step, sm_err *err);
 /** One AdamW step with the gradient scaled by grad_scale; *weight_norm is that of the new
@@ -88,8 +89,8 @@ sm_status train_grad_norm(double *norm, const train_optim *o, const sm_ctx *ctx,
 sm_status train_optim_step(double *weight_norm, train_optim *o, const sm_ctx *ctx,
                            const sm_train_config *c, float *weight, const float *grad,
                            float grad_scale, int64_t step, sm_err *err);
-/** Loss-free balance (arXiv 2408.15664): b += rate*sign(mean - count) minus the mean of the
- * move, for every layer that routed anything.  counts is [n_layer, n_expert]. */
+/** Loss-free balance (arXiv 2408.15664): b += rate*sign(mean - count) minus the mean of
+ * the move, for every layer that routed anything.  counts is [n_layer, n_expert]. */
 void train_bias_update(float *bias, const int64_t *counts, int64_t n_layer,
                        int64_t n_expert, double rate);
 
@@ -107,10 +108,10 @@ typedef struct train_step {
     int64_t n_seq, n_shard;     /* of this rank                                  */
     int64_t n_micro, micro_seq; /* micro-batches and the sequences of one        */
     int64_t micro_shard;
-    bool rerun;     /* forward again before each backward (auxiliary loss)       */
+    bool rerun;        /* forward again before each backward (auxiliary loss)       */
     size_t slot_bytes; /* activations of one micro-batch held                    */
     int32_t *token, *target, *doc_start; /* [n_seq, n_ctx], one allocation       */
-    int64_t *counts; /* [n_layer, n_expert], NULL when dense                     */
+    int64_t *counts;       /* [n_layer, n_expert], NULL when dense                     */
     sm_shard_stats *stats; /* [n_shard]                                          */
 } train_step;
 
@@ -126,7 +127,8 @@ void train_step_fini(train_step *t);
 size_t train_step_bytes(const train_step *t);
 /** Step `step` from packed weights to new packed weights.  On failure the weights are
  * unusable (a checkpoint is the way back). Collective. */
-sm_status train_step_run(train_step_result *out, train_step *t, int64_t step, sm_err *err);
+sm_status train_step_run(train_step_result *out, train_step *t, int64_t step,
+                         sm_err *err);
 
 /** How the global batch is split; needs neither data nor optimizer.  Creates the pass.
  * slot_bytes is known when `measure` is set or there was a choice to make. */
@@ -139,9 +141,9 @@ sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_con
 typedef struct train_state {
     sm_model *model;
     train_optim *optim;
-    const json_t *config;    /* what affects the result                          */
+    const json_t *config; /* what affects the result                          */
     uint64_t data_checksum;
-    char run[17];            /* hex of config and data: names the checkpoints    */
+    char run[17]; /* hex of config and data: names the checkpoints    */
     int64_t n_seq;
 } train_state;
 
@@ -153,5 +155,29 @@ sm_status train_ckpt_save(const char *scratch, const train_state *t, int64_t ste
  * then untouched).  Damaged ones are logged and passed over. */
 sm_status train_ckpt_resume(int64_t *step, const char *scratch, train_state *t,
                             const sm_ctx *ctx, sm_err *err);
+
+/* What writing and reading share: three kinds of array (weight, adam_m, adam_v), the
+ * tensors in the order in which they are written, checksums, names. */
+#define TRAIN_CKPT_FORMAT "smelt-train-checkpoint/1"
+enum { TRAIN_CKPT_KINDS = 3 };
+float *train_ckpt_array(const train_state *t, int kind);
+int64_t train_ckpt_n_bias(const train_state *t);
+/** malloc'd; data points into the state. */
+sm_tensor_entry *train_ckpt_entries(size_t *n, const train_state *t);
+uint64_t train_ckpt_entry_sum(uint64_t sum, const sm_tensor_entry *e);
+sm_status train_ckpt_json_sum(uint64_t *sum, const json_t *j, uint64_t seed, sm_err *err);
+void train_ckpt_hex(char out[17], uint64_t x);
+/** Steps of this run's checkpoints, newest first; *step is malloc'd. */
+sm_status train_ckpt_steps(int64_t **step, size_t *n, const char *scratch,
+                           const train_state *t, sm_err *err);
+char *train_ckpt_path(const char *scratch, const train_state *t, int64_t step,
+                      const char *suffix);
+
+/** Check a parsed state.json against the run; takes "checksum" out of it. */
+sm_status train_ckpt_check_state(json_t *j, const train_state *t, int64_t step,
+                                 sm_err *err);
+/** Check every tensor of a file against the state's shapes and state.json's checksum. */
+sm_status train_ckpt_check_tensors(const sm_safetensors *f, const sm_tensor_entry *e,
+                                   size_t n, const json_t *state, sm_err *err);
 
 #endif

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fixed gradient tree: a binary counter over leaves, then recursive halving over ranks.
+ * The fixed gradient tree: a binary counter over leaves, then recursive halving over
+ * ranks.
  *
  * Invariants:
- *  1. after i leaves, level k holds a vector exactly when bit k of i is set, and it is the
- *     root of the subtree over the 2^k leaves that end at the highest such multiple;
+ *  1. after i leaves, level k holds a vector exactly when bit k of i is set, and it is
+ * the root of the subtree over the 2^k leaves that end at the highest such multiple;
  *  2. a join is always (earlier leaves) + (later leaves), of equal size;
- *  3. n_ranks is a power of two and rank r holds the r-th run of leaves, so that the joins
- *     across ranks are the levels above those within a rank:
+ *  3. n_ranks is a power of two and rank r holds the r-th run of leaves, so that the
+ * joins across ranks are the levels above those within a rank:
  *
  *         rank 0      1      2      3
  *              \_____/        \_____/      stride 1: 1 -> 0, 3 -> 2
  *                 \______________/         stride 2: 2 -> 0; then 0 broadcasts
  *
- * Addition of floats commutes, so who adds whose buffer to whose does not matter; the shape
- * of the tree does.
+ * Addition of floats commutes, so who adds whose buffer to whose does not matter; the
+ * shape of the tree does.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +38,10 @@ static bool is_power_of_two(int64_t x)
 sm_status sm_tree_create(sm_tree **out, int64_t n, int64_t n_leaf, sm_err *err)
 {
     if (n < 1 || !is_power_of_two(n_leaf) || n_leaf > INT64_C(1) << 30)
-        return sm_fail(err, SM_EINVAL,
-                       "tree: got %lld elements, %lld leaves; want 1.. and a power of two",
-                       (long long)n, (long long)n_leaf);
+        return sm_fail(
+            err, SM_EINVAL,
+            "tree: got %lld elements, %lld leaves; want 1.. and a power of two",
+            (long long)n, (long long)n_leaf);
     sm_tree *t = sm_alloc(1, sizeof *t);
     if (!t)
         return sm_fail(err, SM_ENOMEM, "tree: out of memory");
@@ -49,7 +51,8 @@ sm_status sm_tree_create(sm_tree **out, int64_t n, int64_t n_leaf, sm_err *err)
         t->level[t->n_level] = sm_aligned_alloc((size_t)n * sizeof(float));
         if (!t->level[t->n_level++]) {
             sm_tree_free(t);
-            return sm_fail(err, SM_ENOMEM, "tree: %lld elements, %lld leaves: out of memory",
+            return sm_fail(err, SM_ENOMEM,
+                           "tree: %lld elements, %lld leaves: out of memory",
                            (long long)n, (long long)n_leaf);
         }
     }
@@ -72,9 +75,9 @@ size_t sm_tree_bytes(const sm_tree *t)
 }
 
 /*
- * Buffer roles while leaf i is written: levels whose bit of i is set are waiting; the leaf
- * goes to the lowest level whose bit is clear, which is where the chain of joins ends.  So
- * a vector is never copied.
+ * Buffer roles while leaf i is written: levels whose bit of i is set are waiting; the
+ * leaf goes to the lowest level whose bit is clear, which is where the chain of joins
+ * ends.  So a vector is never copied.
  */
 static int free_level(const sm_tree *t)
 {
@@ -129,8 +132,8 @@ void sm_tree_add(sm_tree *t, const sm_ctx *ctx)
 
 /* Continue a tree over ranks; `join` adds what came to what is there. */
 static sm_status over_ranks(const sm_comm *c, void *x, void *incoming, size_t bytes,
-                            void (*join)(void *arg, void *x, void *incoming),
-                            void *arg, sm_err *err)
+                            void (*join)(void *arg, void *x, void *incoming), void *arg,
+                            sm_err *err)
 {
     sm_status s = SM_OK;
     for (int stride = 1; stride < c->n_ranks && !s; stride *= 2) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The determinism contract on a tiny recipe: the weights after 50 steps are the same to the
- * bit on every rung of this CPU, with 1, 2 and 4 threads, micro-batches of 1, 2, 4 or all
- * shards, activations held, forward run again or recomputed, on 1, 2 and 4 (pretend) ranks;
- * and held-out figures do not depend on how many rows go at once.
+ * The determinism contract on a tiny recipe: the weights after 50 steps are the same to
+ * the bit on every rung of this CPU, with 1, 2 and 4 threads, micro-batches of 1, 2, 4 or
+ * all shards, activations held, forward run again or recomputed, on 1, 2 and 4 (pretend)
+ * ranks; and held-out figures do not depend on how many rows go at once.
  */
 #include "tiny.h"
 
@@ -55,12 +55,12 @@ static bool has_rung(const char *rung)
 static void same_bits(const sm_train_config *c)
 {
     static const variant list[] = {
-        {NULL, 1, 0, false, SIZE_MAX},     {NULL, 2, 1, false, SIZE_MAX},
-        {NULL, 4, 2, false, SIZE_MAX},     {NULL, 2, 4, false, SIZE_MAX},
-        {NULL, 2, 1, false, 1},            {NULL, 1, 4, true, SIZE_MAX},
-        {NULL, 2, 0, true, SIZE_MAX},      {NULL, 4, 2, true, 1},
-        {"avx2", 2, 2, false, SIZE_MAX},   {"avx512", 2, 0, false, SIZE_MAX},
-        {"amx", 2, 0, false, SIZE_MAX},    {"ref", 2, 4, false, SIZE_MAX},
+        {NULL, 1, 0, false, SIZE_MAX},   {NULL, 2, 1, false, SIZE_MAX},
+        {NULL, 4, 2, false, SIZE_MAX},   {NULL, 2, 4, false, SIZE_MAX},
+        {NULL, 2, 1, false, 1},          {NULL, 1, 4, true, SIZE_MAX},
+        {NULL, 2, 0, true, SIZE_MAX},    {NULL, 4, 2, true, 1},
+        {"avx2", 2, 2, false, SIZE_MAX}, {"avx512", 2, 0, false, SIZE_MAX},
+        {"amx", 2, 0, false, SIZE_MAX},  {"ref", 2, 4, false, SIZE_MAX},
     };
     uint64_t want = run_variant(*c, &list[0]);
     for (size_t i = 1; i < sizeof list / sizeof list[0]; i++) {
@@ -160,13 +160,15 @@ static void test_eval_batch_invariant(void **state)
     assert_memory_equal(nats, again, sizeof nats);
     assert_memory_equal(&one, &all, sizeof one);
     assert_int_equal(one.n_doc, 60);
-    /* an untrained model: about log2(64) bits a token, a token a byte and one for the end */
+    /* an untrained model: about log2(64) bits a token, a token a byte and one for the end
+     */
     double want = 6.0 * (double)one.n_tok / (double)one.n_bytes;
     assert_true(one.bpb > want * 0.98 && one.bpb < want * 1.02);
     assert_true(one.std_err > 0 && one.std_err < one.bpb / 10);
     int stop = 1;
     ctx.stop = &stop;
-    assert_int_equal(sm_eval_bpb(&one, &ctx, m, "bf16/1", data, 4, NULL, &err), SM_ECANCEL);
+    assert_int_equal(sm_eval_bpb(&one, &ctx, m, "bf16/1", data, 4, NULL, &err),
+                     SM_ECANCEL);
     sm_model_free(m);
     sm_token_data_free(data);
     free_ctx(&ctx);

@@ -41,8 +41,11 @@ static void setup(fixture *f)
     f->ctx = (sm_ctx){.log = &f->log};
     OK(sm_model_create(&f->model, &f->config.model, 1, &err));
     OK(train_optim_init(&f->optim, f->model, &err));
-    f->state = (train_state){.model = f->model, .optim = &f->optim, .config = f->json,
-                             .data_checksum = 99, .n_seq = 8};
+    f->state = (train_state){.model = f->model,
+                             .optim = &f->optim,
+                             .config = f->json,
+                             .data_checksum = 99,
+                             .n_seq = 8};
     OK(train_state_name(&f->state, &err));
     make_dir(f->dir);
 }
@@ -60,7 +63,8 @@ static void teardown(fixture *f)
 static void scribble(fixture *f, int64_t step)
 {
     for (int64_t i = 0; i < f->model->n_weight; i++) {
-        f->model->weight[i] = sm_rng_normal(1, SM_STREAM_TEST, (uint32_t)step, (uint64_t)i);
+        f->model->weight[i] =
+            sm_rng_normal(1, SM_STREAM_TEST, (uint32_t)step, (uint64_t)i);
         f->optim.m[i] = f->model->weight[i] * 0.5f;
         f->optim.v[i] = f->model->weight[i] * f->model->weight[i];
     }
@@ -231,8 +235,8 @@ static void test_other_runs(void **state)
     teardown(&f);
 }
 
-/* Writing stops in the middle: here by a limit on the size of a file, which behaves like a
- * full disk but for the number of the error. */
+/* Writing stops in the middle: here by a limit on the size of a file, which behaves like
+ * a full disk but for the number of the error. */
 static void test_full_disk(void **state)
 {
     (void)state;

@@ -109,8 +109,8 @@ static void check_all(int64_t n_ctx, int64_t max_len, int64_t overlap, double ma
     sm_token_data *d = NULL;
     corpus_init(&c, max_len);
     rows_init(&r, n_ctx);
-    sm_token_config k = {.n_ctx = n_ctx, .bos_id = BOS, .end_id = END,
-                         .overlap_tok = overlap};
+    sm_token_config k = {
+        .n_ctx = n_ctx, .bos_id = BOS, .end_id = END, .overlap_tok = overlap};
     OK(sm_token_data_from_ids(&d, c.id, c.start, c.bytes, N_DOC, &k, &err));
     const sm_token_stats *s = sm_token_data_stats(d);
     int64_t n_pad = 0, n_target = 0;
@@ -254,7 +254,8 @@ typedef struct texts {
     size_t bad; /* index that get() refuses, N_TEXT: none */
 } texts;
 
-static sm_status get_text(void *self, size_t i, const char **text, size_t *len, sm_err *err)
+static sm_status get_text(void *self, size_t i, const char **text, size_t *len,
+                          sm_err *err)
 {
     const texts *t = self;
     if (i == t->bad)
@@ -266,8 +267,9 @@ static sm_status get_text(void *self, size_t i, const char **text, size_t *len, 
 
 static void texts_init(texts *t)
 {
-    static const char *const word[] = {"the ", "file ", "opens ", "a ", "socket, ", "and ",
-                                       "returns ", "-1.\n", "errno ", "is ", "set. "};
+    static const char *const word[] = {"the ",     "file ", "opens ",   "a ",
+                                       "socket, ", "and ",  "returns ", "-1.\n",
+                                       "errno ",   "is ",   "set. "};
     t->bad = N_TEXT;
     for (uint32_t i = 0; i < N_TEXT; i++) {
         sm_buf b = {0};
@@ -288,8 +290,8 @@ static void test_tokenised(void **state)
     texts_init(&t);
     sm_text_source src = {.get = get_text, .self = &t, .n = N_TEXT};
     const char *const special[] = {"<|begin_of_text|>", NULL};
-    sm_bpe_train_config bc = {.vocab_size = 300, .pretok = SM_PRETOK_O200K, .min_count = 2,
-                              .special = special};
+    sm_bpe_train_config bc = {
+        .vocab_size = 300, .pretok = SM_PRETOK_O200K, .min_count = 2, .special = special};
     sm_ctx one = make_ctx(NULL, 1), four = make_ctx(NULL, 4);
     sm_tokenizer *tok = NULL;
     OK(sm_bpe_train(&tok, &one, &src, &bc, &err));
@@ -317,9 +319,12 @@ static void test_tokenised(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_packing),       cmocka_unit_test(test_overlap),
-        cmocka_unit_test(test_small_by_hand), cmocka_unit_test(test_order_is_a_permutation),
-        cmocka_unit_test(test_epochs),        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_small_by_hand),
+        cmocka_unit_test(test_order_is_a_permutation),
+        cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_tokenised),
     };
     return cmocka_run_group_tests_name("token data", tests, NULL, NULL);

@@ -28,8 +28,8 @@ static void toy_init(toy *t)
     }
     t->weight = sm_alloc((size_t)at, sizeof *t->weight);
     t->grad = sm_alloc((size_t)at, sizeof *t->grad);
-    t->model = (sm_model){.param = t->param, .n_param_tensors = 3, .n_weight = at,
-                          .weight = t->weight};
+    t->model = (sm_model){
+        .param = t->param, .n_param_tensors = 3, .n_weight = at, .weight = t->weight};
     for (int64_t i = 0; i < at; i++)
         t->weight[i] = 0.02f * sm_rng_normal(3, SM_STREAM_TEST, 0, (uint64_t)i);
 }
@@ -136,8 +136,8 @@ static void test_sqrt(void **state)
 {
     (void)state;
     for (uint64_t i = 0; i < 20000; i++) {
-        double x = ldexp((double)sm_rng_u64(1, SM_STREAM_TEST, 0, i),
-                         (int)(i % 400) - 200);
+        double x =
+            ldexp((double)sm_rng_u64(1, SM_STREAM_TEST, 0, i), (int)(i % 400) - 200);
         assert_true(fabs(train_sqrt(x) - sqrt(x)) <= 3e-16 * sqrt(x));
     }
     assert_true(train_sqrt(0) == 0 && train_sqrt(4) == 2);
@@ -203,13 +203,13 @@ static void test_config_names_field(void **state)
     assert_true(json_is_string(json_object_get(j, "seed")));
     assert_null(json_object_get(j, "micro_shards"));
     json_decref(j);
-#define REFUSE(field, value)                                                            \
-    do {                                                                                \
-        sm_train_config bad = config();                                                 \
-        bad.field = (value);                                                            \
-        assert_int_equal(sm_train_config_check(&bad, &err), SM_EINVAL);                 \
-        assert_non_null(strstr(err.msg, strchr(#field, '.') ? strchr(#field, '.') + 1   \
-                                                            : #field));                 \
+#define REFUSE(field, value)                                                          \
+    do {                                                                              \
+        sm_train_config bad = config();                                               \
+        bad.field = (value);                                                          \
+        assert_int_equal(sm_train_config_check(&bad, &err), SM_EINVAL);               \
+        assert_non_null(                                                              \
+            strstr(err.msg, strchr(#field, '.') ? strchr(#field, '.') + 1 : #field)); \
     } while (0)
     REFUSE(profile, "fp16");
     REFUSE(n_ctx, 1);
@@ -234,9 +234,12 @@ static void test_config_names_field(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_adamw_oracle), cmocka_unit_test(test_norm_and_nan),
-        cmocka_unit_test(test_sqrt),         cmocka_unit_test(test_cosine),
-        cmocka_unit_test(test_wsd),          cmocka_unit_test(test_bias),
+        cmocka_unit_test(test_adamw_oracle),
+        cmocka_unit_test(test_norm_and_nan),
+        cmocka_unit_test(test_sqrt),
+        cmocka_unit_test(test_cosine),
+        cmocka_unit_test(test_wsd),
+        cmocka_unit_test(test_bias),
         cmocka_unit_test(test_config_names_field),
     };
     return cmocka_run_group_tests_name("optim", tests, NULL, NULL);

@@ -9,8 +9,8 @@
 
 /* What on_step saw, and when it is to interfere. */
 typedef struct watch {
-    int64_t stop_at;  /* set the stop flag after this step        */
-    int64_t kill_at;  /* return an error after this step          */
+    int64_t stop_at; /* set the stop flag after this step        */
+    int64_t kill_at; /* return an error after this step          */
     volatile int stop;
     double first, last, bpb;
     int64_t n_calls, n_eval;
@@ -46,8 +46,11 @@ static sm_status train(uint64_t *sum, sm_train_summary *summary, watch *w,
     sm_ctx ctx = make_ctx(NULL, 2);
     sm_token_data *data = tiny_data(c->n_ctx);
     sm_log log = {.emit = listen, .self = w, .level = SM_LOG_INFO};
-    sm_train_io io = {.data = data, .held_out = data, .scratch = scratch,
-                      .on_step = on_step, .self = w};
+    sm_train_io io = {.data = data,
+                      .held_out = data,
+                      .scratch = scratch,
+                      .on_step = on_step,
+                      .self = w};
     sm_model *m = NULL;
     ctx.log = &log;
     ctx.stop = &w->stop;
@@ -97,7 +100,8 @@ static void test_overfits_mixtral(void **state)
     learns(tiny_mixtral(), 0.35);
 }
 
-/* Undisturbed, killed, stopped, killed with a damaged newest checkpoint: the same bits. */
+/* Undisturbed, killed, stopped, killed with a damaged newest checkpoint: the same bits.
+ */
 static void resumes(sm_train_config c)
 {
     uint64_t want = 0, got = 0;
@@ -260,7 +264,8 @@ static void test_plan(void **state)
 static void test_metrics_json(void **state)
 {
     (void)state;
-    sm_train_metrics m = {.step = 3, .loss = 2.5, .has_eval = true, .eval = {.bpb = 1.25}};
+    sm_train_metrics m = {
+        .step = 3, .loss = 2.5, .has_eval = true, .eval = {.bpb = 1.25}};
     json_t *j = sm_train_metrics_to_json(&m);
     assert_int_equal(json_integer_value(json_object_get(j, "step")), 3);
     assert_true(json_real_value(json_object_get(j, "loss")) == 2.5);
@@ -271,11 +276,15 @@ static void test_metrics_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_overfits_dense),  cmocka_unit_test(test_overfits_llama4),
-        cmocka_unit_test(test_overfits_mixtral), cmocka_unit_test(test_resume_dense),
-        cmocka_unit_test(test_resume_moe),      cmocka_unit_test(test_nan_names_tensor),
+        cmocka_unit_test(test_overfits_dense),
+        cmocka_unit_test(test_overfits_llama4),
+        cmocka_unit_test(test_overfits_mixtral),
+        cmocka_unit_test(test_resume_dense),
+        cmocka_unit_test(test_resume_moe),
+        cmocka_unit_test(test_nan_names_tensor),
         cmocka_unit_test(test_explosion_keeps_checkpoint),
-        cmocka_unit_test(test_refuses),         cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_plan),
         cmocka_unit_test(test_metrics_json),
     };
     return cmocka_run_group_tests_name("run", tests, NULL, NULL);

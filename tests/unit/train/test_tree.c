@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fixed tree: any grouping of shards in aligned powers of two, and any number of
- * (pretend) ranks, gives the bits of the plain recursive sum, which differ from those of a
- * sum in sequence.
+ * (pretend) ranks, gives the bits of the plain recursive sum, which differ from those of
+ * a sum in sequence.
  */
 #include "helpers.h"
 
@@ -26,9 +26,10 @@ static float oracle(const float *x, int64_t first, int64_t n, int64_t i)
     return oracle(x, first, n / 2, i) + oracle(x, first + n / 2, n / 2, i);
 }
 
-/* Sum shards first..first+n-1 through a tree whose leaves are groups of `group` shards. */
-static void sum_groups(float *out, const float *x, int64_t first, int64_t n, int64_t group,
-                       const sm_ctx *ctx)
+/* Sum shards first..first+n-1 through a tree whose leaves are groups of `group` shards.
+ */
+static void sum_groups(float *out, const float *x, int64_t first, int64_t n,
+                       int64_t group, const sm_ctx *ctx)
 {
     sm_tree *t = NULL;
     sm_err err;

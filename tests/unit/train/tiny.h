@@ -60,9 +60,10 @@ SM_UNUSED static sm_train_config tiny_mixtral(void)
 /* Documents that repeat a handful of sentences, a character a token. */
 SM_UNUSED static sm_token_data *tiny_data(int64_t n_ctx)
 {
-    static const char *const line[] = {"open returns a file descriptor",
-                                       "read copies bytes to a buffer and returns how many",
-                                       "close", "the quick brown fox jumps over the lazy dog"};
+    static const char *const line[] = {
+        "open returns a file descriptor",
+        "read copies bytes to a buffer and returns how many", "close",
+        "the quick brown fox jumps over the lazy dog"};
     enum { N_DOC = 60 };
     int32_t id[N_DOC * 64];
     int64_t start[N_DOC + 1] = {0}, bytes[N_DOC];
@@ -84,7 +85,8 @@ SM_UNUSED static sm_token_data *tiny_data(int64_t n_ctx)
 SM_UNUSED static uint64_t model_sum(const sm_model *m)
 {
     uint64_t h = train_sum64(0, m->weight, (size_t)m->n_weight * sizeof(float));
-    size_t n = m->router_bias ? (size_t)m->config.n_layer * (size_t)m->config.n_expert : 0;
+    size_t n =
+        m->router_bias ? (size_t)m->config.n_layer * (size_t)m->config.n_expert : 0;
     return n ? train_sum64(h, m->router_bias, n * sizeof(float)) : h;
 }
 
