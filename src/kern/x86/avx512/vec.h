@@ -15,8 +15,8 @@ typedef __mmask16 vmask;
 
 static inline __mmask16 first_lanes(ptrdiff_t count)
 {
-    return count >= W ? (__mmask16)0xffff
-                      : count <= 0 ? (__mmask16)0 : (__mmask16)((1u << count) - 1u);
+    unsigned bits = count >= W ? 0xffffu : count <= 0 ? 0u : (1u << (unsigned)count) - 1u;
+    return (__mmask16)bits;
 }
 
 /* The first `count` floats, zeros behind; plain when count is the constant W. */
