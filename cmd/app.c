@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The state of one run: threads, kernels, workspace, log and progress, signals, errors. */
+/* The state of one run: threads, kernels, workspace, log and progress, signals, errors.
+ */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -137,7 +138,8 @@ int app_print_json(json_t *value)
 sm_status app_write(const char *path, const sm_buf *text, sm_err *err)
 {
     if (strcmp(path, "-") != 0)
-        return sm_file_write_atomic(path, text->data ? text->data : "", text->len, 0644, err);
+        return sm_file_write_atomic(path, text->data ? text->data : "", text->len, 0644,
+                                    err);
     if (fwrite(text->data, 1, text->len, stdout) != text->len)
         return sm_fail_errno(err, errno, "standard output");
     return SM_OK;

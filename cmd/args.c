@@ -10,17 +10,29 @@
 #include "cmd.h"
 
 const sm_option global_options[] = {
-    {.key = "workspace", .type = SM_OPT_PATH, .def = "",
+    {.key = "workspace",
+     .type = SM_OPT_PATH,
+     .def = "",
      .help = "directory with the workspace, instead of the nearest one upwards"},
-    {.key = "threads", .type = SM_OPT_INT, .def = "0", .min = 0, .max = 256,
-     .help = "threads to compute with; 0 takes every processor; results do not depend on it"},
-    {.key = "json", .type = SM_OPT_BOOL, .def = "false",
+    {.key = "threads",
+     .type = SM_OPT_INT,
+     .def = "0",
+     .min = 0,
+     .max = 256,
+     .help =
+         "threads to compute with; 0 takes every processor; results do not depend on it"},
+    {.key = "json",
+     .type = SM_OPT_BOOL,
+     .def = "false",
      .help = "print the result as JSON"},
-    {.key = "quiet", .type = SM_OPT_BOOL, .def = "false",
+    {.key = "quiet",
+     .type = SM_OPT_BOOL,
+     .def = "false",
      .help = "no progress, no messages but errors (-q)"},
-    {.key = "verbose", .type = SM_OPT_BOOL, .def = "false",
-     .help = "more messages (-v)"},
-    {.key = "log_view", .type = SM_OPT_BOOL, .def = "false",
+    {.key = "verbose", .type = SM_OPT_BOOL, .def = "false", .help = "more messages (-v)"},
+    {.key = "log_view",
+     .type = SM_OPT_BOOL,
+     .def = "false",
      .help = "at the end, a table of what ran, how long, how fast"},
     SM_OPTION_END,
 };
@@ -35,7 +47,8 @@ typedef struct parser {
     char **argv;
 } parser;
 
-/* Key of a flag: "min-words=3" -> "min_words", and where the value begins (NULL: none). */
+/* Key of a flag: "min-words=3" -> "min_words", and where the value begins (NULL: none).
+ */
 static bool split_flag(char key[64], const char **value, const char *flag)
 {
     const char *eq = strchr(flag, '=');
@@ -79,7 +92,8 @@ static bool find_slot(slot *out, const parser *p, const char *key)
 static const char *nearest(const parser *p, const char *key)
 {
     const sm_option *table[] = {p->verb ? p->verb->options : NULL,
-                                p->verb ? verb_step_options(p->verb) : NULL, global_options};
+                                p->verb ? verb_step_options(p->verb) : NULL,
+                                global_options};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         const char *near = sm_option_nearest(table[i], key);
         if (near)
@@ -132,7 +146,8 @@ static sm_status long_flag(parser *p, const char *flag, sm_err *err)
     }
     sm_status s = sm_options_set_text(at.given, at.table, at.option->key, value, err);
     if (s)
-        sm_fail_context(err, s, "%s%s", p->verb ? p->verb->name : "", p->verb ? ": " : "");
+        sm_fail_context(err, s, "%s%s", p->verb ? p->verb->name : "",
+                        p->verb ? ": " : "");
     return s;
 }
 
@@ -183,7 +198,8 @@ static sm_status take_verb(parser *p, const char *word, sm_err *err)
         return SM_OK;
     if (!is_group(word))
         return unknown_verb(word, NULL, err);
-    if (p->at < p->argc && (!strcmp(p->argv[p->at], "--help") || !strcmp(p->argv[p->at], "-h"))) {
+    if (p->at < p->argc &&
+        (!strcmp(p->argv[p->at], "--help") || !strcmp(p->argv[p->at], "-h"))) {
         p->out->group = word;
         return SM_OK;
     }

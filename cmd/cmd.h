@@ -40,9 +40,9 @@ typedef struct args {
     const char **pos; /* words that are no flags, in order */
     size_t n_pos;
     const char *group; /* "data" of `smelt data --help`, else NULL */
-    json_t *opt;  /* the verb's own options, resolved */
-    json_t *step; /* options of its step as given, not resolved */
-    json_t *global; /* options of every verb as given; holds --workspace */
+    json_t *opt;       /* the verb's own options, resolved */
+    json_t *step;      /* options of its step as given, not resolved */
+    json_t *global;    /* options of every verb as given; holds --workspace */
 } args;
 
 /** A verb.  Fields not set are NULL or 0. */
@@ -53,7 +53,7 @@ typedef struct verb {
     const char *details; /* paragraphs for --help and the pages; may be NULL            */
     const char *example; /* one command a line                                          */
     const sm_option *options; /* its own                                                */
-    const char *step;    /* name of the flow step whose options are flags as well       */
+    const char *step; /* name of the flow step whose options are flags as well       */
     const char *pos_option; /* the step's LIST option that the words fill; NULL: refs   */
     int min_pos, max_pos;   /* words wanted; max -1: any number                         */
     bool hidden;            /* not listed                                               */

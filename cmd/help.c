@@ -18,7 +18,8 @@ static void put_options(FILE *f, const char *title, const sm_option *table)
 static void put_verb_line(FILE *f, const verb *v)
 {
     sm_buf left = {0};
-    sm_buf_printf(&left, "%s%s%s", v->name, v->usage ? " " : "", v->usage ? v->usage : "");
+    sm_buf_printf(&left, "%s%s%s", v->name, v->usage ? " " : "",
+                  v->usage ? v->usage : "");
     fprintf(f, "  %-34s %s\n", left.data ? left.data : v->name, v->summary);
     sm_buf_free(&left);
 }

@@ -41,9 +41,9 @@ static int check_words(const app *a, const verb *v, const args *in)
         return app_usage(a, "%s: got %zu word%s, want %s (see smelt %s --help)", v->name,
                          in->n_pos, in->n_pos == 1 ? "" : "s", v->usage, v->name);
     if (v->max_pos >= 0 && (int)in->n_pos > v->max_pos)
-        return app_usage(a, "%s: unexpected '%.80s', want %s (see smelt %s --help)", v->name,
-                         in->pos[v->max_pos], v->usage && *v->usage ? v->usage : "no words",
-                         v->name);
+        return app_usage(a, "%s: unexpected '%.80s', want %s (see smelt %s --help)",
+                         v->name, in->pos[v->max_pos],
+                         v->usage && *v->usage ? v->usage : "no words", v->name);
     return EXIT_GOOD;
 }
 

@@ -76,32 +76,32 @@ static void man_verb(sm_buf *out, const verb *v)
 
 bool page_man(sm_buf *out)
 {
-    sm_buf_puts(out,
-                ".\\\" SPDX-License-Identifier: Apache-2.0\n"
-                ".TH SMELT 1 \"\" \"smelt " SM_VERSION "\" \"User Commands\"\n"
-                ".SH NAME\nsmelt \\- from raw documents to a served, accountable language "
-                "model\n"
-                ".SH SYNOPSIS\n.B smelt\n.I VERB\n[\\fIoptions\\fR] [\\fIwords\\fR]\n"
-                ".SH DESCRIPTION\n"
-                "Every verb reads immutable artifacts of a workspace (the directory\n"
-                ".IR .smelt ,\nfound upwards) and writes new ones.  A result made before is "
-                "found, not made again;\nwhat was interrupted goes on where it stopped.\n"
-                ".SH OPTIONS OF EVERY VERB\n");
+    sm_buf_puts(
+        out, ".\\\" SPDX-License-Identifier: Apache-2.0\n"
+             ".TH SMELT 1 \"\" \"smelt " SM_VERSION "\" \"User Commands\"\n"
+             ".SH NAME\nsmelt \\- from raw documents to a served, accountable language "
+             "model\n"
+             ".SH SYNOPSIS\n.B smelt\n.I VERB\n[\\fIoptions\\fR] [\\fIwords\\fR]\n"
+             ".SH DESCRIPTION\n"
+             "Every verb reads immutable artifacts of a workspace (the directory\n"
+             ".IR .smelt ,\nfound upwards) and writes new ones.  A result made before is "
+             "found, not made again;\nwhat was interrupted goes on where it stopped.\n"
+             ".SH OPTIONS OF EVERY VERB\n");
     sm_options_roff(out, global_options);
     sm_buf_puts(out, ".SH VERBS\n");
     for (size_t i = 0; verb_at(i); i++)
         if (!verb_at(i)->hidden)
             man_verb(out, verb_at(i));
-    sm_buf_puts(out,
-                ".SH EXIT STATUS\n.TP\n0\ngood\n.TP\n1\nfailed, or a negative verdict\n"
-                ".TP\n2\nwrong usage or configuration\n"
-                ".SH SIGNALS\nThe first SIGINT or SIGTERM finishes the current unit of work "
-                "and saves; the second stops at once.\n"
-                ".SH ENVIRONMENT\n.TP\n.B SMELT_CPU\nhighest rung of kernels to use: ref, "
-                "avx2, avx512, amx\n.TP\n.B TMPDIR\nwhere \\fBreplay\\fR makes its "
-                "workspace\n"
-                ".SH FILES\n.TP\n.I .smelt/\nthe workspace: objects, catalog, audit log, "
-                "keys\n");
+    sm_buf_puts(
+        out, ".SH EXIT STATUS\n.TP\n0\ngood\n.TP\n1\nfailed, or a negative verdict\n"
+             ".TP\n2\nwrong usage or configuration\n"
+             ".SH SIGNALS\nThe first SIGINT or SIGTERM finishes the current unit of work "
+             "and saves; the second stops at once.\n"
+             ".SH ENVIRONMENT\n.TP\n.B SMELT_CPU\nhighest rung of kernels to use: ref, "
+             "avx2, avx512, amx\n.TP\n.B TMPDIR\nwhere \\fBreplay\\fR makes its "
+             "workspace\n"
+             ".SH FILES\n.TP\n.I .smelt/\nthe workspace: objects, catalog, audit log, "
+             "keys\n");
     return !out->failed;
 }
 
@@ -139,8 +139,8 @@ static void put_first_words(sm_buf *out)
 {
     for (size_t i = 0; verb_at(i); i++)
         if (!verb_at(i)->hidden && first_of_group(i))
-            sm_buf_printf(out, "%s%.*s", i ? " " : "", (int)strcspn(verb_at(i)->name, " "),
-                          verb_at(i)->name);
+            sm_buf_printf(out, "%s%.*s", i ? " " : "",
+                          (int)strcspn(verb_at(i)->name, " "), verb_at(i)->name);
 }
 
 static void put_second_words(sm_buf *out)
@@ -163,18 +163,20 @@ static void put_second_words(sm_buf *out)
 
 static void bash_completion(sm_buf *out)
 {
-    sm_buf_puts(out, "# bash completion of smelt; made by: smelt help --completions bash\n"
-                     "_smelt() {\n"
-                     "  local cur=${COMP_WORDS[COMP_CWORD]} one=${COMP_WORDS[1]} "
-                     "two=${COMP_WORDS[2]} flags= words=\n"
-                     "  if [ \"$COMP_CWORD\" = 1 ]; then\n    COMPREPLY=($(compgen -W '");
+    sm_buf_puts(out,
+                "# bash completion of smelt; made by: smelt help --completions bash\n"
+                "_smelt() {\n"
+                "  local cur=${COMP_WORDS[COMP_CWORD]} one=${COMP_WORDS[1]} "
+                "two=${COMP_WORDS[2]} flags= words=\n"
+                "  if [ \"$COMP_CWORD\" = 1 ]; then\n    COMPREPLY=($(compgen -W '");
     put_first_words(out);
     sm_buf_puts(out, "' -- \"$cur\"))\n    return\n  fi\n  case $one in\n");
     put_second_words(out);
-    sm_buf_puts(out, "  esac\n"
-                     "  if [ -n \"$words\" ] && [ \"$COMP_CWORD\" = 2 ]; then\n"
-                     "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n    return\n  fi\n"
-                     "  [ -n \"$words\" ] && one=\"$one $two\"\n  case $one in\n");
+    sm_buf_puts(out,
+                "  esac\n"
+                "  if [ -n \"$words\" ] && [ \"$COMP_CWORD\" = 2 ]; then\n"
+                "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n    return\n  fi\n"
+                "  [ -n \"$words\" ] && one=\"$one $two\"\n  case $one in\n");
     for (size_t i = 0; verb_at(i); i++)
         bash_verb(out, verb_at(i));
     sm_buf_puts(out, "  esac\n"
@@ -186,7 +188,8 @@ static void bash_completion(sm_buf *out)
 
 static void fish_completion(sm_buf *out)
 {
-    sm_buf_puts(out, "# fish completion of smelt; made by: smelt help --completions fish\n");
+    sm_buf_puts(out,
+                "# fish completion of smelt; made by: smelt help --completions fish\n");
     for (size_t i = 0; verb_at(i); i++) {
         const verb *v = verb_at(i);
         size_t n = strcspn(v->name, " ");
@@ -205,7 +208,8 @@ static void fish_completion(sm_buf *out)
         const sm_option *table[] = {v->options, verb_step_options(v)};
         for (size_t t = 0; t < 2; t++) {
             for (const sm_option *o = table[t]; o && o->key; o++) {
-                sm_buf_printf(out, "complete -c smelt -n '__fish_seen_subcommand_from %s' -l ",
+                sm_buf_printf(out,
+                              "complete -c smelt -n '__fish_seen_subcommand_from %s' -l ",
                               v->name[n] ? v->name + n + 1 : v->name);
                 for (const char *c = o->key; *c; c++)
                     sm_buf_putc(out, *c == '_' ? '-' : *c);
@@ -221,7 +225,8 @@ bool page_completions(sm_buf *out, const char *shell)
         fish_completion(out);
     } else {
         if (!strcmp(shell, "zsh")) /* zsh runs bash's functions through bashcompinit */
-            sm_buf_puts(out, "#compdef smelt\nautoload -U +X bashcompinit && bashcompinit\n");
+            sm_buf_puts(out,
+                        "#compdef smelt\nautoload -U +X bashcompinit && bashcompinit\n");
         bash_completion(out);
     }
     return !out->failed;

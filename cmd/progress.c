@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Progress: a line on the terminal (share, rate, ETA, the figure that matters), redrawn at
- * most ten times a second, and a table of what ran for --log-view.
+ * Progress: a line on the terminal (share, rate, ETA, the figure that matters), redrawn
+ * at most ten times a second, and a table of what ran for --log-view.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -122,7 +122,8 @@ void progress_report(progress *p)
     for (size_t i = 0; i < p->n; i++) {
         const phase *ph = &p->phase[i];
         fprintf(stderr, "%-24s %10.2f %14" PRId64 " %-10s %12.4g\n", ph->what,
-                (double)(ph->last_ns - ph->first_ns) / 1e9, ph->done, ph->unit, rate_of(ph));
+                (double)(ph->last_ns - ph->first_ns) / 1e9, ph->done, ph->unit,
+                rate_of(ph));
     }
 }
 

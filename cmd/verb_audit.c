@@ -9,7 +9,9 @@
 /* ------------------------------------------------------------------ verify */
 
 static const sm_option verify_options[] = {
-    {.key = "checkpoint", .type = SM_OPT_PATH, .def = "",
+    {.key = "checkpoint",
+     .type = SM_OPT_PATH,
+     .def = "",
      .help = "a checkpoint kept elsewhere: exposes truncation and rewriting"},
     SM_OPTION_END,
 };
@@ -27,7 +29,8 @@ static int run_verify(app *a, const verb *self, const args *in)
     if (s)
         return app_fail(a, s, &err);
     if (a->json)
-        return app_print_json(json_pack("{s:b, s:I}", "clean", 1, "records", (json_int_t)n));
+        return app_print_json(
+            json_pack("{s:b, s:I}", "clean", 1, "records", (json_int_t)n));
     printf("clean: %" PRId64 " records, chain and signatures hold%s\n", n,
            *checkpoint ? ", checkpoint is part of it" : "");
     return EXIT_GOOD;
@@ -72,9 +75,16 @@ const verb verb_audit_checkpoint = {
 /* -------------------------------------------------------------------- show */
 
 static const sm_option show_options[] = {
-    {.key = "last", .type = SM_OPT_INT, .def = "20", .min = 0, .max = 1e9, .unit = "records",
+    {.key = "last",
+     .type = SM_OPT_INT,
+     .def = "20",
+     .min = 0,
+     .max = 1e9,
+     .unit = "records",
      .help = "how many to show, newest last; 0 shows all"},
-    {.key = "event", .type = SM_OPT_STRING, .def = "",
+    {.key = "event",
+     .type = SM_OPT_STRING,
+     .def = "",
      .help = "only events whose name begins with this"},
     SM_OPTION_END,
 };

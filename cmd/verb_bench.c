@@ -15,8 +15,13 @@
 enum { READ_BYTES = 256 << 20, READ_BLOCK = 1 << 18 };
 
 static const sm_option options[] = {
-    {.key = "seconds", .type = SM_OPT_FLOAT, .def = "0.5", .min = 0.01, .max = 60,
-     .unit = "seconds", .help = "time spent on each figure"},
+    {.key = "seconds",
+     .type = SM_OPT_FLOAT,
+     .def = "0.5",
+     .min = 0.01,
+     .max = 60,
+     .unit = "seconds",
+     .help = "time spent on each figure"},
     SM_OPTION_END,
 };
 
@@ -44,8 +49,8 @@ static sm_status bench_read(double *out, const sm_ctx *ctx, double seconds, sm_e
     int64_t end = sm_clock_ns() + (int64_t)(seconds * 1e9);
     do {
         int64_t start = sm_clock_ns();
-        sm_pool_run(ctx->pool, READ_BYTES / (ptrdiff_t)sizeof *data / READ_BLOCK, read_task,
-                    &r);
+        sm_pool_run(ctx->pool, READ_BYTES / (ptrdiff_t)sizeof *data / READ_BLOCK,
+                    read_task, &r);
         double gb_s = READ_BYTES / ((double)(sm_clock_ns() - start) / 1e9) / 1e9;
         best = gb_s > best ? gb_s : best;
     } while (sm_clock_ns() < end);
@@ -70,10 +75,10 @@ static int run(app *a, const verb *self, const args *in)
     if (s)
         return app_fail(a, s, &err);
     if (a->json)
-        return app_print_json(json_pack(
-            "{s:s, s:s, s:i, s:f, s:f, s:f}", "cpu", sm_cpu_get()->model, "kernels",
-            ctx->kern->name, "threads", sm_pool_n_threads(ctx->pool), "read_gb_s", read,
-            "bf16_gflops", bf16, "f32_gflops", f32));
+        return app_print_json(
+            json_pack("{s:s, s:s, s:i, s:f, s:f, s:f}", "cpu", sm_cpu_get()->model,
+                      "kernels", ctx->kern->name, "threads", sm_pool_n_threads(ctx->pool),
+                      "read_gb_s", read, "bf16_gflops", bf16, "f32_gflops", f32));
     printf("%s, kernels %s, %d threads\n", sm_cpu_get()->model, ctx->kern->name,
            sm_pool_n_threads(ctx->pool));
     printf("read           %10.1f GB/s\nproduct bf16/1 %10.1f GFLOP/s\n"

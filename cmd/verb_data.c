@@ -59,13 +59,25 @@ static sm_status open_ref(opened *o, app *a, const char *ref, sm_err *err)
 
 /* --html, and what sm_data_show_options has (show() resolves against that table). */
 static const sm_option show_options[] = {
-    {.key = "html", .type = SM_OPT_PATH, .def = "",
+    {.key = "html",
+     .type = SM_OPT_PATH,
+     .def = "",
      .help = "write a self-contained page with plots into this file"},
-    {.key = "n_samples", .type = SM_OPT_INT, .def = "5", .min = 0, .max = 100,
+    {.key = "n_samples",
+     .type = SM_OPT_INT,
+     .def = "5",
+     .min = 0,
+     .max = 100,
      .help = "documents to show of each part"},
-    {.key = "seed", .type = SM_OPT_INT, .def = "1", .min = 0, .max = 2147483647,
+    {.key = "seed",
+     .type = SM_OPT_INT,
+     .def = "1",
+     .min = 0,
+     .max = 2147483647,
      .help = "another seed shows other samples"},
-    {.key = "reason", .type = SM_OPT_STRING, .def = "",
+    {.key = "reason",
+     .type = SM_OPT_STRING,
+     .def = "",
      .help = "show rejected samples of this reason only"},
     SM_OPTION_END,
 };
@@ -123,8 +135,11 @@ const verb verb_data_show = {
 /* ------------------------------------------------------------------ export */
 
 static const sm_option export_options[] = {
-    {.key = "part", .type = SM_OPT_ENUM, .def = "all",
-     .choices = "all|documents|train|heldout|rejected", .help = "which documents"},
+    {.key = "part",
+     .type = SM_OPT_ENUM,
+     .def = "all",
+     .choices = "all|documents|train|heldout|rejected",
+     .help = "which documents"},
     SM_OPTION_END,
 };
 
@@ -141,8 +156,8 @@ static int run_export(app *a, const verb *self, const args *in)
     if (s)
         return app_fail(a, s, &err);
     if (a->json)
-        return app_print_json(json_pack("{s:s, s:I}", "file", in->pos[1], "documents",
-                                        (json_int_t)n));
+        return app_print_json(
+            json_pack("{s:s, s:I}", "file", in->pos[1], "documents", (json_int_t)n));
     printf("wrote %" PRId64 " documents to %s\n", n, in->pos[1]);
     return EXIT_GOOD;
 }

@@ -6,8 +6,9 @@ const verb verb_data_add = {
     .name = "data add",
     .usage = "PATH...",
     .summary = "read files, directories and archives into documents",
-    .details = "A PATH is a directory, an archive (tar, zip, .deb; gzip, xz, zstd, bzip2), a\n"
-               ".jsonl file, or a document: plain text, Markdown, HTML, a man page.",
+    .details =
+        "A PATH is a directory, an archive (tar, zip, .deb; gzip, xz, zstd, bzip2), a\n"
+        ".jsonl file, or a document: plain text, Markdown, HTML, a man page.",
     .example = "smelt data add ~/packages/*.deb --as docs",
     .options = step_verb_options,
     .step = "data.add",

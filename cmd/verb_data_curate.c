@@ -6,8 +6,9 @@ const verb verb_data_curate = {
     .name = "data curate",
     .usage = "SOURCE...",
     .summary = "keep, repair or reject documents by declared rules; split by content",
-    .details = "Documents that are not kept stay in the dataset with the reason.  A document\n"
-               "is held out by its content alone.",
+    .details =
+        "Documents that are not kept stay in the dataset with the reason.  A document\n"
+        "is held out by its content alone.",
     .example = "smelt data curate docs --as unix\nsmelt data curate docs --as unix "
                "--min-words 20",
     .options = step_verb_options,

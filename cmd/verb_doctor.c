@@ -48,8 +48,8 @@ static json_t *library_report(void)
 {
     return json_pack("{s:s, s:s, s:s, s:s, s:s}", "jansson", jansson_version_str(),
                      "libfyaml", fy_library_version(), "sqlite", sqlite3_libversion(),
-                     "openssl", OpenSSL_version(OPENSSL_VERSION),
-                     "libarchive", archive_version_details());
+                     "openssl", OpenSSL_version(OPENSSL_VERSION), "libarchive",
+                     archive_version_details());
 }
 
 /* The kernels that will be used: SMELT_CPU may ask for what is not there. */
@@ -96,8 +96,8 @@ static int run(app *a, const verb *self, const args *in)
     sm_store *store = NULL;
     bool has_store = !app_store(&store, a, &none);
     json_t *kernels = kernels_report(&s, &err);
-    json_t *r = json_pack("{s:o, s:o, s:o, s:o, s:o, s:s}", "cpu", cpu_report(), "kernels",
-                          kernels, "memory", memory_report(), "disk",
+    json_t *r = json_pack("{s:o, s:o, s:o, s:o, s:o, s:s}", "cpu", cpu_report(),
+                          "kernels", kernels, "memory", memory_report(), "disk",
                           disk_report(has_store ? sm_store_dir(store) : "."), "libraries",
                           library_report(), "workspace",
                           has_store ? sm_store_dir(store) : none.msg);

@@ -6,11 +6,18 @@
 
 static const sm_option options[] = {
     {.key = "man", .type = SM_OPT_BOOL, .def = "false", .help = "print the manual page"},
-    {.key = "completions", .type = SM_OPT_ENUM, .def = "", .choices = "bash|zsh|fish",
+    {.key = "completions",
+     .type = SM_OPT_ENUM,
+     .def = "",
+     .choices = "bash|zsh|fish",
      .help = "print the completions of a shell"},
-    {.key = "markdown", .type = SM_OPT_BOOL, .def = "false",
+    {.key = "markdown",
+     .type = SM_OPT_BOOL,
+     .def = "false",
      .help = "print the verb's page of docs/commands"},
-    {.key = "verbs", .type = SM_OPT_BOOL, .def = "false",
+    {.key = "verbs",
+     .type = SM_OPT_BOOL,
+     .def = "false",
      .help = "print the names of the verbs, one a line"},
     SM_OPTION_END,
 };

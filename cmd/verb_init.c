@@ -27,8 +27,9 @@ const verb verb_init = {
     .name = "init",
     .usage = "[DIR]",
     .summary = "make a workspace",
-    .details = "The workspace is DIR/.smelt: objects, catalog, audit log, and an Ed25519 key\n"
-               "that signs the audit log.  Other verbs find it upwards from where they run.",
+    .details =
+        "The workspace is DIR/.smelt: objects, catalog, audit log, and an Ed25519 key\n"
+        "that signs the audit log.  Other verbs find it upwards from where they run.",
     .example = "smelt init",
     .max_pos = 1,
     .run = run,

@@ -5,9 +5,13 @@
 #include "cmd.h"
 
 static const sm_option options[] = {
-    {.key = "svg", .type = SM_OPT_PATH, .def = "",
+    {.key = "svg",
+     .type = SM_OPT_PATH,
+     .def = "",
      .help = "draw the graph into this file (- is standard output)"},
-    {.key = "dot", .type = SM_OPT_PATH, .def = "",
+    {.key = "dot",
+     .type = SM_OPT_PATH,
+     .def = "",
      .help = "write the graph for Graphviz into this file"},
     SM_OPTION_END,
 };

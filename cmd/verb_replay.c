@@ -4,7 +4,9 @@
 #include "smelt/flow.h"
 
 static const sm_option options[] = {
-    {.key = "whole", .type = SM_OPT_BOOL, .def = "false",
+    {.key = "whole",
+     .type = SM_OPT_BOOL,
+     .def = "false",
      .help = "recompute everything from the sources on, not the last step alone"},
     SM_OPTION_END,
 };
@@ -33,8 +35,9 @@ const verb verb_replay = {
     .name = "replay",
     .usage = "REF",
     .summary = "recompute an artifact from its inputs alone and compare, bit for bit",
-    .details = "The recipe runs in a fresh workspace below TMPDIR that holds the inputs and\n"
-               "nothing else.  Exit status 1 when the result differs, naming the files.",
+    .details =
+        "The recipe runs in a fresh workspace below TMPDIR that holds the inputs and\n"
+        "nothing else.  Exit status 1 when the result differs, naming the files.",
     .example = "smelt replay unix-tiny\nsmelt replay unix-tiny --whole",
     .options = options,
     .min_pos = 1,

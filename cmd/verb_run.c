@@ -6,9 +6,13 @@
 #include "smelt/flow.h"
 
 static const sm_option options[] = {
-    {.key = "set", .type = SM_OPT_LIST, .def = "",
+    {.key = "set",
+     .type = SM_OPT_LIST,
+     .def = "",
      .help = "STEP.OPTION=VALUE: another value for an option of the file"},
-    {.key = "source", .type = SM_OPT_LIST, .def = "",
+    {.key = "source",
+     .type = SM_OPT_LIST,
+     .def = "",
      .help = "read these files or directories instead: the paths of data.add"},
     SM_OPTION_END,
 };
@@ -34,8 +38,8 @@ static sm_status read_overrides(json_t *out, const args *in, sm_err *err)
         const char *text = json_string_value(v), *eq = strchr(text, '=');
         char key[128];
         if (!eq || eq == text || (size_t)(eq - text) >= sizeof key)
-            return sm_fail(err, SM_EINVAL, "run: --set: got '%.80s', want STEP.OPTION=VALUE",
-                           text);
+            return sm_fail(err, SM_EINVAL,
+                           "run: --set: got '%.80s', want STEP.OPTION=VALUE", text);
         memcpy(key, text, (size_t)(eq - text));
         key[eq - text] = 0;
         if (!add_text(out, key, eq + 1))
@@ -94,9 +98,10 @@ const verb verb_run = {
     .name = "run",
     .usage = "PIPELINE.yaml",
     .summary = "run a pipeline: make what is missing, skip what was made before",
-    .details = "The file declares steps, each reading what earlier ones made;\n"
-               "docs/formats/pipeline.md has its keys.  The whole file is checked before\n"
-               "anything runs.  An interrupted run goes on where it stopped.",
+    .details =
+        "The file declares steps, each reading what earlier ones made;\n"
+        "docs/formats/pipeline.md has its keys.  The whole file is checked before\n"
+        "anything runs.  An interrupted run goes on where it stopped.",
     .example = "smelt run examples/unix-manual.yaml --set curate.min_words=20\n"
                "smelt run examples/unix-manual.yaml --source ~/my-documents",
     .options = options,

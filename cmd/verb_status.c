@@ -54,8 +54,8 @@ static void print_runs(const json_t *list)
         double s = json_number_value(json_object_get(run, "seconds"));
         if (i == 5)
             break;
-        printf("  %s  %-18s %-12s %.12s  %.1f s\n", text_of(v, "made"), text_of(v, "step"),
-               text_of(v, "kind"), text_of(v, "content"), s);
+        printf("  %s  %-18s %-12s %.12s  %.1f s\n", text_of(v, "made"),
+               text_of(v, "step"), text_of(v, "kind"), text_of(v, "content"), s);
     }
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Verbs that are one flow step (data add, train, ...): the same call as a pipeline's, so
- * the results are the same.  A word that ends in .yaml is a file with the keys of one step
- * of a pipeline; flags win over it.
+ * the results are the same.  A word that ends in .yaml is a file with the keys of one
+ * step of a pipeline; flags win over it.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,11 +12,17 @@
 #include "smelt/flow.h"
 
 const sm_option step_verb_options[] = {
-    {.key = "as", .type = SM_OPT_STRING, .def = "",
+    {.key = "as",
+     .type = SM_OPT_STRING,
+     .def = "",
      .help = "name of the result; by default its kind"},
-    {.key = "config", .type = SM_OPT_PATH, .def = "",
+    {.key = "config",
+     .type = SM_OPT_PATH,
+     .def = "",
      .help = "YAML file with the keys of one pipeline step: in, as, options"},
-    {.key = "dry_run", .type = SM_OPT_BOOL, .def = "false",
+    {.key = "dry_run",
+     .type = SM_OPT_BOOL,
+     .def = "false",
      .help = "say what the run would take, make nothing"},
     SM_OPTION_END,
 };
@@ -51,20 +57,22 @@ static sm_status check_file(const json_t *file, const sm_positions *pos, const v
         for (size_t i = 0; i < sizeof known / sizeof *known; i++)
             ok = ok || !strcmp(known[i], key);
         sm_buf_printf(&at, "/%s", key);
-        sm_status s = ok ? SM_OK
-                         : sm_fail(err, SM_EINVAL,
-                                   "%s: unknown key '%.60s', want step, as, in or options",
-                                   sm_positions_at(pos, at.data ? at.data : ""), key);
+        sm_status s =
+            ok ? SM_OK
+               : sm_fail(err, SM_EINVAL,
+                         "%s: unknown key '%.60s', want step, as, in or options",
+                         sm_positions_at(pos, at.data ? at.data : ""), key);
         sm_buf_free(&at);
         if (s)
             return s;
     }
     const json_t *step = json_object_get(file, "step");
-    if (step && (!json_is_string(step) || strcmp(json_string_value(step), self->step) != 0))
+    if (step &&
+        (!json_is_string(step) || strcmp(json_string_value(step), self->step) != 0))
         return sm_fail(err, SM_EINVAL, "%s: step: want %s", sm_positions_at(pos, "/step"),
                        self->step);
-    return sm_options_check(verb_step_options(self), json_object_get(file, "options"), pos,
-                            "/options", err);
+    return sm_options_check(verb_step_options(self), json_object_get(file, "options"),
+                            pos, "/options", err);
 }
 
 static sm_status read_file(request *r, const verb *self, const char *path, sm_err *err)
@@ -186,13 +194,15 @@ static void print_result(const app *a, const request *r, const sm_flow_result *g
     if (a->json) {
         json_t *files = json_array();
         for (size_t i = 0; i < x->n_file; i++)
-            json_array_append_new(files, json_pack("{s:s, s:s, s:I}", "path", x->file[i].path,
-                                                   "object", x->file[i].object.hex, "bytes",
-                                                   (json_int_t)x->file[i].bytes));
-        app_print_json(json_pack("{s:s, s:s, s:s, s:s, s:b, s:f, s:o, s:O*}", "ref", r->as, "kind",
-                                 x->kind, "content", x->content.hex, "recipe", x->recipe.hex,
-                                 "made_before", got->was_there, "seconds", got->seconds,
-                                 "files", files, "figures", got->figures));
+            json_array_append_new(files,
+                                  json_pack("{s:s, s:s, s:I}", "path", x->file[i].path,
+                                            "object", x->file[i].object.hex, "bytes",
+                                            (json_int_t)x->file[i].bytes));
+        app_print_json(json_pack("{s:s, s:s, s:s, s:s, s:b, s:f, s:o, s:O*}", "ref",
+                                 r->as, "kind", x->kind, "content", x->content.hex,
+                                 "recipe", x->recipe.hex, "made_before", got->was_there,
+                                 "seconds", got->seconds, "files", files, "figures",
+                                 got->figures));
         return;
     }
     printf("%s: %s %.12s, %zu file%s, %s", r->as, x->kind, x->content.hex, x->n_file,

@@ -68,9 +68,13 @@ static sm_status read_input(sm_buf *out, const args *in, size_t i, sm_err *err)
 /* ------------------------------------------------------------------ encode */
 
 static const sm_option encode_options[] = {
-    {.key = "special", .type = SM_OPT_BOOL, .def = "false",
+    {.key = "special",
+     .type = SM_OPT_BOOL,
+     .def = "false",
      .help = "special tokens in the text count as such"},
-    {.key = "pieces", .type = SM_OPT_BOOL, .def = "false",
+    {.key = "pieces",
+     .type = SM_OPT_BOOL,
+     .def = "false",
      .help = "print each token's id and bytes, one a line"},
     SM_OPTION_END,
 };
@@ -90,14 +94,15 @@ static void print_piece(const sm_tokenizer *t, int32_t id)
     putchar('\n');
 }
 
-static int print_ids(const app *a, const sm_tokenizer *t, const sm_tokens *ids, bool pieces)
+static int print_ids(const app *a, const sm_tokenizer *t, const sm_tokens *ids,
+                     bool pieces)
 {
     if (a->json) {
         json_t *list = json_array();
         for (size_t i = 0; i < ids->n; i++)
             json_array_append_new(list, json_integer(ids->id[i]));
-        return app_print_json(json_pack("{s:o, s:I}", "ids", list, "n",
-                                        (json_int_t)ids->n));
+        return app_print_json(
+            json_pack("{s:o, s:I}", "ids", list, "n", (json_int_t)ids->n));
     }
     for (size_t i = 0; i < ids->n; i++) {
         if (pieces)
@@ -155,7 +160,8 @@ static sm_status parse_ids(sm_tokens *out, const char *text, sm_err *err)
         char *end;
         long long v = strtoll(p, &end, 10);
         if (end == p || v < 0 || v > INT32_MAX)
-            return sm_fail(err, SM_EINVAL, "tokenizer decode: got '%.*s', want a token id",
+            return sm_fail(err, SM_EINVAL,
+                           "tokenizer decode: got '%.*s', want a token id",
                            (int)strcspn(p + 1, " ,]\n") % 20 + 1, p);
         if (!sm_tokens_push(out, (int32_t)v))
             return sm_fail(err, SM_ENOMEM, "tokenizer decode: out of memory");

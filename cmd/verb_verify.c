@@ -38,8 +38,8 @@ static int run(app *a, const verb *self, const args *in)
         app_print_json(json_pack("{s:b, s:I, s:O}", "clean", s == SM_OK, "checked",
                                  (json_int_t)n, "findings", f.list));
     else if (s)
-        fprintf(stderr, "smelt: verify: %" PRId64 " finding%s in %" PRId64 " items\n", f.n,
-                f.n == 1 ? "" : "s", n);
+        fprintf(stderr, "smelt: verify: %" PRId64 " finding%s in %" PRId64 " items\n",
+                f.n, f.n == 1 ? "" : "s", n);
     else
         printf("clean: %" PRId64 " items checked\n", n);
     json_decref(f.list);
@@ -50,8 +50,9 @@ const verb verb_verify = {
     .name = "verify",
     .usage = "[REF]",
     .summary = "re-hash objects, recipes, refs and the audit log; name what is damaged",
-    .details = "Without REF the whole workspace is checked.  A damaged object is named with\n"
-               "the 1 MiB leaf that is wrong.  Exit status 1 when anything is.",
+    .details =
+        "Without REF the whole workspace is checked.  A damaged object is named with\n"
+        "the 1 MiB leaf that is wrong.  Exit status 1 when anything is.",
     .example = "smelt verify\nsmelt verify unix-tiny",
     .max_pos = 1,
     .run = run,

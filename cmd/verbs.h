@@ -4,33 +4,33 @@
  * `const verb verb_NAME = {...};` (verb_init.c is the shortest example) and add a line
  * here.  Then run tests/cli/docs --write, which makes its page in docs/commands.
  */
-#define SMELT_VERBS(X) \
-    X(init)            \
-    X(status)          \
-    X(run)             \
-    X(data_add)        \
-    X(data_curate)     \
-    X(data_show)       \
-    X(data_export)     \
-    X(data_diff)       \
-    X(tokenizer_train) \
+#define SMELT_VERBS(X)  \
+    X(init)             \
+    X(status)           \
+    X(run)              \
+    X(data_add)         \
+    X(data_curate)      \
+    X(data_show)        \
+    X(data_export)      \
+    X(data_diff)        \
+    X(tokenizer_train)  \
     X(tokenizer_encode) \
     X(tokenizer_decode) \
-    X(train)           \
-    X(index)           \
-    X(eval)            \
-    X(gate)            \
-    X(chat)            \
-    X(ask)             \
-    X(serve)           \
-    X(lineage)         \
-    X(verify)          \
-    X(replay)          \
-    X(audit_verify)    \
+    X(train)            \
+    X(index)            \
+    X(eval)             \
+    X(gate)             \
+    X(chat)             \
+    X(ask)              \
+    X(serve)            \
+    X(lineage)          \
+    X(verify)           \
+    X(replay)           \
+    X(audit_verify)     \
     X(audit_checkpoint) \
-    X(audit_show)      \
-    X(key)             \
-    X(doctor)          \
-    X(bench)           \
-    X(version)         \
+    X(audit_show)       \
+    X(key)              \
+    X(doctor)           \
+    X(bench)            \
+    X(version)          \
     X(help)

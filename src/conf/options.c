@@ -3,8 +3,8 @@
  * The option table: defaults, checks, recipe subset, typed access.
  *
  * Invariant of a resolved object: every key of the table is there, with its type's JSON
- * kind (BOOL boolean, INT integer, FLOAT real, LIST array of strings, the rest string), or
- * null when an INT or FLOAT is unset.
+ * kind (BOOL boolean, INT integer, FLOAT real, LIST array of strings, the rest string),
+ * or null when an INT or FLOAT is unset.
  */
 #include <assert.h>
 #include <errno.h>
@@ -137,15 +137,16 @@ static json_t *default_value(const sm_option *o)
 void sm_option_wanted(sm_buf *out, const sm_option *o)
 {
     static const char *const kind[] = {
-        [SM_OPT_BOOL] = "true or false",   [SM_OPT_INT] = "an integer",
-        [SM_OPT_FLOAT] = "a number",       [SM_OPT_STRING] = "a string",
-        [SM_OPT_ENUM] = "one of ",         [SM_OPT_PATH] = "a path",
-        [SM_OPT_REF] = "a ref",            [SM_OPT_LIST] = "a list of strings",
+        [SM_OPT_BOOL] = "true or false", [SM_OPT_INT] = "an integer",
+        [SM_OPT_FLOAT] = "a number",     [SM_OPT_STRING] = "a string",
+        [SM_OPT_ENUM] = "one of ",       [SM_OPT_PATH] = "a path",
+        [SM_OPT_REF] = "a ref",          [SM_OPT_LIST] = "a list of strings",
     };
     sm_buf_puts(out, kind[o->type]);
     if (o->type == SM_OPT_ENUM)
         sm_buf_puts(out, o->choices ? o->choices : "");
-    if ((o->type == SM_OPT_INT || o->type == SM_OPT_FLOAT) && (o->min != 0 || o->max != 0)) {
+    if ((o->type == SM_OPT_INT || o->type == SM_OPT_FLOAT) &&
+        (o->min != 0 || o->max != 0)) {
         char lo[SM_NUMBER_MAX], hi[SM_NUMBER_MAX];
         sm_number_format(lo, o->min);
         sm_number_format(hi, o->max);
@@ -237,8 +238,8 @@ static json_t *checked(const sm_option *o, const json_t *v)
     }
 }
 
-static sm_status check_names(const sm_option *table, const json_t *given, const char *where,
-                             sm_err *err)
+static sm_status check_names(const sm_option *table, const json_t *given,
+                             const char *where, sm_err *err)
 {
     const char *key;
     json_t *v;
@@ -248,7 +249,8 @@ static sm_status check_names(const sm_option *table, const json_t *given, const 
             continue;
         const char *near = sm_option_nearest(table, key);
         return sm_fail(err, SM_EINVAL, "%s: unknown option '%.60s'%s%s%s", where, key,
-                       near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+                       near ? " (did you mean '" : "", near ? near : "",
+                       near ? "'?)" : "");
     }
     return SM_OK;
 }

@@ -22,8 +22,8 @@ static void put_flag(sm_buf *out, const char *key, bool roff)
 static const char *metavar(const sm_option *o)
 {
     static const char *const word[] = {
-        [SM_OPT_BOOL] = "",       [SM_OPT_INT] = "N",    [SM_OPT_FLOAT] = "X",
-        [SM_OPT_STRING] = "TEXT", [SM_OPT_ENUM] = NULL,  [SM_OPT_PATH] = "PATH",
+        [SM_OPT_BOOL] = "",       [SM_OPT_INT] = "N",     [SM_OPT_FLOAT] = "X",
+        [SM_OPT_STRING] = "TEXT", [SM_OPT_ENUM] = NULL,   [SM_OPT_PATH] = "PATH",
         [SM_OPT_REF] = "REF",     [SM_OPT_LIST] = "TEXT",
     };
     return o->type == SM_OPT_ENUM ? o->choices : word[o->type];

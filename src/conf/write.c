@@ -69,8 +69,8 @@ static void new_line(const writer *w, int depth)
         sm_buf_puts(w->out, "  ");
 }
 
-static sm_status write_member(const writer *w, const char *key, const json_t *v, int depth,
-                              sm_err *err)
+static sm_status write_member(const writer *w, const char *key, const json_t *v,
+                              int depth, sm_err *err)
 {
     put_string(w->out, key, strlen(key));
     sm_buf_puts(w->out, w->canonical ? ":" : ": ");

@@ -38,7 +38,8 @@ static sm_status out_of_memory(const reader *r)
 static void place(const reader *r, const struct fy_event *e, char *where, size_t size)
 {
     const struct fy_mark *m = fy_event_start_mark((struct fy_event *)(uintptr_t)e);
-    snprintf(where, size, "%s:%d:%d", r->name, m ? m->line + 1 : 1, m ? m->column + 1 : 1);
+    snprintf(where, size, "%s:%d:%d", r->name, m ? m->line + 1 : 1,
+             m ? m->column + 1 : 1);
 }
 
 static sm_status refuse(const reader *r, const struct fy_event *e, const char *what)
@@ -55,8 +56,9 @@ static sm_status syntax_error(const reader *r)
     struct fy_diag_error *e = fy_diag_errors_iterate(r->diag, &iter);
     if (!e)
         return sm_fail(r->err, SM_ECORRUPT, "%s:1:1: not YAML", r->name);
-    return sm_fail(r->err, SM_ECORRUPT, "%s:%d:%d: %s", r->name, e->line > 0 ? e->line : 1,
-                   e->column > 0 ? e->column : 1, e->msg ? e->msg : "not YAML");
+    return sm_fail(r->err, SM_ECORRUPT, "%s:%d:%d: %s", r->name,
+                   e->line > 0 ? e->line : 1, e->column > 0 ? e->column : 1,
+                   e->msg ? e->msg : "not YAML");
 }
 
 /* The next event; the caller frees it. */
@@ -77,7 +79,8 @@ static sm_status next_event(reader *r, struct fy_event **out)
 static sm_status core_tag(const reader *r, struct fy_event *e, char tag[8])
 {
     static const char prefix[] = "tag:yaml.org,2002:";
-    static const char *const known[] = {"str", "int", "float", "bool", "null", "map", "seq"};
+    static const char *const known[] = {"str",  "int", "float", "bool",
+                                        "null", "map", "seq"};
     struct fy_token *t = fy_event_get_tag_token(e);
     size_t n = 0;
     const char *text = t ? fy_token_get_text(t, &n) : NULL;
@@ -111,7 +114,8 @@ static bool tag_agrees(const char *tag, const json_t *v)
            (!strcmp(tag, "null") && json_is_null(v));
 }
 
-/* Text of a scalar event, malloc'd; refuses NUL, which JSON strings of ours cannot hold. */
+/* Text of a scalar event, malloc'd; refuses NUL, which JSON strings of ours cannot hold.
+ */
 static sm_status scalar_text(const reader *r, struct fy_event *e, char **out)
 {
     size_t n = 0;
@@ -134,8 +138,7 @@ static sm_status read_scalar(reader *r, json_t **out, struct fy_event *e)
         s = scalar_text(r, e, &text);
     if (s)
         return s;
-    bool plain =
-        !e->scalar.value || fy_token_scalar_style(e->scalar.value) == FYSS_PLAIN;
+    bool plain = !e->scalar.value || fy_token_scalar_style(e->scalar.value) == FYSS_PLAIN;
     place(r, e, where, sizeof where);
     if (!strcmp(tag, "str") || (!plain && !*tag)) {
         *out = json_string(text);
@@ -174,8 +177,8 @@ static void pop_key(reader *r, size_t len)
 }
 
 /* Read one node under `key` and hand it to the parent. */
-static sm_status read_child(reader *r, json_t *parent, const char *key, struct fy_event *e,
-                            int depth)
+static sm_status read_child(reader *r, json_t *parent, const char *key,
+                            struct fy_event *e, int depth)
 {
     json_t *v = NULL;
     size_t len = r->pointer.len;
@@ -352,8 +355,9 @@ static sm_status check_bytes(const char *data, size_t len, const char *name, sm_
             start = i + 1;
         }
     }
-    return sm_fail(err, SM_ECORRUPT, "%s:%zu:%zu: got a byte that is not text, want UTF-8",
-                   name, line, bad - start + 1);
+    return sm_fail(err, SM_ECORRUPT,
+                   "%s:%zu:%zu: got a byte that is not text, want UTF-8", name, line,
+                   bad - start + 1);
 }
 
 sm_status sm_yaml_parse(json_t **out, sm_positions **pos, const char *data, size_t len,

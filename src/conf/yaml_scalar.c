@@ -38,7 +38,8 @@ static bool is_false(const char *s)
 
 static bool is_infinite_or_nan(const char *s)
 {
-    static const char *const words[] = {".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN", NULL};
+    static const char *const words[] = {".inf", ".Inf", ".INF", ".nan",
+                                        ".NaN", ".NAN", NULL};
     if (*s == '+' || *s == '-')
         s++;
     return is_one_of(s, words);
@@ -91,8 +92,8 @@ static sm_status integer_value(json_t **out, const char *s, int base, const char
     errno = 0;
     long long v = strtoll(base == 10 ? s : s + 2, NULL, base);
     if (errno == ERANGE)
-        return sm_fail(err, SM_ECORRUPT, "%s: got integer %s, want at most 64 bits", where,
-                       s);
+        return sm_fail(err, SM_ECORRUPT, "%s: got integer %s, want at most 64 bits",
+                       where, s);
     *out = json_integer(v);
     return SM_OK;
 }
@@ -101,13 +102,14 @@ static sm_status float_value(json_t **out, const char *s, const char *where, sm_
 {
     double v = strtod(s, NULL);
     if (!isfinite(v))
-        return sm_fail(err, SM_ECORRUPT, "%s: got number %s, want one that a double holds",
-                       where, s);
+        return sm_fail(err, SM_ECORRUPT,
+                       "%s: got number %s, want one that a double holds", where, s);
     *out = json_real(v);
     return SM_OK;
 }
 
-sm_status sm_yaml_plain_scalar(json_t **out, const char *s, const char *where, sm_err *err)
+sm_status sm_yaml_plain_scalar(json_t **out, const char *s, const char *where,
+                               sm_err *err)
 {
     int base = integer_base(s);
     json_t *v = NULL;

@@ -6,7 +6,8 @@
 #include "smelt/conf.h"
 
 /** The value of an untagged plain scalar; `where` prefixes messages. */
-sm_status sm_yaml_plain_scalar(json_t **out, const char *s, const char *where, sm_err *err);
+sm_status sm_yaml_plain_scalar(json_t **out, const char *s, const char *where,
+                               sm_err *err);
 
 /** An empty map for the file `name`; NULL when out of memory. */
 sm_positions *sm_positions_new(const char *name);

@@ -26,8 +26,8 @@ static sm_status profile_of(char out[16], sm_store *store, const sm_artifact *mo
     if (s)
         return SM_OK;
     s = sm_json_load(&v, path, err);
-    const char *p = json_string_value(
-        json_object_get(json_object_get(v, "config"), "profile"));
+    const char *p =
+        json_string_value(json_object_get(json_object_get(v, "config"), "profile"));
     if (!s && p && strlen(p) < 16)
         memcpy(out, p, strlen(p) + 1);
     json_decref(v);
@@ -36,8 +36,8 @@ static sm_status profile_of(char out[16], sm_store *store, const sm_artifact *mo
 }
 
 sm_status sm_bind_model(sm_bound_model *out, const sm_ctx *ctx, sm_store *store,
-                        const sm_artifact *model, const char *profile, int32_t max_streams,
-                        sm_err *err)
+                        const sm_artifact *model, const char *profile,
+                        int32_t max_streams, sm_err *err)
 {
     static const char *const file[] = {"config.json", "model.safetensors",
                                        "tokenizer.json"};

@@ -103,8 +103,8 @@ static sm_status to_catalog(const curve *c, const sm_train_metrics *m, sm_err *e
     sm_status s = SM_OK;
     for (size_t i = 0; i < sizeof row / sizeof *row && !s; i++)
         if (row[i].has)
-            s = sm_store_metric(c->io->store, c->io->run, row[i].name, m->step, row[i].value,
-                                err);
+            s = sm_store_metric(c->io->store, c->io->run, row[i].name, m->step,
+                                row[i].value, err);
     return s == SM_ENUMERIC ? SM_OK : s;
 }
 
@@ -114,7 +114,8 @@ sm_status curve_step(void *self, const sm_train_metrics *m, sm_err *err)
     const sm_ctx *ctx = c->io->ctx;
     sm_buf line = {0};
     json_t *v = line_of(m);
-    sm_status s = v ? sm_json_canonical(&line, v, err) : sm_fail(err, SM_ENOMEM, "out of memory");
+    sm_status s =
+        v ? sm_json_canonical(&line, v, err) : sm_fail(err, SM_ENOMEM, "out of memory");
     json_decref(v);
     if (!s && !sm_buf_putc(&line, '\n'))
         s = sm_fail(err, SM_ENOMEM, "out of memory");
@@ -157,8 +158,8 @@ static sm_status write_curve(const curve *c, const char *text, size_t len, sm_er
     for (int64_t i = 0; i < c->n_steps && !s; i++) {
         if (!line[i])
             s = sm_fail(err, SM_ECORRUPT,
-                        "%s: step %lld is missing; scratch was emptied, run again", c->path,
-                        (long long)i + 1);
+                        "%s: step %lld is missing; scratch was emptied, run again",
+                        c->path, (long long)i + 1);
         else
             sm_buf_put(&out, line[i], strcspn(line[i], "\n") + 1);
     }

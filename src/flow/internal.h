@@ -18,8 +18,9 @@ typedef struct input_kind {
 /** Split a declaration such as "source+ tokenizer?"; returns how many kinds there are. */
 size_t flow_input_kinds(input_kind out[MAX_KINDS], const char *inputs);
 
-/** Find the artifacts that refs name and put them in the order the step declares (those of
- * a '+' kind by content id, so that the order in which they are named does not matter).
+/** Find the artifacts that refs name and put them in the order the step declares (those
+ * of a '+' kind by content id, so that the order in which they are named does not
+ * matter).
  * @param[out] out  [*n_out] new array, each to be freed with sm_artifact_free */
 sm_status flow_inputs_find(sm_artifact **out, size_t *n_out, sm_store *store,
                            const sm_step *step, const char *const *refs, size_t n_refs,
@@ -41,8 +42,8 @@ int flow_input_of(const sm_step_io *io, const char *kind);
 sm_status flow_recipe(json_t **out, const sm_step *step, const json_t *options,
                       const sm_artifact *input, size_t n_input, sm_err *err);
 
-/** What is known of a run before it starts; figures are borrowed into it. New reference or
- * NULL when out of memory. */
+/** What is known of a run before it starts; figures are borrowed into it. New reference
+ * or NULL when out of memory. */
 json_t *flow_record(const sm_ctx *ctx, const char *run, const json_t *options,
                     json_t *figures);
 

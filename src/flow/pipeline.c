@@ -3,9 +3,9 @@
  * Pipelines: a YAML file that declares steps, each reading what earlier ones made.
  *
  * Everything that can be known without running is checked first, each refusal with line
- * and column: keys, step names, options, overrides, names of inputs.  Then the steps run in
- * the order of the file; an input that an earlier step made is taken by content id, so that
- * nobody else's move of a ref in between changes what is read.
+ * and column: keys, step names, options, overrides, names of inputs.  Then the steps run
+ * in the order of the file; an input that an earlier step made is taken by content id, so
+ * that nobody else's move of a ref in between changes what is read.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +15,11 @@
 
 typedef struct stage {
     const sm_step *step;
-    const char *as;        /* borrowed from the document */
-    const json_t *in;      /* array of strings, or NULL  */
-    json_t *options;       /* a copy, overrides applied  */
-    const char *where;     /* NAME:LINE:COL, borrowed from positions */
-    char content[65];      /* what it made */
+    const char *as;    /* borrowed from the document */
+    const json_t *in;  /* array of strings, or NULL  */
+    json_t *options;   /* a copy, overrides applied  */
+    const char *where; /* NAME:LINE:COL, borrowed from positions */
+    char content[65];  /* what it made */
 } stage;
 
 typedef struct pipeline {
@@ -54,10 +54,10 @@ static sm_status check_keys(const pipeline *p, const json_t *object, const char 
         sm_buf at = {0};
         const char *near = sm_nearest_name(key, known, n);
         sm_buf_printf(&at, "%s/%s", pointer, key);
-        sm_status s = sm_fail(err, SM_EINVAL, "%s: unknown key '%.60s'%s%s%s",
-                              sm_positions_at(p->pos, at.data ? at.data : pointer), key,
-                              near ? " (did you mean '" : "", near ? near : "",
-                              near ? "'?)" : "");
+        sm_status s =
+            sm_fail(err, SM_EINVAL, "%s: unknown key '%.60s'%s%s%s",
+                    sm_positions_at(p->pos, at.data ? at.data : pointer), key,
+                    near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
         sm_buf_free(&at);
         return s;
     }
@@ -109,10 +109,11 @@ static sm_status check_inputs(const pipeline *p, size_t i, sm_store *store, sm_e
         sm_status s = sm_store_find(&a, store, json_string_value(v), &why);
         sm_artifact_free(&a);
         if (s)
-            return sm_fail(err, SM_EINVAL,
-                           "%s: in: '%.80s' is neither an earlier step's result nor in the "
-                           "workspace (%.200s)",
-                           sm_positions_at(p->pos, pointer), json_string_value(v), why.msg);
+            return sm_fail(
+                err, SM_EINVAL,
+                "%s: in: '%.80s' is neither an earlier step's result nor in the "
+                "workspace (%.200s)",
+                sm_positions_at(p->pos, pointer), json_string_value(v), why.msg);
     }
     return SM_OK;
 }
@@ -152,7 +153,8 @@ static sm_status read_stage(pipeline *p, size_t i, const json_t *v, sm_err *err)
 
 static sm_status read_head(pipeline *p, sm_err *err)
 {
-    static const char *const known[] = {"version", "pipeline", "description", "steps", NULL};
+    static const char *const known[] = {"version", "pipeline", "description", "steps",
+                                        NULL};
     if (!json_is_object(p->root))
         return refuse(p, "", err, "want a mapping with pipeline and steps");
     sm_status s = check_keys(p, p->root, "", known, err);
@@ -205,8 +207,8 @@ static void pipeline_free(pipeline *p)
 /* ---------------------------------------------------------------- overrides */
 
 /* What a stage may be called in an override: its result's name, its step's name, or the
- * step's last word.  The first kind of name that fits any stage is the one that counts, so
- * that "train" is the step train, not tokenizer.train too. */
+ * step's last word.  The first kind of name that fits any stage is the one that counts,
+ * so that "train" is the step train, not tokenizer.train too. */
 enum { BY_RESULT, BY_STEP, BY_WORD, N_NAMES };
 
 static const char *name_of(const stage *g, int kind)
@@ -245,8 +247,8 @@ static sm_status set_option(stage *g, const char *key, const json_t *value, sm_e
     json_array_foreach((json_t *)(uintptr_t)value, k, v)
     {
         if (!s && json_is_string(v))
-            s = sm_options_set_text(g->options, g->step->options, key, json_string_value(v),
-                                    err);
+            s = sm_options_set_text(g->options, g->step->options, key,
+                                    json_string_value(v), err);
     }
     return s;
 }
@@ -256,7 +258,8 @@ static sm_status apply_override(pipeline *p, const char *name, const json_t *val
 {
     const char *dot = strrchr(name, '.');
     if (!dot || dot == name || !dot[1])
-        return sm_fail(err, SM_EINVAL, "--set: got '%.80s', want STEP.OPTION=VALUE", name);
+        return sm_fail(err, SM_EINVAL, "--set: got '%.80s', want STEP.OPTION=VALUE",
+                       name);
     int kind = kind_of_name(p, name, (size_t)(dot - name));
     if (kind == N_NAMES)
         return sm_fail(err, SM_EINVAL, "--set: got '%.80s', but no step is called '%.*s'",
@@ -291,8 +294,8 @@ static sm_status apply_overrides(pipeline *p, const json_t *overrides, sm_err *e
 
 /* ------------------------------------------------------------------ running */
 
-static sm_status run_stage(const pipeline *p, size_t i, const sm_ctx *ctx, sm_store *store,
-                           sm_err *err)
+static sm_status run_stage(const pipeline *p, size_t i, const sm_ctx *ctx,
+                           sm_store *store, sm_err *err)
 {
     stage *g = &p->stage[i];
     size_t n = json_array_size(g->in), k;
@@ -309,18 +312,19 @@ static sm_status run_stage(const pipeline *p, size_t i, const sm_ctx *ctx, sm_st
     sm_flow_result r = {0};
     sm_log_line(ctx->log, SM_LOG_DEBUG, "[%zu/%zu] %s -> %s: looking", i + 1, p->n,
                 g->step->name, g->as);
-    sm_status s = sm_flow_step(&r, ctx, store, g->step->name, ref, n, g->options, g->where,
-                               g->as, err);
+    sm_status s = sm_flow_step(&r, ctx, store, g->step->name, ref, n, g->options,
+                               g->where, g->as, err);
     free(ref);
     if (s)
         return s;
     snprintf(g->content, sizeof g->content, "%s", r.artifact.content.hex);
     if (r.was_there)
-        sm_log_line(ctx->log, SM_LOG_INFO, "[%zu/%zu] %s -> %s %.12s: skipped (made before)",
-                    i + 1, p->n, g->step->name, g->as, g->content);
+        sm_log_line(ctx->log, SM_LOG_INFO,
+                    "[%zu/%zu] %s -> %s %.12s: skipped (made before)", i + 1, p->n,
+                    g->step->name, g->as, g->content);
     else
-        sm_log_line(ctx->log, SM_LOG_INFO, "[%zu/%zu] %s -> %s %.12s: made in %.1f s", i + 1,
-                    p->n, g->step->name, g->as, g->content, r.seconds);
+        sm_log_line(ctx->log, SM_LOG_INFO, "[%zu/%zu] %s -> %s %.12s: made in %.1f s",
+                    i + 1, p->n, g->step->name, g->as, g->content, r.seconds);
     sm_flow_result_free(&r);
     return SM_OK;
 }
@@ -336,8 +340,8 @@ sm_status sm_flow_run(const sm_ctx *ctx, sm_store *store, const char *path,
         s = check_inputs(&p, i, store, err);
     for (size_t i = 0; i < p.n && !s; i++) {
         if (ctx->stop && *ctx->stop)
-            s = sm_fail(err, SM_ECANCEL, "stopped before step %zu of %zu (%s)", i + 1, p.n,
-                        p.stage[i].step->name);
+            s = sm_fail(err, SM_ECANCEL, "stopped before step %zu of %zu (%s)", i + 1,
+                        p.n, p.stage[i].step->name);
         else
             s = run_stage(&p, i, ctx, store, err);
     }

@@ -51,14 +51,15 @@ static sm_status compare(const sm_artifact *want, const sm_artifact *got, sm_err
     if (!strcmp(want->content.hex, got->content.hex))
         return SM_OK;
     list_differences(&what, want, got);
-    sm_status s = sm_fail(err, SM_EDENIED, "replay: %s %.12s came out as %.12s%s", want->kind,
-                          want->content.hex, got->content.hex, what.data ? what.data : "");
+    sm_status s =
+        sm_fail(err, SM_EDENIED, "replay: %s %.12s came out as %.12s%s", want->kind,
+                want->content.hex, got->content.hex, what.data ? what.data : "");
     sm_buf_free(&what);
     return s;
 }
 
-/* The recipe that the scratch run had must be the recorded one, or the comparison would be
- * of two different things. */
+/* The recipe that the scratch run had must be the recorded one, or the comparison would
+ * be of two different things. */
 static sm_status compare_recipes(const sm_artifact *want, const sm_artifact *got,
                                  sm_err *err)
 {
@@ -94,12 +95,14 @@ static sm_status recorded_step(const sm_step **out, const sm_artifact *a, sm_err
     int64_t version = json_integer_value(json_object_get(a->recipe_json, "version"));
     const sm_step *step = name ? sm_step_find(name) : NULL;
     if (!step)
-        return sm_fail(err, SM_EUNSUPPORTED, "replay: %s %.12s: this build has no step '%s'",
-                       a->kind, a->content.hex, name ? name : "?");
-    if (step->version != version)
         return sm_fail(err, SM_EUNSUPPORTED,
-                       "replay: %s %.12s was made by version %lld of %s, this build has %d",
-                       a->kind, a->content.hex, (long long)version, name, step->version);
+                       "replay: %s %.12s: this build has no step '%s'", a->kind,
+                       a->content.hex, name ? name : "?");
+    if (step->version != version)
+        return sm_fail(
+            err, SM_EUNSUPPORTED,
+            "replay: %s %.12s was made by version %lld of %s, this build has %d", a->kind,
+            a->content.hex, (long long)version, name, step->version);
     *out = step;
     return SM_OK;
 }
@@ -174,8 +177,9 @@ static sm_status replay_whole(const replay *r, const char *ref, sm_err *err)
         sm_artifact a = {0};
         const char *content = json_string_value(json_object_get(node, "content"));
         if (!s)
-            s = content ? sm_store_find(&a, r->from, content, err)
-                        : sm_fail(err, SM_ECORRUPT, "replay: lineage node without content");
+            s = content
+                    ? sm_store_find(&a, r->from, content, err)
+                    : sm_fail(err, SM_ECORRUPT, "replay: lineage node without content");
         if (!s && !has_inputs(&a)) {
             s = sm_store_copy(r->to, r->from, &a, NULL, err);
         } else if (!s) {
@@ -189,7 +193,8 @@ static sm_status replay_whole(const replay *r, const char *ref, sm_err *err)
     return s;
 }
 
-/* Options that the newest run of an artifact had; borrowed from a list of sm_store_list. */
+/* Options that the newest run of an artifact had; borrowed from a list of sm_store_list.
+ */
 static json_t *recorded_options(const json_t *list, const sm_artifact *a)
 {
     size_t i;
@@ -212,10 +217,11 @@ static sm_status replay_source(const replay *r, const sm_artifact *a, const char
     sm_status s = sm_store_list(&list, r->from, err);
     json_t *options = recorded_options(list, a);
     if (!s && !options)
-        s = sm_fail(err, SM_EUNSUPPORTED,
-                    "replay: %s: a source is read from files outside the workspace, and no "
-                    "record says which",
-                    ref);
+        s = sm_fail(
+            err, SM_EUNSUPPORTED,
+            "replay: %s: a source is read from files outside the workspace, and no "
+            "record says which",
+            ref);
     if (!s)
         s = recompute(r, a, options, err);
     json_decref(list);

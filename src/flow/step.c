@@ -91,8 +91,9 @@ static sm_status look_up(sm_artifact *out, bool *found, const job *j, sm_err *er
         bool there = !s && sm_path_exists(path);
         free(path);
         if (!there) {
-            sm_log_line(j->ctx->log, SM_LOG_WARN, "%s: %s is gone from the store; made again",
-                        j->step->name, a.file[i].path);
+            sm_log_line(j->ctx->log, SM_LOG_WARN,
+                        "%s: %s is gone from the store; made again", j->step->name,
+                        a.file[i].path);
             sm_artifact_free(&a);
             return SM_OK;
         }
@@ -129,7 +130,8 @@ static sm_status lock_recipe(job *j, sm_err *err)
         if (errno != EWOULDBLOCK && errno != EINTR)
             return sm_fail_errno(err, errno, "%s: lock", j->lock);
         if (stopped(j->ctx))
-            return sm_fail(err, SM_ECANCEL, "%s: stopped while waiting for another process",
+            return sm_fail(err, SM_ECANCEL,
+                           "%s: stopped while waiting for another process",
                            j->step->name);
         if (!told)
             sm_log_line(j->ctx->log, SM_LOG_WARN,
@@ -230,14 +232,15 @@ static void job_free(job *j)
 
 /* Everything that is known before anything runs: step, options, inputs, recipe. */
 static sm_status job_open(job *j, const char *step, const char *const *input_refs,
-                          size_t n_input, const json_t *given, const char *where, sm_err *err)
+                          size_t n_input, const json_t *given, const char *where,
+                          sm_err *err)
 {
     sm_status s = flow_step_find(&j->step, step, where, err);
     if (!s)
         s = sm_options_resolve(&j->options, j->step->options, given, where, err);
     if (!s)
-        s = flow_inputs_find(&j->input, &j->n_input, j->store, j->step, input_refs, n_input,
-                             where, err);
+        s = flow_inputs_find(&j->input, &j->n_input, j->store, j->step, input_refs,
+                             n_input, where, err);
     if (!s)
         s = flow_recipe(&j->recipe, j->step, j->options, j->input, j->n_input, err);
     if (!s)
@@ -249,7 +252,8 @@ static sm_status job_open(job *j, const char *step, const char *const *input_ref
 
 sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
                        const char *step, const char *const *input_refs, size_t n_input,
-                       const json_t *given, const char *where, const char *ref, sm_err *err)
+                       const json_t *given, const char *where, const char *ref,
+                       sm_err *err)
 {
     job j = {.ctx = ctx, .store = store, .ref = ref, .lock_fd = -1};
     sm_flow_result r = {0};
@@ -292,8 +296,8 @@ sm_status sm_flow_plan(json_t **out, const sm_ctx *ctx, sm_store *store, const c
     if (!s && j.step->plan)
         s = j.step->plan(&plan, &io, err);
     if (!s) {
-        *out = json_pack("{s:s, s:b, s:O, s:o*}", "recipe", j.id.hex, "made_before", found,
-                         "options", j.options, "plan", plan);
+        *out = json_pack("{s:s, s:b, s:O, s:o*}", "recipe", j.id.hex, "made_before",
+                         found, "options", j.options, "plan", plan);
         s = *out ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", step);
     }
     sm_artifact_free(&a);

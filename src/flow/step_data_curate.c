@@ -10,8 +10,8 @@ static sm_status run_curate(const sm_step_io *io, sm_err *err)
     size_t n = 0;
     sm_status s = flow_input_paths(&path, &n, io, "source", "documents.jsonl", err);
     if (!s)
-        s = sm_data_curate(io->ctx, (const char *const *)path, n, io->options, io->staging,
-                           io->figures, err);
+        s = sm_data_curate(io->ctx, (const char *const *)path, n, io->options,
+                           io->staging, io->figures, err);
     flow_paths_free(path, n);
     return s;
 }

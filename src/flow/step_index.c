@@ -14,8 +14,8 @@ static sm_status run_index(const sm_step_io *io, sm_err *err)
     for (size_t i = 0; i < 2 && !s; i++)
         s = flow_input_path(&path[i], io, 0, part[i], err);
     if (!s)
-        s = sm_index_build(io->ctx, (const char *const *)path, 2, io->options, io->staging,
-                           io->figures, err);
+        s = sm_index_build(io->ctx, (const char *const *)path, 2, io->options,
+                           io->staging, io->figures, err);
     free(path[0]);
     free(path[1]);
     return s;

@@ -10,15 +10,32 @@
 #define MAX_SPECIAL 256
 
 static const sm_option options[] = {
-    {.key = "vocab_size", .type = SM_OPT_INT, .def = "8192", .min = 257, .max = 1048576,
-     .unit = "tokens", .help = "size of the vocabulary, special tokens included",
+    {.key = "vocab_size",
+     .type = SM_OPT_INT,
+     .def = "8192",
+     .min = 257,
+     .max = 1048576,
+     .unit = "tokens",
+     .help = "size of the vocabulary, special tokens included",
      .affects_result = true},
-    {.key = "pretok", .type = SM_OPT_ENUM, .def = "o200k", .choices = "gpt2|o200k|llama3",
-     .help = "how text is cut before merging", .affects_result = true},
-    {.key = "min_count", .type = SM_OPT_INT, .def = "2", .min = 1, .max = 1e9,
-     .help = "a merge must occur at least this often", .affects_result = true},
-    {.key = "special", .type = SM_OPT_LIST, .def = "<|begin_of_text|>,<|end_of_text|>",
-     .help = "special tokens; they take the last ids", .affects_result = true},
+    {.key = "pretok",
+     .type = SM_OPT_ENUM,
+     .def = "o200k",
+     .choices = "gpt2|o200k|llama3",
+     .help = "how text is cut before merging",
+     .affects_result = true},
+    {.key = "min_count",
+     .type = SM_OPT_INT,
+     .def = "2",
+     .min = 1,
+     .max = 1e9,
+     .help = "a merge must occur at least this often",
+     .affects_result = true},
+    {.key = "special",
+     .type = SM_OPT_LIST,
+     .def = "<|begin_of_text|>,<|end_of_text|>",
+     .help = "special tokens; they take the last ids",
+     .affects_result = true},
     SM_OPTION_END,
 };
 
@@ -29,7 +46,8 @@ static sm_pretokenizer pretok_of(const char *name)
     return name[0] == 'l' ? SM_PRETOK_LLAMA3 : SM_PRETOK_O200K;
 }
 
-static sm_status train(sm_tokenizer **out, const sm_step_io *io, sm_dataset *d, sm_err *err)
+static sm_status train(sm_tokenizer **out, const sm_step_io *io, sm_dataset *d,
+                       sm_err *err)
 {
     const char *special[MAX_SPECIAL + 1] = {NULL};
     const json_t *list = sm_opt_list(io->options, "special");

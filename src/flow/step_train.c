@@ -2,9 +2,10 @@
 /*
  * Step train: dataset and tokenizer into a model.
  *
- * The artifact is what Hugging Face loads (config.json, model.safetensors, tokenizer.json)
- * with training.json (the resolved recipe, the data's figures, the last step's) and
- * curve.jsonl.  All of it is a function of the recipe; speeds are in the run record.
+ * The artifact is what Hugging Face loads (config.json, model.safetensors,
+ * tokenizer.json) with training.json (the resolved recipe, the data's figures, the last
+ * step's) and curve.jsonl.  All of it is a function of the recipe; speeds are in the run
+ * record.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -38,11 +39,13 @@ static void material_free(material *m)
 static sm_status load_tokenizer(material *m, const sm_step_io *io, sm_err *err)
 {
     int i = flow_input_of(io, "tokenizer");
-    sm_status s = flow_input_path(&m->tokenizer_path, io, (size_t)i, "tokenizer.json", err);
+    sm_status s =
+        flow_input_path(&m->tokenizer_path, io, (size_t)i, "tokenizer.json", err);
     if (!s)
         s = sm_tokenizer_load(&m->tokenizer, m->tokenizer_path, err);
     if (!s)
-        s = train_config_of(&m->config, io->options, sm_tokenizer_n_vocab(m->tokenizer), err);
+        s = train_config_of(&m->config, io->options, sm_tokenizer_n_vocab(m->tokenizer),
+                            err);
     return s;
 }
 
@@ -60,11 +63,13 @@ static sm_status open_part(sm_dataset **out, const sm_step_io *io, const char *f
 }
 
 static sm_status tokenise(sm_token_data **out, const material *m, const sm_step_io *io,
-                          sm_dataset *docs, size_t n_max, int64_t overlap_tok, sm_err *err)
+                          sm_dataset *docs, size_t n_max, int64_t overlap_tok,
+                          sm_err *err)
 {
     sm_text_source text = sm_dataset_text(docs);
     sm_token_config c = {.n_ctx = m->config.n_ctx,
-                         .bos_id = sm_tokenizer_special(m->tokenizer, "<|begin_of_text|>"),
+                         .bos_id =
+                             sm_tokenizer_special(m->tokenizer, "<|begin_of_text|>"),
                          .end_id = sm_tokenizer_special(m->tokenizer, "<|end_of_text|>"),
                          .overlap_tok = overlap_tok};
     if (c.bos_id < 0)
@@ -86,7 +91,8 @@ static sm_status prepare(material *m, const sm_step_io *io, sm_err *err)
         return s;
     s = open_part(&m->heldout, io, "heldout.jsonl", err);
     if (!s && sm_dataset_n(m->heldout) > 0)
-        s = tokenise(&m->heldout_data, m, io, m->heldout, n_eval, m->config.n_ctx / 2, err);
+        s = tokenise(&m->heldout_data, m, io, m->heldout, n_eval, m->config.n_ctx / 2,
+                     err);
     return s;
 }
 
@@ -108,10 +114,10 @@ static sm_status write_training(const material *m, const sm_step_io *io,
 {
     sm_buf text = {0};
     char *path = sm_path_join(io->staging, "training.json");
-    json_t *v = json_pack("{s:o, s:o, s:{s:I, s:f, s:f}}", "config",
-                          sm_train_config_to_json(&m->config), "data", data_figures(m->data),
-                          "last", "tokens", (json_int_t)last->n_tok, "epoch", last->epoch,
-                          "loss", last->loss);
+    json_t *v = json_pack(
+        "{s:o, s:o, s:{s:I, s:f, s:f}}", "config", sm_train_config_to_json(&m->config),
+        "data", data_figures(m->data), "last", "tokens", (json_int_t)last->n_tok, "epoch",
+        last->epoch, "loss", last->loss);
     if (v && last->has_eval)
         json_object_set_new(v, "heldout",
                             json_pack("{s:f, s:f, s:I, s:I}", "bpb", last->eval.bpb,
@@ -141,12 +147,14 @@ static sm_status copy_tokenizer(const material *m, const sm_step_io *io, sm_err 
     return s;
 }
 
-static void set_figures(const sm_step_io *io, const material *m, const sm_train_summary *t)
+static void set_figures(const sm_step_io *io, const material *m,
+                        const sm_train_summary *t)
 {
     json_t *f = io->figures;
     json_object_set_new(f, "loss", json_real(t->last.loss));
     json_object_set_new(f, "tokens", json_integer(t->last.n_tok));
-    json_object_set_new(f, "parameters", json_integer(sm_model_n_param(&m->config.model)));
+    json_object_set_new(f, "parameters",
+                        json_integer(sm_model_n_param(&m->config.model)));
     json_object_set_new(f, "active", json_integer(sm_model_n_active(&m->config.model)));
     json_object_set_new(f, "tok_per_s", json_real(t->mean_tok_per_s));
     json_object_set_new(f, "gflops", json_real(t->mean_gflops));
@@ -181,7 +189,8 @@ static sm_status run(const sm_step_io *io, sm_err *err)
     sm_train_summary summary = {0};
     sm_status s = prepare(&m, io, err);
     if (!s)
-        s = sm_flow_ceiling(&m.config.ceiling_gflops, io->ctx, m.config.profile, 0.2, err);
+        s = sm_flow_ceiling(&m.config.ceiling_gflops, io->ctx, m.config.profile, 0.2,
+                            err);
     if (!s)
         s = curve_open(&c, io, &m.config, err);
     if (!s) {
@@ -208,7 +217,8 @@ static sm_status plan(json_t **out, const sm_step_io *io, sm_err *err)
     sm_train_plan p;
     sm_status s = load_tokenizer(&m, io, err);
     if (!s)
-        s = sm_flow_ceiling(&m.config.ceiling_gflops, io->ctx, m.config.profile, 0.2, err);
+        s = sm_flow_ceiling(&m.config.ceiling_gflops, io->ctx, m.config.profile, 0.2,
+                            err);
     if (!s)
         s = sm_train_plan_make(&p, io->ctx, &m.config, err);
     material_free(&m);
@@ -223,7 +233,8 @@ static sm_status plan(json_t **out, const sm_step_io *io, sm_err *err)
         "activation_bytes", (json_int_t)p.activation_bytes, "packed_bytes",
         (json_int_t)p.packed_bytes, "total_bytes", (json_int_t)p.total_bytes,
         "micro_batches", (json_int_t)p.n_micro, "reruns_forward", p.rerun_forward,
-        "ceiling_gflops", m.config.ceiling_gflops, "expected_seconds", p.expected_seconds);
+        "ceiling_gflops", m.config.ceiling_gflops, "expected_seconds",
+        p.expected_seconds);
     return *out ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
 }
 

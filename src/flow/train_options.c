@@ -5,17 +5,25 @@
 
 #include "train_options.h"
 
-#define INT(k, d, lo, hi, h)                                                             \
-    {.key = k, .type = SM_OPT_INT, .def = d, .min = lo, .max = hi, .help = h,            \
-     .affects_result = true}
-#define FLOAT(k, d, lo, hi, h)                                                           \
-    {.key = k, .type = SM_OPT_FLOAT, .def = d, .min = lo, .max = hi, .help = h,          \
-     .affects_result = true}
-#define BOOL(k, d, h)                                                                    \
-    {.key = k, .type = SM_OPT_BOOL, .def = d, .help = h, .affects_result = true}
-#define ENUM(k, d, c, h)                                                                 \
-    {.key = k, .type = SM_OPT_ENUM, .def = d, .choices = c, .help = h,                   \
-     .affects_result = true}
+#define INT(k, d, lo, hi, h)                                                     \
+    {                                                                            \
+        .key = k, .type = SM_OPT_INT, .def = d, .min = lo, .max = hi, .help = h, \
+        .affects_result = true                                                   \
+    }
+#define FLOAT(k, d, lo, hi, h)                                                     \
+    {                                                                              \
+        .key = k, .type = SM_OPT_FLOAT, .def = d, .min = lo, .max = hi, .help = h, \
+        .affects_result = true                                                     \
+    }
+#define BOOL(k, d, h)                                                              \
+    {                                                                              \
+        .key = k, .type = SM_OPT_BOOL, .def = d, .help = h, .affects_result = true \
+    }
+#define ENUM(k, d, c, h)                                                  \
+    {                                                                     \
+        .key = k, .type = SM_OPT_ENUM, .def = d, .choices = c, .help = h, \
+        .affects_result = true                                            \
+    }
 
 const sm_option train_options[] = {
     /* the model */
@@ -32,14 +40,19 @@ const sm_option train_options[] = {
     INT("moe_every", "1", 1, 512, "every so many layers one is MoE"),
     ENUM("router", "sigmoid", "sigmoid|softmax",
          "sigmoid: Llama 4, scales the expert's input; softmax: Mixtral, weighs outputs"),
-    BOOL("router_bias", "false", "choose experts by logit plus a bias (loss-free balance)"),
+    BOOL("router_bias", "false",
+         "choose experts by logit plus a bias (loss-free balance)"),
     FLOAT("rope_theta", "10000", 1, 1e9, "base of the rotary embedding"),
     BOOL("rope_interleaved", "false", "rotate pairs (2j, 2j+1) as Llama 4 does"),
-    INT("nope_every", "0", 0, 512, "every so many layers one has no rotary embedding; 0: none"),
-    INT("attn_chunk", "0", 0, 1048576, "rotary layers see their chunk of positions; 0: all"),
+    INT("nope_every", "0", 0, 512,
+        "every so many layers one has no rotary embedding; 0: none"),
+    INT("attn_chunk", "0", 0, 1048576,
+        "rotary layers see their chunk of positions; 0: all"),
     BOOL("qk_norm", "false", "normalise queries and keys of rotary layers"),
-    FLOAT("attn_temp_scale", "0", 0, 10, "query temperature of layers without rotary; 0: off"),
-    FLOAT("attn_temp_floor", "8192", 1, 1e9, "positions per step of the query temperature"),
+    FLOAT("attn_temp_scale", "0", 0, 10,
+          "query temperature of layers without rotary; 0: off"),
+    FLOAT("attn_temp_floor", "8192", 1, 1e9,
+          "positions per step of the query temperature"),
     FLOAT("norm_eps", "1e-5", 1e-12, 1, "epsilon of the norms"),
     BOOL("tied", "true", "the output head shares the embedding"),
     /* the run */
@@ -63,17 +76,33 @@ const sm_option train_options[] = {
     FLOAT("z_coef", "0", 0, 10, "router z-loss"),
     FLOAT("head_z_coef", "0", 0, 10, "z-loss of the output logits"),
     FLOAT("bias_rate", "0", 0, 1, "loss-free balance: step of the router's bias; 0: off"),
-    INT("eval_steps", "0", 0, 1e9, "steps between held-out evaluations; 0: at the end only"),
+    INT("eval_steps", "0", 0, 1e9,
+        "steps between held-out evaluations; 0: at the end only"),
     INT("eval_docs", "256", 0, 1e9, "held-out documents scored while training; 0: none"),
     ENUM("save_type", "f32", "f32|bf16", "type of the weights in model.safetensors"),
     /* no effect on the result */
-    {.key = "micro_shards", .type = SM_OPT_INT, .def = "0", .min = 0, .max = 65536,
+    {.key = "micro_shards",
+     .type = SM_OPT_INT,
+     .def = "0",
+     .min = 0,
+     .max = 65536,
      .help = "shards computed at once, a power of two; 0: as many as fit memory_mb"},
-    {.key = "recompute", .type = SM_OPT_BOOL, .def = "false",
+    {.key = "recompute",
+     .type = SM_OPT_BOOL,
+     .def = "false",
      .help = "keep only the inputs of blocks: less memory, a third more time"},
-    {.key = "memory_mb", .type = SM_OPT_INT, .def = "4096", .min = 16, .max = 1e7,
-     .unit = "MB", .help = "for activations, packed weights and scratch"},
-    {.key = "checkpoint_steps", .type = SM_OPT_INT, .def = "100", .min = 0, .max = 1e9,
+    {.key = "memory_mb",
+     .type = SM_OPT_INT,
+     .def = "4096",
+     .min = 16,
+     .max = 1e7,
+     .unit = "MB",
+     .help = "for activations, packed weights and scratch"},
+    {.key = "checkpoint_steps",
+     .type = SM_OPT_INT,
+     .def = "100",
+     .min = 0,
+     .max = 1e9,
      .help = "steps between checkpoints; 0: none"},
     SM_OPTION_END,
 };

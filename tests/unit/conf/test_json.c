@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON: positions of errors, canonical form against RFC 8785 (section 3.2 and appendix B),
- * round trips.
+ * JSON: positions of errors, canonical form against RFC 8785 (section 3.2 and appendix
+ * B), round trips.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,21 +69,23 @@ static void expect_canonical(const char *text, const char *want)
 static void canonical_examples(void **state)
 {
     (void)state;
-    expect_canonical("{\"numbers\": [333333333.33333329, 1E30, 4.50, 2e-3, "
-                     "0.000000000000000000000000001],"
-                     "\"string\": \"\\u20ac$\\u000F\\u000aA'\\u0042\\u0022\\u005c\\\\\\\"\\/\","
-                     "\"literals\": [null, true, false]}",
-                     "{\"literals\":[null,true,false],\"numbers\":[333333333.3333333,1e+30,"
-                     "4.5,0.002,1e-27],\"string\":\"\xe2\x82\xac$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\"}");
-    expect_canonical("{\"\\u20ac\": \"Euro Sign\", \"\\r\": \"Carriage Return\","
-                     "\"\\ufb33\": \"Hebrew Letter Dalet With Dagesh\", \"1\": \"One\","
-                     "\"\\ud83d\\ude00\": \"Emoji: Grinning Face\", \"\\u0080\": \"Control\","
-                     "\"\\u00f6\": \"Latin Small Letter O With Diaeresis\"}",
-                     "{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\xc2\x80\":\"Control\","
-                     "\"\xc3\xb6\":\"Latin Small Letter O With Diaeresis\","
-                     "\"\xe2\x82\xac\":\"Euro Sign\","
-                     "\"\xf0\x9f\x98\x80\":\"Emoji: Grinning Face\","
-                     "\"\xef\xac\xb3\":\"Hebrew Letter Dalet With Dagesh\"}");
+    expect_canonical(
+        "{\"numbers\": [333333333.33333329, 1E30, 4.50, 2e-3, "
+        "0.000000000000000000000000001],"
+        "\"string\": \"\\u20ac$\\u000F\\u000aA'\\u0042\\u0022\\u005c\\\\\\\"\\/\","
+        "\"literals\": [null, true, false]}",
+        "{\"literals\":[null,true,false],\"numbers\":[333333333.3333333,1e+30,"
+        "4.5,0.002,1e-27],\"string\":\"\xe2\x82\xac$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\"}");
+    expect_canonical(
+        "{\"\\u20ac\": \"Euro Sign\", \"\\r\": \"Carriage Return\","
+        "\"\\ufb33\": \"Hebrew Letter Dalet With Dagesh\", \"1\": \"One\","
+        "\"\\ud83d\\ude00\": \"Emoji: Grinning Face\", \"\\u0080\": \"Control\","
+        "\"\\u00f6\": \"Latin Small Letter O With Diaeresis\"}",
+        "{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\xc2\x80\":\"Control\","
+        "\"\xc3\xb6\":\"Latin Small Letter O With Diaeresis\","
+        "\"\xe2\x82\xac\":\"Euro Sign\","
+        "\"\xf0\x9f\x98\x80\":\"Emoji: Grinning Face\","
+        "\"\xef\xac\xb3\":\"Hebrew Letter Dalet With Dagesh\"}");
     expect_canonical("{\"b\":{}, \"a\":[], \"ab\": -0.0, \"aa\": 1.0}",
                      "{\"a\":[],\"aa\":1,\"ab\":0,\"b\":{}}");
 }

@@ -11,13 +11,31 @@
 #include "smelt/conf.h"
 
 static const sm_option table[] = {
-    {.key = "min_words", .type = SM_OPT_INT, .def = "20", .min = 1, .max = 1000,
-     .unit = "words", .help = "shortest document kept", .affects_result = true},
-    {.key = "rate", .type = SM_OPT_FLOAT, .def = "0.5", .min = 0, .max = 1,
-     .help = "share kept", .affects_result = true},
-    {.key = "preset", .type = SM_OPT_ENUM, .def = "web", .choices = "web|technical",
-     .help = "rules", .affects_result = true},
-    {.key = "licence", .type = SM_OPT_LIST, .def = "", .help = "licences allowed",
+    {.key = "min_words",
+     .type = SM_OPT_INT,
+     .def = "20",
+     .min = 1,
+     .max = 1000,
+     .unit = "words",
+     .help = "shortest document kept",
+     .affects_result = true},
+    {.key = "rate",
+     .type = SM_OPT_FLOAT,
+     .def = "0.5",
+     .min = 0,
+     .max = 1,
+     .help = "share kept",
+     .affects_result = true},
+    {.key = "preset",
+     .type = SM_OPT_ENUM,
+     .def = "web",
+     .choices = "web|technical",
+     .help = "rules",
+     .affects_result = true},
+    {.key = "licence",
+     .type = SM_OPT_LIST,
+     .def = "",
+     .help = "licences allowed",
      .affects_result = true},
     {.key = "dry_run", .type = SM_OPT_BOOL, .def = "false", .help = "plan only"},
     {.key = "note", .type = SM_OPT_STRING, .def = "", .help = "free text"},
@@ -133,7 +151,8 @@ static void checks_point_at_the_key(void **state)
     json_t *v = NULL;
     sm_positions *pos = NULL;
     sm_err err = {0};
-    assert_int_equal(sm_yaml_parse(&v, &pos, yaml, sizeof yaml - 1, "p.yaml", &err), SM_OK);
+    assert_int_equal(sm_yaml_parse(&v, &pos, yaml, sizeof yaml - 1, "p.yaml", &err),
+                     SM_OK);
     const json_t *given = json_object_get(v, "options");
     assert_int_equal(sm_options_check(table, given, pos, "/options", &err), SM_EINVAL);
     assert_string_equal(err.msg, "p.yaml:3:9: rate: got 2, want a number from 0 to 1");
@@ -158,8 +177,9 @@ static void renderings_name_every_option(void **state)
     assert_true(sm_options_help(&help, table));
     assert_true(sm_options_markdown(&md, table));
     assert_true(sm_options_roff(&roff, table));
-    assert_non_null(strstr(help.data, "  --min-words N               shortest document kept "
-                                      "(default 20; from 1 to 1000; words)\n"));
+    assert_non_null(strstr(help.data,
+                           "  --min-words N               shortest document kept "
+                           "(default 20; from 1 to 1000; words)\n"));
     assert_non_null(strstr(help.data, "--dry-run  "));
     assert_non_null(strstr(md.data, "| `--preset` | `preset` | one of web\\|technical; "
                                     "default web | rules | yes |\n"));

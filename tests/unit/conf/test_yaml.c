@@ -46,19 +46,21 @@ static void core_schema(void **state)
     (void)state;
     /* The lists of example 10.3, but for .inf and .nan, which JSON cannot hold. */
     expect_yaml("A null: null\nAlso a null: # Empty\nNot a null: \"\"\n"
-                 "Booleans: [ true, True, false, FALSE ]\n"
-                 "Integers: [ 0, 0o7, 0x3A, -19 ]\n"
-                 "Floats: [ 0., -0.0, .5, +12e03, -2E+05 ]\n",
-                 "{\"A null\":null,\"Also a null\":null,"
-                 "\"Booleans\":[true,true,false,false],"
-                 "\"Floats\":[0,0,0.5,12000,-200000],"
-                 "\"Integers\":[0,7,58,-19],\"Not a null\":\"\"}");
+                "Booleans: [ true, True, false, FALSE ]\n"
+                "Integers: [ 0, 0o7, 0x3A, -19 ]\n"
+                "Floats: [ 0., -0.0, .5, +12e03, -2E+05 ]\n",
+                "{\"A null\":null,\"Also a null\":null,"
+                "\"Booleans\":[true,true,false,false],"
+                "\"Floats\":[0,0,0.5,12000,-200000],"
+                "\"Integers\":[0,7,58,-19],\"Not a null\":\"\"}");
     expect_yaml("[yes, no, on, 0o8, 0xg, 1.2.3, 1e, +, ., 1_000, '1', ~]",
-                 "[\"yes\",\"no\",\"on\",\"0o8\",\"0xg\",\"1.2.3\",\"1e\",\"+\",\".\","
-                 "\"1_000\",\"1\",null]");
-    expect_yaml("a: !!str 1\nb: !!int 2\nc: !!float 3\nd: !!seq [1]\ne: !!map {}\nf: ! 4\n",
-                 "{\"a\":\"1\",\"b\":2,\"c\":3,\"d\":[1],\"e\":{},\"f\":\"4\"}");
-    expect_yaml("a: |\n  x\n  y\nb: >-\n  x\n  y\n", "{\"a\":\"x\\ny\\n\",\"b\":\"x y\"}");
+                "[\"yes\",\"no\",\"on\",\"0o8\",\"0xg\",\"1.2.3\",\"1e\",\"+\",\".\","
+                "\"1_000\",\"1\",null]");
+    expect_yaml(
+        "a: !!str 1\nb: !!int 2\nc: !!float 3\nd: !!seq [1]\ne: !!map {}\nf: ! 4\n",
+        "{\"a\":\"1\",\"b\":2,\"c\":3,\"d\":[1],\"e\":{},\"f\":\"4\"}");
+    expect_yaml("a: |\n  x\n  y\nb: >-\n  x\n  y\n",
+                "{\"a\":\"x\\ny\\n\",\"b\":\"x y\"}");
     expect_yaml("%YAML 1.2\n---\n1: 2\n...\n", "{\"1\":2}");
     expect_yaml("9223372036854775807: x", "{\"9223372036854775807\":\"x\"}");
 }
@@ -79,7 +81,8 @@ static void refusals_have_positions(void **state)
     expect_error("a: [1, 2\nb: 3\n", "x.yaml:3:1: flow sequence without");
     expect_error("a:\n\t- 1\n", "x.yaml:2:1: tab character");
     expect_error("a: b: c\n", "x.yaml:1:5:");
-    expect_error("a: 99999999999999999999\n", "x.yaml:1:4: got integer 99999999999999999999");
+    expect_error("a: 99999999999999999999\n",
+                 "x.yaml:1:4: got integer 99999999999999999999");
     expect_error("a: 1e999\n", "x.yaml:1:4: got number 1e999");
     expect_error("a: .nan\n", "x.yaml:1:4: got .nan, want a finite number");
     expect_error("? [a]\n: 1\n", "x.yaml:1:3: got a key that is not a scalar");
@@ -107,7 +110,8 @@ static void positions_by_pointer(void **state)
                                "      min/max: 3\n      t~x: [1,\n        2]\n";
     json_t *v = NULL;
     sm_positions *pos = NULL;
-    assert_int_equal(sm_yaml_parse(&v, &pos, yaml, sizeof yaml - 1, "p.yaml", NULL), SM_OK);
+    assert_int_equal(sm_yaml_parse(&v, &pos, yaml, sizeof yaml - 1, "p.yaml", NULL),
+                     SM_OK);
     assert_string_equal(sm_positions_at(pos, ""), "p.yaml:1:1");
     assert_string_equal(sm_positions_at(pos, "/pipeline"), "p.yaml:1:11");
     assert_string_equal(sm_positions_at(pos, "/steps/0"), "p.yaml:3:5");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Steps, pipelines and replay over a real workspace: what is skipped, what enters a recipe,
- * two processes at one recipe, lost objects, refusals with positions.
+ * Steps, pipelines and replay over a real workspace: what is skipped, what enters a
+ * recipe, two processes at one recipe, lost objects, refusals with positions.
  */
 #include <dirent.h>
 #include <setjmp.h>
@@ -68,8 +68,8 @@ static json_t *paths_of(const char *path)
     return json_pack("{s:[s]}", "paths", path);
 }
 
-static sm_status add(sm_flow_result *r, const fixture *f, const char *path, const char *ref,
-                     sm_err *err)
+static sm_status add(sm_flow_result *r, const fixture *f, const char *path,
+                     const char *ref, sm_err *err)
 {
     json_t *options = paths_of(path);
     sm_status s = sm_flow_step(r, &f->ctx, f->store, "data.add", NULL, 0, options, "test",
@@ -111,7 +111,8 @@ static void a_step_is_made_once(void **state)
     sm_flow_result_free(&two);
 }
 
-/* The facts of data.add are hashes of what is read, so a changed file is another recipe. */
+/* The facts of data.add are hashes of what is read, so a changed file is another recipe.
+ */
 static void a_changed_file_is_another_recipe(void **state)
 {
     const fixture *f = *state;
@@ -180,7 +181,8 @@ static void processes_share_one_run(void **state)
     }
     assert_int_equal(made, 1);
     assert_false(has_scratch(f));
-    assert_int_equal(sm_store_verify(f->store, NULL, NULL, NULL, &(int64_t){0}, NULL), SM_OK);
+    assert_int_equal(sm_store_verify(f->store, NULL, NULL, NULL, &(int64_t){0}, NULL),
+                     SM_OK);
 }
 
 static void inputs_are_sorted_by_kind(void **state)
@@ -207,8 +209,8 @@ static void inputs_are_sorted_by_kind(void **state)
 
     static const sm_step other = {.name = "other", .inputs = "dataset"};
     sm_err err = {0};
-    assert_int_equal(flow_inputs_find(&x, &n, f->store, &other, (const char *const[]){"a"}, 1,
-                                      "t", &err),
+    assert_int_equal(flow_inputs_find(&x, &n, f->store, &other,
+                                      (const char *const[]){"a"}, 1, "t", &err),
                      SM_EINVAL);
     assert_string_equal(err.msg, "t: other: in: got no dataset, want dataset");
     sm_flow_result_free(&a);
@@ -223,7 +225,8 @@ static void options_without_effect_are_not_in_the_recipe(void **state)
                               "profile", "f32/1", "n_layer", 4);
     json_t *options = NULL, *recipe = NULL;
     sm_buf text = {0};
-    assert_int_equal(sm_options_resolve(&options, train->options, given, "t", NULL), SM_OK);
+    assert_int_equal(sm_options_resolve(&options, train->options, given, "t", NULL),
+                     SM_OK);
     assert_int_equal(flow_recipe(&recipe, train, options, NULL, 0, NULL), SM_OK);
     assert_int_equal(sm_json_canonical(&text, recipe, NULL), SM_OK);
     assert_non_null(strstr(text.data, "\"options\":{\"n_steps\":7}"));
@@ -300,10 +303,11 @@ static void replay_finds_another_result(void **state)
                         json_pack("[s, s]", "repair", "normalise"));
     assert_int_equal(sm_store_staging(&staging, f->store, "forged", NULL), SM_OK);
     write_file(staging, "train.jsonl", "{}\n");
-    assert_int_equal(sm_store_commit(&forged, f->store, "dataset", recipe, staging, "forged",
-                                     NULL, NULL),
+    assert_int_equal(sm_store_commit(&forged, f->store, "dataset", recipe, staging,
+                                     "forged", NULL, NULL),
                      SM_OK);
-    assert_int_equal(sm_flow_replay(&f->ctx, f->store, "forged", false, &err), SM_EDENIED);
+    assert_int_equal(sm_flow_replay(&f->ctx, f->store, "forged", false, &err),
+                     SM_EDENIED);
     assert_non_null(strstr(err.msg, "train.jsonl differs"));
     assert_non_null(strstr(err.msg, "heldout.jsonl is new"));
 
@@ -312,8 +316,8 @@ static void replay_finds_another_result(void **state)
     free(staging);
     assert_int_equal(sm_store_staging(&staging, f->store, "later", NULL), SM_OK);
     write_file(staging, "train.jsonl", "{}\n");
-    assert_int_equal(sm_store_commit(&later, f->store, "dataset", recipe, staging, "later",
-                                     NULL, NULL),
+    assert_int_equal(sm_store_commit(&later, f->store, "dataset", recipe, staging,
+                                     "later", NULL, NULL),
                      SM_OK);
     assert_int_equal(sm_flow_replay(&f->ctx, f->store, "later", false, &err),
                      SM_EUNSUPPORTED);
@@ -334,9 +338,10 @@ static void a_stop_request_stops(void **state)
     ctx.stop = &stop;
     char yaml[256];
     sm_err err = {0};
-    snprintf(yaml, sizeof yaml,
-             "pipeline: p\nsteps:\n  - {step: data.add, as: docs, options: {paths: [%s]}}\n",
-             f->docs);
+    snprintf(
+        yaml, sizeof yaml,
+        "pipeline: p\nsteps:\n  - {step: data.add, as: docs, options: {paths: [%s]}}\n",
+        f->docs);
     write_file(f->dir, "p.yaml", yaml);
     char *path = sm_path_join(f->dir, "p.yaml");
     assert_int_equal(sm_flow_run(&ctx, f->store, path, NULL, &err), SM_ECANCEL);
@@ -348,9 +353,9 @@ static void plans_make_nothing(void **state)
 {
     const fixture *f = *state;
     json_t *options = paths_of(f->docs), *plan = NULL;
-    assert_int_equal(sm_flow_plan(&plan, &f->ctx, f->store, "data.add", NULL, 0, options,
-                                  "t", NULL),
-                     SM_OK);
+    assert_int_equal(
+        sm_flow_plan(&plan, &f->ctx, f->store, "data.add", NULL, 0, options, "t", NULL),
+        SM_OK);
     assert_false(json_is_true(json_object_get(plan, "made_before")));
     assert_true(json_is_string(json_object_get(plan, "recipe")));
     assert_false(has_scratch(f));
