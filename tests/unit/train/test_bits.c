@@ -132,6 +132,66 @@ static void test_ranks(void **state)
         }
 }
 
+/* A job that moves: begun on 2 ranks, killed, resumed on 4, killed, ended on 1. */
+typedef struct moving_job {
+    sm_train_config config;
+    const char *scratch;
+    int64_t kill_at;
+    sm_status status[MAX_RANKS];
+    int64_t resumed[MAX_RANKS];
+    uint64_t sum[MAX_RANKS];
+} moving_job;
+
+static sm_status kill_at(void *self, const sm_train_metrics *m, sm_err *err)
+{
+    const moving_job *j = self;
+    return m->step == j->kill_at ? sm_fail(err, SM_EIO, "killed") : SM_OK;
+}
+
+static void train_moving(sm_comm *comm, void *arg)
+{
+    moving_job *j = arg;
+    sm_train_summary summary;
+    sm_model *m = NULL;
+    sm_err err;
+    sm_ctx ctx = make_ctx(NULL, 1);
+    sm_token_data *data = tiny_data(j->config.n_ctx);
+    sm_train_io io = {.data = data, .scratch = j->scratch, .on_step = kill_at, .self = j};
+    ctx.comm = comm;
+    j->status[comm->rank] = sm_train_run(&m, &summary, &ctx, &j->config, &io, &err);
+    j->resumed[comm->rank] = summary.resumed_step;
+    j->sum[comm->rank] = m ? model_sum(m) : 0;
+    sm_model_free(m);
+    sm_token_data_free(data);
+    free_ctx(&ctx);
+}
+
+static void test_ranks_come_and_go(void **state)
+{
+    (void)state;
+    static const struct {
+        int n_ranks;
+        int64_t kill_at, resumed;
+    } leg[] = {{2, 8, 0}, {4, 13, 5}, {1, 0, 10}};
+    char dir[32];
+    sm_err err;
+    moving_job j = {.config = tiny_moe(), .scratch = make_dir(dir)};
+    j.config.n_steps = 16;
+    j.config.checkpoint_steps = 5;
+    variant v = {.n_threads = 2, .memory_bytes = SIZE_MAX};
+    uint64_t want = run_variant(j.config, &v);
+    for (size_t i = 0; i < 3; i++) {
+        j.kill_at = leg[i].kill_at;
+        run_ranks(leg[i].n_ranks, train_moving, &j);
+        for (int r = 0; r < leg[i].n_ranks; r++) {
+            assert_int_equal(j.resumed[r], leg[i].resumed);
+            assert_int_equal(j.status[r], leg[i].kill_at ? SM_EIO : SM_OK);
+        }
+    }
+    assert_true(j.sum[0] == want);
+    OK(sm_remove_tree(dir, &err));
+}
+
 static void test_seed_matters(void **state)
 {
     (void)state;
@@ -177,9 +237,13 @@ static void test_eval_batch_invariant(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_llama4_bf16),  cmocka_unit_test(test_mixtral_bf16),
-        cmocka_unit_test(test_dense_f32),    cmocka_unit_test(test_ranks),
-        cmocka_unit_test(test_seed_matters), cmocka_unit_test(test_eval_batch_invariant),
+        cmocka_unit_test(test_llama4_bf16),
+        cmocka_unit_test(test_mixtral_bf16),
+        cmocka_unit_test(test_dense_f32),
+        cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_ranks_come_and_go),
+        cmocka_unit_test(test_seed_matters),
+        cmocka_unit_test(test_eval_batch_invariant),
     };
     return cmocka_run_group_tests_name("bits", tests, NULL, NULL);
 }
