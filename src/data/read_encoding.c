@@ -10,6 +10,7 @@
 #include <iconv.h>
 #include <string.h>
 
+#include "read_encoding.h"
 #include "smelt/extract.h"
 #include "smelt/text.h"
 
@@ -78,7 +79,7 @@ static void put_utf16(sm_buf *out, const char *s, size_t n, bool big)
 }
 
 /* UTF-16 without a mark: most of one byte lane is zero, hardly any of the other. */
-static int guess_utf16(const char *s, size_t n)
+int encoding_guess_utf16(const char *s, size_t n)
 {
     size_t zero[2] = {0, 0}, m = n > 4096 ? 4096 : n;
     if (m < 8 || n % 2)
@@ -208,7 +209,7 @@ static const char *decode(sm_buf *out, const char *s, size_t n, const char *decl
         put_utf16(out, s + 2, n - 2, s[0] == '\xfe');
         return s[0] == '\xfe' ? "utf-16be" : "utf-16le";
     }
-    int wide = guess_utf16(s, n);
+    int wide = encoding_guess_utf16(s, n);
     if (wide) {
         put_utf16(out, s, n, wide == 2);
         return wide == 2 ? "utf-16be" : "utf-16le";

@@ -110,8 +110,8 @@ html_role html_role_of(const GumboElement *e)
 /* Does a style declaration hold `property: value`, blanks aside? */
 static bool style_says(const char *style, const char *property, const char *value)
 {
-    for (const char *p = style; (p = strchr(p, property[0])) != NULL; p++) {
-        size_t n = strlen(property);
+    size_t n = strlen(property);
+    for (const char *p = style; *p; p++) {
         if (strncasecmp(p, property, n) != 0)
             continue;
         const char *q = p + n;

@@ -165,7 +165,10 @@ static void edge(renderer *x)
     }
     if (x->n_pre)
         return;
-    dw_para(x->w);
+    if (x->n_data_table)
+        dw_break(x->w);
+    else
+        dw_para(x->w);
 }
 
 /* A list whose text is nearly all links to elsewhere: a menu or contents. */
@@ -302,10 +305,7 @@ static void leave(renderer *x, const GumboElement *e, const html_stat *s)
         edge(x);
         break;
     case HTML_ROW:
-        if (x->n_data_table && !flat && !x->n_pre)
-            dw_break(x->w);
-        else
-            edge(x);
+        edge(x);
         break;
     case HTML_CELL:
         if (x->n_cell)

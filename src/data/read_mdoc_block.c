@@ -307,6 +307,15 @@ int mdoc_Ft(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
     return mdoc_plain(r, m, "", i, n);
 }
 
+/* The k-th parameter of a function: the first joins the parenthesis. */
+static void put_parameter(roff *r, mdoc_state *m, int k, const char *s)
+{
+    mdoc_joined(r, m, k > 0 ? "," : "");
+    if (k > 0)
+        dw_blank(&r->w);
+    roff_puts(r, s);
+}
+
 int mdoc_Fn(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
 {
     (void)e;
@@ -318,9 +327,7 @@ int mdoc_Fn(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
         mdoc_word(r, m, m->arg.v[i++]);
     mdoc_joined(r, m, "(");
     for (int k = 0; i < n && !mdoc_callable(m, i) && !mdoc_is_close_delim(m->arg.v[i]); k++) {
-        if (k > 0)
-            mdoc_joined(r, m, ", ");
-        mdoc_joined(r, m, m->arg.v[i++]);
+        put_parameter(r, m, k, m->arg.v[i++]);
     }
     mdoc_joined(r, m, ")");
     if (m->in_synopsis)
@@ -353,9 +360,7 @@ int mdoc_Fa(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
             mdoc_word(r, m, m->arg.v[i]);
             continue;
         }
-        if (m->n_fa++ > 0)
-            mdoc_joined(r, m, ", ");
-        mdoc_joined(r, m, m->arg.v[i]);
+        put_parameter(r, m, m->n_fa++, m->arg.v[i]);
     }
     return i;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "read_encoding.h"
 #include "smelt/extract.h"
 #include "smelt/text.h"
 
@@ -189,7 +190,7 @@ static bool looks_binary(const char *s, size_t len)
     }
     if (n_zero > 0) {
         bool marked = n >= 2 && (memcmp(s, "\xff\xfe", 2) == 0 || memcmp(s, "\xfe\xff", 2) == 0);
-        return !marked && n_zero < n / 4;
+        return !marked && !encoding_guess_utf16(s, len);
     }
     return n_control > n / 10;
 }

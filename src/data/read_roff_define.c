@@ -28,7 +28,10 @@ static void read_body(roff *r, sm_buf *body, const char *end, size_t n_end)
         if (ends_definition(r, line, n, end, n_end))
             return;
         if (body) {
-            roff_expand(r, body, line, n, true);
+            if (r->escape) /* else the body is kept for when escapes are on again */
+                roff_expand(r, body, line, n, true);
+            else
+                sm_buf_put(body, line, n);
             sm_buf_putc(body, '\n');
         }
     }

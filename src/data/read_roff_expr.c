@@ -44,7 +44,14 @@ typedef struct expr {
     const char *s;
     size_t n, i;
     int depth;
+    int n_paren; /* open parentheses: only inside them blanks are allowed */
 } expr;
+
+static void skip_inner_blanks(expr *e)
+{
+    while (e->n_paren > 0 && e->i < e->n && e->s[e->i] == ' ')
+        e->i++;
+}
 
 static long scale(expr *e, double v)
 {
@@ -82,11 +89,16 @@ static bool expression(expr *e, long *out);
 static bool operand(expr *e, long *out)
 {
     bool is_negative = false;
+    skip_inner_blanks(e);
     while (e->i < e->n && (e->s[e->i] == '-' || e->s[e->i] == '+' || e->s[e->i] == '!'))
         is_negative ^= e->s[e->i++] == '-';
     if (e->i < e->n && e->s[e->i] == '(') {
         e->i++;
-        if (!expression(e, out))
+        e->n_paren++;
+        bool ok = expression(e, out);
+        skip_inner_blanks(e);
+        e->n_paren--;
+        if (!ok)
             return false;
         if (e->i < e->n && e->s[e->i] == ')')
             e->i++;
@@ -149,6 +161,7 @@ static bool expression(expr *e, long *out)
         return false;
     e->depth++;
     bool ok = operand(e, out);
+    skip_inner_blanks(e);
     while (ok && e->i < e->n && strchr("+-*/%<>=&:", e->s[e->i])) {
         const char *op = e->s + e->i;
         size_t n_op = 1;
@@ -159,6 +172,7 @@ static bool expression(expr *e, long *out)
         if (!operand(e, &right))
             break;
         *out = apply(op, n_op, *out, right);
+        skip_inner_blanks(e);
     }
     e->depth--;
     return ok;

@@ -21,6 +21,7 @@ typedef struct rst {
     bool literal_has_line;
     size_t base;
     bool in_comment;
+    bool in_item;       /* the open paragraph is a list item whose mark is at `base` */
 } rst;
 
 /* --------------------------------------------------------------------- inline */
@@ -288,8 +289,11 @@ static void block_line(rst *m, line_cursor *c, const char *s, size_t n)
     n -= bytes;
     if (explicit_markup(m, s, n, column))
         return;
+    if (m->para.len && m->in_item && column <= m->base && list_mark(s, n))
+        flush(m);
     if (!m->para.len) {
         size_t mark = list_mark(s, n);
+        m->in_item = mark > 0;
         m->base = column;
         if (mark) {
             dw_item(m->w, (int)(column / 2 > 8 ? 8 : column / 2));
