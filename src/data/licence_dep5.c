@@ -74,14 +74,14 @@ static bool next_stanza(stanza *out, const char **p, const char *end)
         bool continued = *line == ' ' || *line == '\t';
         if (continued && in_files) {
             out->files_len = (size_t)(line + n - out->files);
-        } else if (!continued && n > 6 && strncasecmp(line, "Files:", 6) == 0) {
+        } else if (!continued && n >= 6 && strncasecmp(line, "Files:", 6) == 0) {
             out->files = line + 6;
             out->files_len = n - 6;
         } else if (!continued && n >= 8 && strncasecmp(line, "License:", 8) == 0) {
             out->licence = line + 8;
             out->licence_len = n - 8;
         }
-        if (!continued) in_files = n > 6 && strncasecmp(line, "Files:", 6) == 0;
+        if (!continued) in_files = n >= 6 && strncasecmp(line, "Files:", 6) == 0;
     }
     return any;
 }

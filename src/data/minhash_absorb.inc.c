@@ -25,6 +25,7 @@ static inline uint64_t mix(uint64_t a, uint64_t b, uint64_t x)
 void ABSORB(uint64_t *sig, const uint64_t *a, const uint64_t *b, size_t n_hash,
             const uint64_t *x, size_t n)
 {
+    if (n == 0) return;
     for (size_t k = 0; k < n_hash; k++) {
         uint64_t ak = a[k], bk = b[k];
         int64_t low = INT64_MAX;

@@ -30,7 +30,9 @@ static int byte_of(uint32_t c)
 
 static bool is_plausible(uint32_t c)
 {
-    return (c >= 0xa0 && c < 0x180) || (c >= 0x2010 && c <= 0x2044) || c == 0x20ac ||
+    /* a gap of windows-1252: half of a character that was damaged twice */
+    if (c >= 0x80 && c < 0xa0) return cp1252[c - 0x80] == 0;
+    return (c >= 0xa0 && c < 0x180) || c == 0x192 || c == 0x2c6 || c == 0x2dc || (c >= 0x2010 && c <= 0x2044) || c == 0x20ac ||
            (c >= 0x2190 && c <= 0x21ff) || c == 0x2122 || c == 0x2212 ||
            (c >= 0x2260 && c <= 0x2265) || (c >= 0x2500 && c <= 0x25ff) || c == 0xfffd ||
            c == 0xfeff || (c >= 0x2700 && c < 0x27c0);
@@ -49,7 +51,7 @@ static uint32_t undo(const char *s, size_t n, size_t *used)
         int b = k > 0 ? byte_of(c) : -1;
         if (b < 0) return 0;
         if (i == 0) {
-            if (b >= 0xc2 && b <= 0xc5)
+            if ((b >= 0xc2 && b <= 0xc6) || b == 0xcb)
                 want = 2;
             else if (b == 0xe2 || b == 0xef)
                 want = 3;
