@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `data add`: rounds of two parallel steps.
- *   fill     each lane reads its container until it holds LANE_BYTES of entries, taking the
- *            next file from the list whenever one is done;
- *   extract  all entries of all lanes become documents in the spool.
- * So one large package is extracted by every thread, and many small ones are read by every
- * thread.  Documents are sorted by id at the end: no order of work shows in the output.
+ *   fill     each lane reads its container until it holds LANE_BYTES of entries, taking
+ * the next file from the list whenever one is done; extract  all entries of all lanes
+ * become documents in the spool. So one large package is extracted by every thread, and
+ * many small ones are read by every thread.  Documents are sorted by id at the end: no
+ * order of work shows in the output.
  */
 #include <fnmatch.h>
 #include <stdlib.h>
@@ -20,25 +20,48 @@
 #define LANE_ENTRIES 2048
 
 const sm_option sm_data_add_options[] = {
-    {.key = "paths", .type = SM_OPT_LIST, .def = NULL,
+    {.key = "paths",
+     .type = SM_OPT_LIST,
+     .def = NULL,
      .help = "directories, archives (tar, zip, .deb), .jsonl files or documents to read"},
-    {.key = "name", .type = SM_OPT_STRING, .def = "docs",
-     .help = "name of the source, kept with every document", .affects_result = true},
-    {.key = "licence", .type = SM_OPT_STRING, .def = "unknown",
+    {.key = "name",
+     .type = SM_OPT_STRING,
+     .def = "docs",
+     .help = "name of the source, kept with every document",
+     .affects_result = true},
+    {.key = "licence",
+     .type = SM_OPT_STRING,
+     .def = "unknown",
      .help = "licence of documents whose package or file states none",
      .affects_result = true},
-    {.key = "include", .type = SM_OPT_LIST, .def = "",
+    {.key = "include",
+     .type = SM_OPT_LIST,
+     .def = "",
      .help = "take files that match this pattern even when their name says no document",
      .affects_result = true},
-    {.key = "exclude", .type = SM_OPT_LIST, .def = "",
-     .help = "leave out files that match this pattern", .affects_result = true},
-    {.key = "max_file_bytes", .type = SM_OPT_INT, .def = "67108864", .min = 1,
-     .max = 67108864, .unit = "bytes", .help = "larger files are recorded as errors",
+    {.key = "exclude",
+     .type = SM_OPT_LIST,
+     .def = "",
+     .help = "leave out files that match this pattern",
      .affects_result = true},
-    {.key = "max_ratio", .type = SM_OPT_FLOAT, .def = "200", .min = 1, .max = 1000000,
+    {.key = "max_file_bytes",
+     .type = SM_OPT_INT,
+     .def = "67108864",
+     .min = 1,
+     .max = 67108864,
+     .unit = "bytes",
+     .help = "larger files are recorded as errors",
+     .affects_result = true},
+    {.key = "max_ratio",
+     .type = SM_OPT_FLOAT,
+     .def = "200",
+     .min = 1,
+     .max = 1000000,
      .help = "refuse an archive that unpacks to more than this many times its size",
      .affects_result = true},
-    {.key = "skip_damaged", .type = SM_OPT_BOOL, .def = "false",
+    {.key = "skip_damaged",
+     .type = SM_OPT_BOOL,
+     .def = "false",
      .help = "record damaged archives as errors and keep what could be read",
      .affects_result = true},
     SM_OPTION_END};
@@ -67,7 +90,8 @@ static bool matches(const json_t *patterns, const char *path)
     json_t *p;
     json_array_foreach((json_t *)(uintptr_t)patterns, i, p)
     {
-        if (fnmatch(json_string_value(p), path, 0) == 0) return true;
+        if (fnmatch(json_string_value(p), path, 0) == 0)
+            return true;
     }
     return false;
 }
@@ -75,7 +99,8 @@ static bool matches(const json_t *patterns, const char *path)
 static const char *filter(void *self, const char *path, bool in_package)
 {
     add_state *a = self;
-    if (matches(sm_opt_list(a->options, "exclude"), path)) return "excluded";
+    if (matches(sm_opt_list(a->options, "exclude"), path))
+        return "excluded";
     const char *why = sm_name_verdict(path, in_package);
     return why && matches(sm_opt_list(a->options, "include"), path) ? NULL : why;
 }
@@ -103,14 +128,16 @@ static void broken(add_state *a, size_t index, const sm_err *e)
     bool archive = sm_name_is_archive(item->name);
     add_origin *o =
         sm_add_origin_find(a, archive ? item->name : a->items.group[item->group]);
-    if (o) sm_add_origin_error(a, o, item->name, e->msg);
+    if (o)
+        sm_add_origin_error(a, o, item->name, e->msg);
 }
 
 static bool next_item(add_state *a, size_t *out)
 {
     pthread_mutex_lock(&a->lock);
     bool got = !a->fatal.status && a->next_item < a->items.n;
-    if (got) *out = a->next_item++;
+    if (got)
+        *out = a->next_item++;
     pthread_mutex_unlock(&a->lock);
     return got;
 }
@@ -134,17 +161,19 @@ static void fill(void *arg, ptrdiff_t i, int thread)
     while (bytes < LANE_BYTES && l->n < LANE_ENTRIES) {
         sm_err e = {0};
         if (!l->container) {
-            if (!next_item(a, &l->item)) return;
+            if (!next_item(a, &l->item))
+                return;
             const add_item *item = &a->items.item[l->item];
-            if (sm_container_open(&l->container, item->disk, item->name, &a->limits, filter, a,
-                                  &e)) {
+            if (sm_container_open(&l->container, item->disk, item->name, &a->limits,
+                                  filter, a, &e)) {
                 broken(a, l->item, &e);
                 continue;
             }
         }
         bool got;
         sm_status s = sm_container_next(l->container, &l->entry[l->n], &got, &e);
-        if (s) broken(a, l->item, &e);
+        if (s)
+            broken(a, l->item, &e);
         if (s || !got) {
             lane_close(l);
             continue;
@@ -173,7 +202,8 @@ static sm_status run_rounds(round *r, sm_err *err)
 {
     add_state *a = r->a;
     for (;;) {
-        if (a->ctx->stop && *a->ctx->stop) return sm_fail(err, SM_ECANCEL, "data add: stopped");
+        if (a->ctx->stop && *a->ctx->stop)
+            return sm_fail(err, SM_ECANCEL, "data add: stopped");
         sm_pool_run(a->ctx->pool, r->n_lane, fill, r);
         size_t n = 0;
         for (int k = 0; k < r->n_lane; k++) {
@@ -182,14 +212,17 @@ static sm_status run_rounds(round *r, sm_err *err)
         }
         sm_pool_run(a->ctx->pool, (ptrdiff_t)n, extract, r);
         if (a->fatal.status) {
-            if (err) *err = a->fatal;
+            if (err)
+                *err = a->fatal;
             return a->fatal.status;
         }
         int64_t total = 0;
         for (size_t i = 0; i < a->items.n; i++)
             total += a->items.item[i].bytes;
-        sm_progress_update(a->ctx->progress, "data add", a->bytes_done, total, "bytes", "");
-        if (n == 0) return SM_OK;
+        sm_progress_update(a->ctx->progress, "data add", a->bytes_done, total, "bytes",
+                           "");
+        if (n == 0)
+            return SM_OK;
     }
 }
 
@@ -197,7 +230,9 @@ static sm_status read_all(add_state *a, sm_err *err)
 {
     sm_status s = SM_OK;
     int n = 2 * (a->ctx->pool ? sm_pool_n_threads(a->ctx->pool) : 1);
-    round r = {.a = a, .n_lane = n, .lane = sm_alloc((size_t)n, sizeof(lane)),
+    round r = {.a = a,
+               .n_lane = n,
+               .lane = sm_alloc((size_t)n, sizeof(lane)),
                .at = sm_alloc((size_t)n, sizeof(size_t))};
     bool ok = r.lane && r.at;
     for (int k = 0; ok && k < n; k++) {
@@ -226,8 +261,10 @@ static sm_status write_documents(add_state *a, const char *staging, size_t *n_du
     sm_buf package = {0};
     sm_status s = sm_spool_seal(a->spool, n_duplicates, err);
     char *path = sm_path_join(staging, "documents.jsonl");
-    if (!s && !path) s = sm_fail(err, SM_ENOMEM, "%s: out of memory", staging);
-    if (!s) s = sm_file_writer_open(&w, path, 0644, err);
+    if (!s && !path)
+        s = sm_fail(err, SM_ENOMEM, "%s: out of memory", staging);
+    if (!s)
+        s = sm_file_writer_open(&w, path, 0644, err);
     for (size_t i = 0; !s && i < sm_spool_n(a->spool); i++) {
         const char *bytes;
         const sm_spool_record *r = sm_spool_at(a->spool, i, &bytes);
@@ -259,7 +296,8 @@ static sm_status write_report(add_state *a, const char *staging, size_t n_duplic
     char *path = sm_path_join(staging, "source.json");
     sm_status s = path ? sm_json_pretty(&text, report, err)
                        : sm_fail(err, SM_ENOMEM, "%s: out of memory", staging);
-    if (!s) s = sm_file_write_atomic(path, text.data, text.len, 0644, err);
+    if (!s)
+        s = sm_file_write_atomic(path, text.data, text.len, 0644, err);
     static const char *const figure[] = {"documents", "text_bytes", "aliases", "errors"};
     for (size_t i = 0; figures && i < sizeof figure / sizeof *figure; i++)
         json_object_set(figures, figure[i], json_object_get(report, figure[i]));
@@ -277,7 +315,8 @@ static sm_status make_origins(add_state *a, sm_err *err)
         bool archive = sm_name_is_archive(item->name);
         const char *key = archive ? item->name : a->items.group[item->group];
         add_origin *o = sm_add_origin_find(a, key);
-        if (!o) return sm_fail(err, SM_ENOMEM, "%s: out of memory", item->name);
+        if (!o)
+            return sm_fail(err, SM_ENOMEM, "%s: out of memory", item->name);
         if (archive)
             memcpy(o->sha256, item->sha256, sizeof o->sha256);
         else if (!o->sha256[0] && !sm_add_group_hash(o->sha256, &a->items, item->group))
@@ -290,7 +329,9 @@ static sm_status make_origins(add_state *a, sm_err *err)
 sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const char *staging,
                       json_t *figures, sm_err *err)
 {
-    add_state a = {.ctx = ctx, .options = options, .limits = SM_CONTAINER_LIMITS_DEFAULT,
+    add_state a = {.ctx = ctx,
+                   .options = options,
+                   .limits = SM_CONTAINER_LIMITS_DEFAULT,
                    .name = sm_opt_str(options, "name"),
                    .licence = sm_opt_str(options, "licence"),
                    .skip_damaged = sm_opt_bool(options, "skip_damaged")};
@@ -299,16 +340,23 @@ sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const char *stag
     size_t n_duplicates = 0;
     pthread_mutex_init(&a.lock, NULL);
     sm_status s = sm_add_list_items(&a.items, sm_opt_list(options, "paths"), err);
-    if (!s) s = sm_add_hash_items(&a.items, ctx->pool, err);
-    if (!s) s = make_origins(&a, err);
-    if (!s) s = sm_spool_create(&a.spool, staging, err);
-    if (!s) s = read_all(&a, err);
-    if (!s && !sm_add_resolve_licences(&a)) s = sm_fail(err, SM_ENOMEM, "out of memory");
-    if (!s) s = write_documents(&a, staging, &n_duplicates, err);
+    if (!s)
+        s = sm_add_hash_items(&a.items, ctx->pool, err);
+    if (!s)
+        s = make_origins(&a, err);
+    if (!s)
+        s = sm_spool_create(&a.spool, staging, err);
+    if (!s)
+        s = read_all(&a, err);
+    if (!s && !sm_add_resolve_licences(&a))
+        s = sm_fail(err, SM_ENOMEM, "out of memory");
+    if (!s)
+        s = write_documents(&a, staging, &n_duplicates, err);
     if (!s && sm_spool_n(a.spool) == 0)
         s = sm_fail(err, SM_EINVAL, "data add: no document in %zu file(s) below %s",
                     a.items.n, a.items.group[0]);
-    if (!s) s = write_report(&a, staging, n_duplicates, figures, err);
+    if (!s)
+        s = write_report(&a, staging, n_duplicates, figures, err);
     sm_add_origins_free(&a);
     sm_spool_free(a.spool);
     sm_add_items_free(&a.items);
@@ -319,9 +367,11 @@ sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const char *stag
 json_t *sm_data_add_facts(const json_t *options, sm_err *err)
 {
     add_items items;
-    if (sm_add_list_items(&items, sm_opt_list(options, "paths"), err)) return NULL;
+    if (sm_add_list_items(&items, sm_opt_list(options, "paths"), err))
+        return NULL;
     json_t *out = NULL, *list = json_array();
-    if (sm_add_hash_items(&items, NULL, err)) goto done;
+    if (sm_add_hash_items(&items, NULL, err))
+        goto done;
     for (uint32_t g = 0; g < items.n_group; g++) {
         char hex[65];
         json_t *pair = sm_add_group_hash(hex, &items, g)

@@ -45,8 +45,10 @@ typedef struct add_count {
 } add_count;
 
 #define ADD_MAX_CODES 24
-#define ADD_MAX_ERRORS 65536 /* kept while reading, so that the shown ones do not depend on */
-#define ADD_SHOWN_ERRORS 200 /* the order of reading                                        */
+#define ADD_MAX_ERRORS \
+    65536 /* kept while reading, so that the shown ones do not depend on */
+#define ADD_SHOWN_ERRORS \
+    200 /* the order of reading                                        */
 
 /** Where documents come from: a package, an archive, or the loose files of a path. */
 typedef struct add_origin {
@@ -55,7 +57,7 @@ typedef struct add_origin {
     char sha256[65];
     int64_t bytes;
     char *package, *version, *architecture;
-    char *licence; /* resolved by sm_add_resolve_licences */
+    char *licence;     /* resolved by sm_add_resolve_licences */
     json_t *copyright; /* {folder or file: licence} as found       */
     json_t *doc_link;  /* {package: package} of usr/share/doc links */
     add_count format[ADD_MAX_CODES], skipped[ADD_MAX_CODES];
@@ -77,7 +79,7 @@ typedef struct add_state {
     size_t n_origin, cap_origin;
     size_t next_item;
     int64_t bytes_done;
-    sm_err fatal;        /* of the lowest item */
+    sm_err fatal; /* of the lowest item */
     size_t fatal_item;
 } add_state;
 
@@ -92,6 +94,7 @@ bool sm_add_resolve_licences(add_state *a);
 json_t *sm_add_report(add_state *a, size_t n_duplicates);
 
 /** Turn one entry into documents (or counts).  Frees nothing.  Thread-safe. */
-sm_status sm_add_entry(add_state *a, const add_item *item, const sm_entry *e, sm_err *err);
+sm_status sm_add_entry(add_state *a, const add_item *item, const sm_entry *e,
+                       sm_err *err);
 
 #endif

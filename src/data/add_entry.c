@@ -18,7 +18,8 @@ static char *control_field(const char *text, const char *field)
     size_t n = strlen(field);
     for (const char *p = text; p && *p; p = strchr(p, '\n')) {
         p += *p == '\n';
-        if (strncasecmp(p, field, n) != 0 || p[n] != ':') continue;
+        if (strncasecmp(p, field, n) != 0 || p[n] != ':')
+            continue;
         p += n + 1;
         p += strspn(p, " \t");
         size_t len = strcspn(p, "\r\n");
@@ -49,7 +50,8 @@ static void keep_licence(add_state *a, add_origin *o, const char *key, size_t ke
 {
     char *k = sm_strndup(key, key_len);
     pthread_mutex_lock(&a->lock);
-    if (k && *licence) json_object_set_new(o->copyright, k, json_string(licence));
+    if (k && *licence)
+        json_object_set_new(o->copyright, k, json_string(licence));
     pthread_mutex_unlock(&a->lock);
     free(k);
 }
@@ -59,7 +61,8 @@ static const char *doc_folder(const char *path, size_t *len)
 {
     static const char doc[] = "usr/share/doc/";
     const char *p = strstr(path, doc);
-    if (!p) return NULL;
+    if (!p)
+        return NULL;
     p += sizeof doc - 1;
     *len = strcspn(p, "/");
     return *len ? p : NULL;
@@ -84,7 +87,9 @@ static void take_alias(add_state *a, add_origin *o, const sm_entry *e)
     char *from = folder && folder[len] == 0 ? sm_strndup(folder, len) : NULL;
     pthread_mutex_lock(&a->lock);
     o->n_aliases++;
-    if (from) json_object_set_new(o->doc_link, from, json_string(slash ? slash + 1 : e->target));
+    if (from)
+        json_object_set_new(o->doc_link, from,
+                            json_string(slash ? slash + 1 : e->target));
     pthread_mutex_unlock(&a->lock);
     free(from);
 }
@@ -96,10 +101,12 @@ static bool is_licence_file(const char *path)
     inner = inner ? inner + 1 : path;
     const char *slash = strrchr(inner, '/');
     const char *base = slash ? slash + 1 : inner;
-    if (slash && strchr(inner, '/') != slash) return false; /* deeper than PROJECT-1.0/ */
+    if (slash && strchr(inner, '/') != slash)
+        return false; /* deeper than PROJECT-1.0/ */
     for (int i = 0; name[i]; i++) {
         size_t n = strlen(name[i]);
-        if (strncasecmp(base, name[i], n) == 0 && (base[n] == 0 || base[n] == '.')) return true;
+        if (strncasecmp(base, name[i], n) == 0 && (base[n] == 0 || base[n] == '.'))
+            return true;
     }
     return false;
 }
@@ -112,7 +119,8 @@ static void own_licence(sm_buf *out, const char *data, size_t len)
     size_t n = len < sizeof head - 1 ? len : sizeof head - 1;
     memcpy(head, data, n);
     head[n] = 0;
-    if (strstr(head, tag)) sm_licence_of_text(out, head, n);
+    if (strstr(head, tag))
+        sm_licence_of_text(out, head, n);
 }
 
 /* ------------------------------------------------------------- documents */
@@ -128,21 +136,23 @@ static void written_free(written *w)
     sm_buf_free(&w->licence);
 }
 
-static sm_status spool_document(add_state *a, add_origin *o, sm_document *d, bool complete,
-                                written *w, sm_err *err)
+static sm_status spool_document(add_state *a, add_origin *o, sm_document *d,
+                                bool complete, written *w, sm_err *err)
 {
     char id[33];
     if (!sm_document_id(id, d->source, d->path, d->text, d->text_len))
         return sm_fail(err, SM_ENOMEM, "%s: SHA-256 failed", d->path);
     d->id = id;
     sm_document_write_head(&w->head, d);
-    if (complete) sm_document_write_package(&w->head, d->package, d->version, d->licence);
+    if (complete)
+        sm_document_write_package(&w->head, d->package, d->version, d->licence);
     sm_document_write_tail(&w->tail, d);
     if (w->head.failed || w->tail.failed)
         return sm_fail(err, SM_ENOMEM, "%s: no memory to write it", d->path);
-    sm_status s = sm_spool_put(a->spool, id, complete ? SM_SPOOL_COMPLETE : o->index, &w->head,
-                               &w->tail, err);
-    if (s) return s;
+    sm_status s = sm_spool_put(a->spool, id, complete ? SM_SPOOL_COMPLETE : o->index,
+                               &w->head, &w->tail, err);
+    if (s)
+        return s;
     pthread_mutex_lock(&a->lock);
     o->n_documents++;
     o->text_bytes += (int64_t)d->text_len;
@@ -160,9 +170,11 @@ static const char *or_empty(const char *s)
 static const char *language(const sm_extract *x, char code[4])
 {
     const char *lang = sm_lang_detect(x->text.data, x->text.len);
-    if (strcmp(lang, "und") != 0 || !x->lang) return lang;
+    if (strcmp(lang, "und") != 0 || !x->lang)
+        return lang;
     size_t n = strspn(x->lang, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
-    if (n != 2) return lang;
+    if (n != 2)
+        return lang;
     for (size_t i = 0; i < n; i++)
         code[i] = (char)(x->lang[i] | 0x20);
     code[n] = 0;
@@ -174,7 +186,8 @@ static bool only_space(const sm_buf *text)
     return !text->data || strspn(text->data, " \t\r\n") == text->len;
 }
 
-static sm_status take_document(add_state *a, add_origin *o, const sm_entry *e, sm_err *err)
+static sm_status take_document(add_state *a, add_origin *o, const sm_entry *e,
+                               sm_err *err)
 {
     sm_format format = sm_format_detect(e->path, e->data, e->len);
     if (format == SM_FORMAT_UNKNOWN) {
@@ -184,9 +197,11 @@ static sm_status take_document(add_state *a, add_origin *o, const sm_entry *e, s
     sm_err problem = {0};
     sm_extract x = {0};
     written w = {0};
-    sm_status s = sm_extract_document(&x, format, e->data, e->len, e->path, NULL, &problem);
+    sm_status s =
+        sm_extract_document(&x, format, e->data, e->len, e->path, NULL, &problem);
     if (s == SM_ENOMEM) {
-        if (err) *err = problem;
+        if (err)
+            *err = problem;
         goto done;
     }
     if (s) {
@@ -205,14 +220,24 @@ static sm_status take_document(add_state *a, add_origin *o, const sm_entry *e, s
         goto done;
     }
     char lang[4];
-    if (!e->package_at) own_licence(&w.licence, e->data, e->len);
+    if (!e->package_at)
+        own_licence(&w.licence, e->data, e->len);
     bool own = w.licence.len > 0;
-    sm_document d = {.source = a->name, .path = e->path, .title = or_empty(x.title),
-                     .format = format == SM_FORMAT_PLAIN ? "text" : sm_format_name(format),
-                     .summary = or_empty(x.summary), .section = or_empty(x.section),
-                     .package = "", .version = "", .licence = own ? w.licence.data : "",
-                     .lang = language(&x, lang), .reason = "", .detail = "",
-                     .text = x.text.data, .text_len = x.text.len};
+    sm_document d = {.source = a->name,
+                     .path = e->path,
+                     .title = or_empty(x.title),
+                     .format =
+                         format == SM_FORMAT_PLAIN ? "text" : sm_format_name(format),
+                     .summary = or_empty(x.summary),
+                     .section = or_empty(x.section),
+                     .package = "",
+                     .version = "",
+                     .licence = own ? w.licence.data : "",
+                     .lang = language(&x, lang),
+                     .reason = "",
+                     .detail = "",
+                     .text = x.text.data,
+                     .text_len = x.text.len};
     s = spool_document(a, o, &d, own, &w, err);
 done:
     written_free(&w);
@@ -222,16 +247,19 @@ done:
 
 /* ------------------------------------------------------------------ JSONL */
 
-static const char *first_string(const json_t *j, const char *a, const char *b, const char *c)
+static const char *first_string(const json_t *j, const char *a, const char *b,
+                                const char *c)
 {
     const char *v = json_string_value(json_object_get(j, a));
-    if (!v && b) v = json_string_value(json_object_get(j, b));
-    if (!v && c) v = json_string_value(json_object_get(j, c));
+    if (!v && b)
+        v = json_string_value(json_object_get(j, b));
+    if (!v && c)
+        v = json_string_value(json_object_get(j, c));
     return v;
 }
 
-static sm_status take_record(add_state *a, add_origin *o, const json_t *j, const char *path,
-                             sm_err *err)
+static sm_status take_record(add_state *a, add_origin *o, const json_t *j,
+                             const char *path, sm_err *err)
 {
     const char *text = first_string(j, "text", "content", "body");
     if (!text) {
@@ -246,9 +274,13 @@ static sm_status take_record(add_state *a, add_origin *o, const json_t *j, const
     const char *licence = first_string(j, "licence", "license", NULL);
     const char *lang = first_string(j, "lang", "language", NULL);
     written w = {0};
-    if (licence) sm_licence_of_text(&w.licence, licence, strlen(licence));
-    if (w.licence.len > 0) licence = w.licence.data;
-    sm_document d = {.source = a->name, .path = path, .format = "jsonl",
+    if (licence)
+        sm_licence_of_text(&w.licence, licence, strlen(licence));
+    if (w.licence.len > 0)
+        licence = w.licence.data;
+    sm_document d = {.source = a->name,
+                     .path = path,
+                     .format = "jsonl",
                      .title = or_empty(first_string(j, "title", NULL, NULL)),
                      .summary = or_empty(first_string(j, "summary", NULL, NULL)),
                      .section = or_empty(first_string(j, "section", NULL, NULL)),
@@ -256,7 +288,10 @@ static sm_status take_record(add_state *a, add_origin *o, const json_t *j, const
                      .version = or_empty(first_string(j, "version", NULL, NULL)),
                      .licence = licence && *licence ? licence : a->licence,
                      .lang = lang && *lang ? lang : sm_lang_detect(text, len),
-                     .reason = "", .detail = "", .text = text, .text_len = len};
+                     .reason = "",
+                     .detail = "",
+                     .text = text,
+                     .text_len = len};
     sm_status s = spool_document(a, o, &d, true, &w, err);
     written_free(&w);
     return s;
@@ -281,10 +316,12 @@ static sm_status take_lines(add_state *a, add_origin *o, const sm_entry *e, sm_e
         size_t blank = strspn(p, " \t\r");
         if (blank < len) {
             j = json_loadb(p, len, JSON_REJECT_DUPLICATES, &why);
-            if (!j) sm_add_origin_error(a, o, path.data, why.text);
+            if (!j)
+                sm_add_origin_error(a, o, path.data, why.text);
         }
         if (j && !json_is_object(j))
-            sm_add_origin_error(a, o, path.data, "got JSON of another kind, want an object");
+            sm_add_origin_error(a, o, path.data,
+                                "got JSON of another kind, want an object");
         else if (j)
             s = take_record(a, o, j, path.data, err);
         json_decref(j);
@@ -296,11 +333,12 @@ static sm_status take_lines(add_state *a, add_origin *o, const sm_entry *e, sm_e
 
 sm_status sm_add_entry(add_state *a, const add_item *item, const sm_entry *e, sm_err *err)
 {
-    const char *key = e->package_at                     ? e->package_at
+    const char *key = e->package_at                    ? e->package_at
                       : sm_name_is_archive(item->name) ? item->name
-                                                        : a->items.group[item->group];
+                                                       : a->items.group[item->group];
     add_origin *o = sm_add_origin_find(a, key);
-    if (!o) return sm_fail(err, SM_ENOMEM, "%s: out of memory", e->path);
+    if (!o)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", e->path);
     switch (e->kind) {
     case SM_ENTRY_CONTROL:
         take_control(a, o, e);

@@ -11,7 +11,8 @@ static bool push_item(add_items *items, char *disk, char *name, uint32_t group)
     if (items->n == items->cap) {
         size_t cap = items->cap ? 2 * items->cap : 64;
         add_item *p = sm_realloc(items->item, cap, sizeof *p);
-        if (!p) return false;
+        if (!p)
+            return false;
         items->item = p;
         items->cap = cap;
     }
@@ -31,21 +32,24 @@ static char *base_name(const char *path)
     return sm_strndup(path + from, n - from);
 }
 
-static sm_status add_one(add_items *items, const char *path, uint32_t group, const char *name,
-                         sm_err *err)
+static sm_status add_one(add_items *items, const char *path, uint32_t group,
+                         const char *name, sm_err *err)
 {
     char *disk = sm_strdup(path), *inside = sm_strdup(name);
-    if (disk && inside && push_item(items, disk, inside, group)) return SM_OK;
+    if (disk && inside && push_item(items, disk, inside, group))
+        return SM_OK;
     free(disk);
     free(inside);
     return sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
 }
 
-static sm_status add_folder(add_items *items, const char *path, uint32_t group, sm_err *err)
+static sm_status add_folder(add_items *items, const char *path, uint32_t group,
+                            sm_err *err)
 {
     sm_list files;
     sm_status s = sm_list_files(&files, path, err);
-    if (s) return s;
+    if (s)
+        return s;
     for (size_t i = 0; i < files.n && !s; i++) {
         char *disk = sm_path_join(path, files.item[i]);
         s = disk ? add_one(items, disk, group, files.item[i], err)
@@ -68,9 +72,11 @@ sm_status sm_add_list_items(add_items *out, const json_t *paths, sm_err *err)
     sm_status s = SM_OK;
     *out = (add_items){0};
     size_t n = json_array_size(paths);
-    if (n == 0) return sm_fail(err, SM_EINVAL, "data add: paths: got none, want at least one");
+    if (n == 0)
+        return sm_fail(err, SM_EINVAL, "data add: paths: got none, want at least one");
     out->group = sm_alloc(n, sizeof *out->group);
-    if (!out->group) return sm_fail(err, SM_ENOMEM, "data add: out of memory");
+    if (!out->group)
+        return sm_fail(err, SM_ENOMEM, "data add: out of memory");
     for (size_t i = 0; i < n && !s; i++) {
         const char *path = json_string_value(json_array_get(paths, i));
         out->group[i] = base_name(path);
@@ -102,7 +108,8 @@ static void hash_task(void *arg, ptrdiff_t i, int thread)
     hashing *h = arg;
     sm_map map;
     add_item *item = &h->items->item[i];
-    if (sm_map_open(&map, item->disk, &h->err[i])) return;
+    if (sm_map_open(&map, item->disk, &h->err[i]))
+        return;
     item->bytes = (int64_t)map.len;
     sm_map_close(&map);
     sm_sha_file(item->sha256, item->disk, &h->err[i]);
@@ -112,12 +119,14 @@ sm_status sm_add_hash_items(add_items *items, struct sm_pool *pool, sm_err *err)
 {
     sm_status s = SM_OK;
     hashing h = {items, sm_alloc(items->n ? items->n : 1, sizeof *h.err)};
-    if (!h.err) return sm_fail(err, SM_ENOMEM, "data add: out of memory");
+    if (!h.err)
+        return sm_fail(err, SM_ENOMEM, "data add: out of memory");
     sm_pool_run(pool, (ptrdiff_t)items->n, hash_task, &h);
     for (size_t i = 0; i < items->n && !s; i++)
         if (h.err[i].status) {
             s = h.err[i].status;
-            if (err) *err = h.err[i];
+            if (err)
+                *err = h.err[i];
         }
     free(h.err);
     return s;
@@ -131,13 +140,15 @@ bool sm_add_group_hash(char out[65], const add_items *items, uint32_t group)
     sm_sha_begin(&h);
     for (size_t i = 0; i < items->n; i++) {
         const add_item *item = &items->item[i];
-        if (item->group != group) continue;
+        if (item->group != group)
+            continue;
         sm_sha_put(&h, item->name, strlen(item->name) + 1);
         sm_sha_put(&h, item->sha256, 64);
         last = i;
         n++;
     }
-    if (!sm_sha_end(&h, digest)) return false;
+    if (!sm_sha_end(&h, digest))
+        return false;
     sm_hex(out, digest, sizeof digest);
     /* a path that is one file is known by that file's own hash */
     if (n == 1 && strcmp(items->item[last].name, items->group[group]) == 0)

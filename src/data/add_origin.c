@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `data add`: origins.  A document's package, version and licence are those of its origin,
- * which are complete only when the whole package has been read (its copyright file may come
- * last, or be a link into another package); hence the join at the end.
+ * `data add`: origins.  A document's package, version and licence are those of its
+ * origin, which are complete only when the whole package has been read (its copyright
+ * file may come last, or be a link into another package); hence the join at the end.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +14,14 @@ static add_origin *origin_new(add_state *a, const char *path)
     if (a->n_origin == a->cap_origin) {
         size_t cap = a->cap_origin ? 2 * a->cap_origin : 64;
         add_origin **p = sm_realloc(a->origin, cap, sizeof *p);
-        if (!p) return NULL;
+        if (!p)
+            return NULL;
         a->origin = p;
         a->cap_origin = cap;
     }
     add_origin *o = sm_alloc(1, sizeof *o);
-    if (!o) return NULL;
+    if (!o)
+        return NULL;
     o->index = (uint32_t)a->n_origin;
     o->path = sm_strdup(path);
     o->copyright = json_object();
@@ -35,8 +37,10 @@ add_origin *sm_add_origin_find(add_state *a, const char *path)
     pthread_mutex_lock(&a->lock);
     /* newest first: a lane asks for the same origin many times in a row */
     for (size_t i = a->n_origin; i > 0 && !o; i--)
-        if (strcmp(a->origin[i - 1]->path, path) == 0) o = a->origin[i - 1];
-    if (!o) o = origin_new(a, path);
+        if (strcmp(a->origin[i - 1]->path, path) == 0)
+            o = a->origin[i - 1];
+    if (!o)
+        o = origin_new(a, path);
     pthread_mutex_unlock(&a->lock);
     return o;
 }
@@ -46,7 +50,8 @@ void sm_add_origin_count(add_state *a, add_origin *o, const char *what, bool ski
     add_count *c = skipped ? o->skipped : o->format;
     pthread_mutex_lock(&a->lock);
     for (int i = 0; i < ADD_MAX_CODES; i++) {
-        if (c[i].what && strcmp(c[i].what, what) != 0) continue;
+        if (c[i].what && strcmp(c[i].what, what) != 0)
+            continue;
         c[i].what = what;
         c[i].n++;
         break;
@@ -60,7 +65,8 @@ void sm_add_origin_error(add_state *a, add_origin *o, const char *path, const ch
     o->n_errors++;
     if (json_array_size(o->errors) < ADD_MAX_ERRORS) {
         json_t *pair = json_pack("[s+s]", path, "", text);
-        if (!pair) pair = json_pack("[ss]", "(name is not UTF-8)", text);
+        if (!pair)
+            pair = json_pack("[ss]", "(name is not UTF-8)", text);
         json_array_append_new(o->errors, pair);
     }
     pthread_mutex_unlock(&a->lock);
@@ -92,7 +98,8 @@ static const char *copyright_of(const add_state *a, const char *folder)
 {
     for (size_t i = 0; i < a->n_origin; i++) {
         const json_t *v = json_object_get(a->origin[i]->copyright, folder);
-        if (v) return json_string_value(v);
+        if (v)
+            return json_string_value(v);
     }
     return NULL;
 }
@@ -104,7 +111,8 @@ static const char *first_value(const json_t *object)
     json_t *v;
     json_object_foreach((json_t *)(uintptr_t)object, key, v)
     {
-        if (!best || strcmp(key, best) < 0) best = key;
+        if (!best || strcmp(key, best) < 0)
+            best = key;
     }
     return best ? json_string_value(json_object_get(object, best)) : NULL;
 }
@@ -115,10 +123,12 @@ static const char *licence_of(const add_state *a, const add_origin *o)
     const char *folder = o->package;
     for (int hops = 0; folder && !found && hops < 8; hops++) {
         found = json_string_value(json_object_get(o->copyright, folder));
-        if (!found && hops > 0) found = copyright_of(a, folder);
+        if (!found && hops > 0)
+            found = copyright_of(a, folder);
         folder = json_string_value(json_object_get(o->doc_link, folder));
     }
-    if (!found) found = first_value(o->copyright);
+    if (!found)
+        found = first_value(o->copyright);
     return found && *found && strcmp(found, "unknown") != 0 ? found : a->licence;
 }
 
@@ -126,7 +136,8 @@ bool sm_add_resolve_licences(add_state *a)
 {
     for (size_t i = 0; i < a->n_origin; i++) {
         a->origin[i]->licence = sm_strdup(licence_of(a, a->origin[i]));
-        if (!a->origin[i]->licence) return false;
+        if (!a->origin[i]->licence)
+            return false;
     }
     return true;
 }
@@ -136,7 +147,8 @@ bool sm_add_resolve_licences(add_state *a)
 static int compare_counts(const void *x, const void *y)
 {
     const add_count *a = x, *b = y;
-    if (!a->what || !b->what) return (a->what == NULL) - (b->what == NULL);
+    if (!a->what || !b->what)
+        return (a->what == NULL) - (b->what == NULL);
     return strcmp(a->what, b->what);
 }
 
@@ -157,7 +169,8 @@ static int compare_errors(const void *x, const void *y)
     json_t *const *a = x, *const *b = y;
     int c = strcmp(json_string_value(json_array_get(*a, 0)),
                    json_string_value(json_array_get(*b, 0)));
-    if (c) return c;
+    if (c)
+        return c;
     return strcmp(json_string_value(json_array_get(*a, 1)),
                   json_string_value(json_array_get(*b, 1)));
 }
@@ -214,8 +227,10 @@ json_t *sm_add_report(add_state *a, size_t n_duplicates)
     json_t *formats = json_object(), *skipped = json_object();
     int64_t documents = 0, bytes = 0, aliases = 0, errors = 0;
     add_origin **sorted = sm_alloc(a->n_origin + 1, sizeof *sorted);
-    if (sorted) memcpy(sorted, a->origin, a->n_origin * sizeof *sorted);
-    if (sorted) qsort(sorted, a->n_origin, sizeof *sorted, compare_origins);
+    if (sorted)
+        memcpy(sorted, a->origin, a->n_origin * sizeof *sorted);
+    if (sorted)
+        qsort(sorted, a->n_origin, sizeof *sorted, compare_origins);
     for (size_t i = 0; sorted && i < a->n_origin; i++) {
         documents += sorted[i]->n_documents;
         bytes += sorted[i]->text_bytes;
@@ -225,7 +240,8 @@ json_t *sm_add_report(add_state *a, size_t n_duplicates)
     }
     free(sorted);
     json_object_set_new(out, "name", json_string(a->name));
-    json_object_set_new(out, "documents", json_integer(documents - (int64_t)n_duplicates));
+    json_object_set_new(out, "documents",
+                        json_integer(documents - (int64_t)n_duplicates));
     json_object_set_new(out, "text_bytes", json_integer(bytes));
     json_object_set_new(out, "repeated", json_integer((int64_t)n_duplicates));
     json_object_set_new(out, "aliases", json_integer(aliases));

@@ -25,7 +25,8 @@ static sm_status copy_file(sm_file_writer *w, const char *path, int64_t *n, sm_e
 {
     sm_map map;
     sm_status s = sm_map_open(&map, path, err);
-    if (s) return s;
+    if (s)
+        return s;
     for (size_t i = 0; i < map.len; i++)
         *n += map.data[i] == '\n';
     s = sm_file_writer_put(w, map.data, map.len, err);
@@ -33,8 +34,8 @@ static sm_status copy_file(sm_file_writer *w, const char *path, int64_t *n, sm_e
     return s;
 }
 
-sm_status sm_data_export(const sm_data_files *files, const char *part, const char *out_path,
-                         int64_t *n_docs, sm_err *err)
+sm_status sm_data_export(const sm_data_files *files, const char *part,
+                         const char *out_path, int64_t *n_docs, sm_err *err)
 {
     file_part parts[N_PART];
     sm_file_writer *w = NULL;
@@ -44,7 +45,8 @@ sm_status sm_data_export(const sm_data_files *files, const char *part, const cha
     for (int i = 0; i < N_PART; i++)
         any = any || (parts[i].path && (all || strcmp(parts[i].name, part) == 0));
     if (!any)
-        return sm_fail(err, SM_EINVAL, "data export: %s has no part \"%s\", want one of "
+        return sm_fail(err, SM_EINVAL,
+                       "data export: %s has no part \"%s\", want one of "
                        "documents, train, heldout, rejected, all",
                        files->name ? files->name : "this", part);
     sm_status s = sm_file_writer_open(&w, out_path, 0644, err);
@@ -55,7 +57,8 @@ sm_status sm_data_export(const sm_data_files *files, const char *part, const cha
         sm_file_writer_abort(w);
     else
         s = sm_file_writer_commit(w, err);
-    if (!s && n_docs) *n_docs = n;
+    if (!s && n_docs)
+        *n_docs = n;
     return s;
 }
 
@@ -68,7 +71,8 @@ typedef struct side {
     const char *part[N_PART];
 } side;
 
-static sm_status open_side(side *s, const sm_ctx *ctx, const sm_data_files *f, sm_err *err)
+static sm_status open_side(side *s, const sm_ctx *ctx, const sm_data_files *f,
+                           sm_err *err)
 {
     file_part parts[N_PART];
     size_t from = 0;
@@ -76,10 +80,12 @@ static sm_status open_side(side *s, const sm_ctx *ctx, const sm_data_files *f, s
     for (int i = 0; i < N_PART; i++) {
         s->part[i] = parts[i].name;
         s->at[i] = s->end[i] = from;
-        if (!parts[i].path) continue;
+        if (!parts[i].path)
+            continue;
         sm_dataset *one = NULL;
         sm_status st = sm_dataset_open(&one, ctx, &parts[i].path, 1, err);
-        if (st) return st;
+        if (st)
+            return st;
         from += sm_dataset_n(one);
         sm_dataset_close(one);
         s->end[i] = from;
@@ -87,7 +93,8 @@ static sm_status open_side(side *s, const sm_ctx *ctx, const sm_data_files *f, s
     const char *path[N_PART];
     size_t n = 0;
     for (int i = 0; i < N_PART; i++)
-        if (parts[i].path) path[n++] = parts[i].path;
+        if (parts[i].path)
+            path[n++] = parts[i].path;
     return sm_dataset_open(&s->d, ctx, path, n, err);
 }
 
@@ -97,7 +104,8 @@ static int next_of(const side *s, sm_document *out)
     int best = -1;
     for (int i = 0; i < N_PART; i++) {
         sm_document doc;
-        if (s->at[i] >= s->end[i] || sm_dataset_get(s->d, s->at[i], &doc, NULL)) continue;
+        if (s->at[i] >= s->end[i] || sm_dataset_get(s->d, s->at[i], &doc, NULL))
+            continue;
         if (best < 0 || strcmp(doc.id, out->id) < 0) {
             best = i;
             *out = doc;
@@ -127,7 +135,8 @@ static void merge(json_t *out, side *a, side *b)
     sm_document x, y;
     for (;;) {
         int i = next_of(a, &x), j = next_of(b, &y);
-        if (i < 0 && j < 0) return;
+        if (i < 0 && j < 0)
+            return;
         int c = i < 0 ? 1 : j < 0 ? -1 : strcmp(x.id, y.id);
         if (c < 0) {
             note(out, "removed", &x, a->part[i], "");
@@ -141,8 +150,10 @@ static void merge(json_t *out, side *a, side *b)
             json_int_t n = json_integer_value(json_object_get(out, "same"));
             json_object_set_new(out, "same", json_integer(n + 1));
         }
-        if (c <= 0) a->at[i]++;
-        if (c >= 0) b->at[j]++;
+        if (c <= 0)
+            a->at[i]++;
+        if (c >= 0)
+            b->at[j]++;
     }
 }
 
@@ -150,10 +161,12 @@ sm_status sm_data_diff(json_t **out, const sm_ctx *ctx, const sm_data_files *a,
                        const sm_data_files *b, sm_err *err)
 {
     side x = {0}, y = {0};
-    json_t *j = json_pack("{s:i,s:i,s:i,s:i,s:i,s:{}}", "added", 0, "removed", 0, "moved", 0,
-                          "changed", 0, "same", 0, "examples");
-    sm_status s = j ? open_side(&x, ctx, a, err) : sm_fail(err, SM_ENOMEM, "out of memory");
-    if (!s) s = open_side(&y, ctx, b, err);
+    json_t *j = json_pack("{s:i,s:i,s:i,s:i,s:i,s:{}}", "added", 0, "removed", 0, "moved",
+                          0, "changed", 0, "same", 0, "examples");
+    sm_status s =
+        j ? open_side(&x, ctx, a, err) : sm_fail(err, SM_ENOMEM, "out of memory");
+    if (!s)
+        s = open_side(&y, ctx, b, err);
     if (!s) {
         merge(j, &x, &y);
         *out = j;

@@ -66,8 +66,10 @@ void sm_entry_free(sm_entry *e)
 
 static bool over_limit(sm_container *c)
 {
-    double most = (double)c->limits.floor_bytes + c->limits.max_ratio * (double)c->file_bytes;
-    if ((double)c->produced > most) c->is_bomb = true;
+    double most =
+        (double)c->limits.floor_bytes + c->limits.max_ratio * (double)c->file_bytes;
+    if ((double)c->produced > most)
+        c->is_bomb = true;
     return c->is_bomb;
 }
 
@@ -81,7 +83,8 @@ static sm_status bomb(const sm_container *c, sm_err *err)
 
 static sm_status damaged(const sm_container *c, const level *l, sm_err *err)
 {
-    if (c->is_bomb) return bomb(c, err);
+    if (c->is_bomb)
+        return bomb(c, err);
     const char *why = archive_error_string(l->a);
     return sm_fail(err, SM_ECORRUPT, "%s: damaged: %s", l->prefix,
                    why ? why : "no further detail");
@@ -89,7 +92,8 @@ static sm_status damaged(const sm_container *c, const level *l, sm_err *err)
 
 static void level_free(level *l)
 {
-    if (!l) return;
+    if (!l)
+        return;
     archive_read_free(l->a);
     free(l->prefix);
     free(l->package_at);
@@ -105,7 +109,8 @@ static la_ssize_t read_below(struct archive *a, void *data, const void **out)
     do
         n = archive_read_data(below, l->input, sizeof l->input);
     while (n == ARCHIVE_RETRY);
-    if (n > 0) l->c->produced += n;
+    if (n > 0)
+        l->c->produced += n;
     if (n < 0 || over_limit(l->c)) {
         const char *why = archive_error_string(below);
         archive_set_error(a, EIO, "%s", why ? why : "cannot read");
@@ -118,7 +123,8 @@ static la_ssize_t read_below(struct archive *a, void *data, const void **out)
 static struct archive *new_reader(void)
 {
     struct archive *a = archive_read_new();
-    if (!a) return NULL;
+    if (!a)
+        return NULL;
     archive_read_support_filter_gzip(a);
     archive_read_support_filter_xz(a);
     archive_read_support_filter_lzma(a);
@@ -137,7 +143,8 @@ static sm_status push(sm_container *c, const char *disk_path, const char *prefix
                       const char *package_at, level_role role, sm_err *err)
 {
     level *l = sm_alloc(1, sizeof *l);
-    if (!l) return sm_fail(err, SM_ENOMEM, "%s: no memory for a reader", prefix);
+    if (!l)
+        return sm_fail(err, SM_ENOMEM, "%s: no memory for a reader", prefix);
     l->c = c;
     l->index = c->depth;
     l->role = role;
@@ -151,7 +158,8 @@ static sm_status push(sm_container *c, const char *disk_path, const char *prefix
     c->level[c->depth++] = l;
     int r = disk_path ? archive_read_open_filename(l->a, disk_path, BLOCK)
                       : archive_read_open(l->a, l, NULL, read_below, NULL);
-    if (r >= ARCHIVE_WARN) return SM_OK;
+    if (r >= ARCHIVE_WARN)
+        return SM_OK;
     return damaged(c, l, err);
 }
 
@@ -167,11 +175,15 @@ static sm_status drain(sm_container *c, sm_err *err)
     level *l = c->level[c->depth - 1];
     for (;;) {
         la_ssize_t n = archive_read_data(l->a, c->block, sizeof c->block);
-        if (n == 0 || n == ARCHIVE_FAILED) return SM_OK;
-        if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN) continue;
-        if (n < 0) return damaged(c, l, err);
+        if (n == 0 || n == ARCHIVE_FAILED)
+            return SM_OK;
+        if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN)
+            continue;
+        if (n < 0)
+            return damaged(c, l, err);
         c->produced += n;
-        if (over_limit(c)) return bomb(c, err);
+        if (over_limit(c))
+            return bomb(c, err);
     }
 }
 
@@ -182,10 +194,12 @@ static const char *safe_name(const char *name)
 {
     while (name[0] == '.' && name[1] == '/')
         name += 2;
-    if (name[0] == '/') return NULL;
+    if (name[0] == '/')
+        return NULL;
     for (const char *p = name; *p;) {
         size_t n = strcspn(p, "/\\");
-        if (n == 2 && p[0] == '.' && p[1] == '.') return NULL;
+        if (n == 2 && p[0] == '.' && p[1] == '.')
+            return NULL;
         p += n + (p[n] != 0);
     }
     return name;
@@ -194,7 +208,8 @@ static const char *safe_name(const char *name)
 static bool is_copyright(const char *name)
 {
     static const char doc[] = "usr/share/doc/";
-    if (strncmp(name, doc, sizeof doc - 1) != 0) return false;
+    if (strncmp(name, doc, sizeof doc - 1) != 0)
+        return false;
     const char *slash = strchr(name + sizeof doc - 1, '/');
     return slash && strcmp(slash, "/copyright") == 0;
 }
@@ -221,11 +236,14 @@ static sm_status read_whole(sm_container *c, sm_entry *e, size_t max, sm_err *er
     sm_status s = SM_OK;
     while (!s && b.len <= max) {
         la_ssize_t n = archive_read_data(l->a, c->block, sizeof c->block);
-        if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN) continue;
-        if (n == 0) break;
+        if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN)
+            continue;
+        if (n == 0)
+            break;
         if (n == ARCHIVE_FAILED) {
             sm_buf_free(&b);
-            return set_problem(e, "cannot be unpacked: encrypted, or an unknown method", err);
+            return set_problem(e, "cannot be unpacked: encrypted, or an unknown method",
+                               err);
         }
         if (n < 0) {
             s = damaged(c, l, err);
@@ -242,7 +260,8 @@ static sm_status read_whole(sm_container *c, sm_entry *e, size_t max, sm_err *er
         s = drain(c, err);
         return s ? s : set_problem(e, "larger than max_file_bytes", err);
     }
-    if (!s && !b.data && !sm_buf_reserve(&b, 1)) s = no_memory(e->path, err);
+    if (!s && !b.data && !sm_buf_reserve(&b, 1))
+        s = no_memory(e->path, err);
     if (s) {
         sm_buf_free(&b);
         return s;
@@ -262,10 +281,13 @@ static sm_status read_lines(sm_container *c, sm_entry *e, sm_err *err)
     size_t cut = 0;
     while (c->in_lines && cut == 0) {
         la_ssize_t n = archive_read_data(l->a, c->block, sizeof c->block);
-        if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN) continue;
-        if (n < 0) return damaged(c, l, err);
+        if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN)
+            continue;
+        if (n < 0)
+            return damaged(c, l, err);
         c->produced += n;
-        if (over_limit(c)) return bomb(c, err);
+        if (over_limit(c))
+            return bomb(c, err);
         if (n == 0) {
             c->in_lines = false;
             cut = b->len;
@@ -282,11 +304,13 @@ static sm_status read_lines(sm_container *c, sm_entry *e, sm_err *err)
     e->kind = SM_ENTRY_LINES;
     e->line = c->line;
     e->data = sm_strndup(b->data ? b->data : "", cut);
-    if (!e->data) return no_memory(e->path, err);
+    if (!e->data)
+        return no_memory(e->path, err);
     e->len = cut;
     for (size_t i = 0; i < cut; i++)
         c->line += e->data[i] == '\n';
-    if (b->data) memmove(b->data, b->data + cut, b->len - cut);
+    if (b->data)
+        memmove(b->data, b->data + cut, b->len - cut);
     b->len -= cut;
     return SM_OK;
 }
@@ -300,9 +324,12 @@ static sm_status name_entry(sm_entry *e, const level *l, const char *name, sm_er
         sm_buf_puts(&path, name);
     }
     e->path = path.failed ? NULL : path.data;
-    if (!e->path) sm_buf_free(&path);
-    if (l->package_at) e->package_at = sm_strdup(l->package_at);
-    return !e->path || (l->package_at && !e->package_at) ? no_memory(l->prefix, err) : SM_OK;
+    if (!e->path)
+        sm_buf_free(&path);
+    if (l->package_at)
+        e->package_at = sm_strdup(l->package_at);
+    return !e->path || (l->package_at && !e->package_at) ? no_memory(l->prefix, err)
+                                                         : SM_OK;
 }
 
 /* A regular file called `name`: skip it, open it as a container, or read it.
@@ -321,7 +348,8 @@ static sm_status take_file(sm_container *c, sm_entry *e, const char *name, bool 
         e->kind = SM_ENTRY_COPYRIGHT;
         return read_whole(c, e, CONTROL_MAX, err);
     }
-    bool inner_raw = l->is_raw && l->index > 0; /* was judged as an entry of the level below */
+    bool inner_raw =
+        l->is_raw && l->index > 0; /* was judged as an entry of the level below */
     const char *why = inner_raw ? NULL : c->filter(c->filter_self, name, in_package);
     if (why) {
         e->kind = SM_ENTRY_SKIPPED;
@@ -351,7 +379,8 @@ static sm_status take_member(sm_container *c, const char *name, sm_err *err)
     level *l = c->level[c->depth - 1];
     bool control = strncmp(name, "control.tar", 11) == 0;
     bool data = strncmp(name, "data.tar", 8) == 0;
-    if ((!control && !data) || c->depth == SM_CONTAINER_DEPTH) return drain(c, err);
+    if ((!control && !data) || c->depth == SM_CONTAINER_DEPTH)
+        return drain(c, err);
     return push(c, NULL, l->prefix, l->prefix, control ? ROLE_CONTROL : ROLE_DATA, err);
 }
 
@@ -361,11 +390,12 @@ static sm_status first_header(sm_container *c, level *l, const char *name, sm_er
     int format = archive_format(l->a) & ARCHIVE_FORMAT_BASE_MASK;
     l->seen_header = true;
     l->is_raw = format == ARCHIVE_FORMAT_RAW;
-    if (!l->is_raw || archive_filter_count(l->a) > 1) c->is_archive = true;
+    if (!l->is_raw || archive_filter_count(l->a) > 1)
+        c->is_archive = true;
     bool want_archive = l->role != ROLE_NORMAL || sm_name_is_archive(l->prefix);
     if (l->is_raw && want_archive)
-        return sm_fail(err, SM_ECORRUPT, "%s: damaged: its name says archive, its bytes do not",
-                       l->prefix);
+        return sm_fail(err, SM_ECORRUPT,
+                       "%s: damaged: its name says archive, its bytes do not", l->prefix);
     if (format == ARCHIVE_FORMAT_AR) {
         if (strcmp(name, "debian-binary") != 0)
             return sm_fail(err, SM_EUNSUPPORTED,
@@ -389,9 +419,11 @@ static sm_status take_header(sm_container *c, sm_entry *out, struct archive_entr
 {
     level *l = c->level[c->depth - 1];
     const char *full = raw_name(entry);
-    if (!full) full = "unreadable-name";
+    if (!full)
+        full = "unreadable-name";
     sm_status s = l->seen_header ? SM_OK : first_header(c, l, full, err);
-    if (s) return s;
+    if (s)
+        return s;
     const char *name = l->is_raw ? l->prefix : safe_name(full);
     if (!name)
         return sm_fail(err, SM_EDENIED, "%s: holds \"%.200s\", which leaves the archive",
@@ -401,9 +433,11 @@ static sm_status take_header(sm_container *c, sm_entry *out, struct archive_entr
         return take_member(c, name, err);
     }
     s = name_entry(out, l, l->is_raw ? NULL : name, err);
-    if (s) return s;
+    if (s)
+        return s;
     const char *link = archive_entry_hardlink(entry);
-    if (!link) link = archive_entry_symlink(entry);
+    if (!link)
+        link = archive_entry_symlink(entry);
     if (link) {
         out->kind = SM_ENTRY_ALIAS;
         out->target = sm_strdup(link);
@@ -423,7 +457,8 @@ static sm_status leave(sm_container *c, sm_entry *out, bool *again, sm_err *err)
     *again = true;
     if (!l->seen_header && l->role == ROLE_NORMAL) {
         sm_status s = name_entry(out, l, NULL, err);
-        if (s) return s;
+        if (s)
+            return s;
         out->kind = SM_ENTRY_SKIPPED;
         out->why = "empty";
         *again = false;
@@ -441,12 +476,14 @@ static sm_status step(sm_container *c, sm_entry *out, bool *again, sm_err *err)
     }
     struct archive_entry *entry;
     int r = archive_read_next_header(l->a, &entry);
-    if (r == ARCHIVE_EOF) return leave(c, out, again, err);
+    if (r == ARCHIVE_EOF)
+        return leave(c, out, again, err);
     if (r == ARCHIVE_RETRY) {
         *again = true;
         return SM_OK;
     }
-    if (r < ARCHIVE_WARN) return damaged(c, l, err);
+    if (r < ARCHIVE_WARN)
+        return damaged(c, l, err);
     return take_header(c, out, entry, again, err);
 }
 
@@ -477,9 +514,11 @@ sm_status sm_container_open(sm_container **out, const char *disk_path, const cha
                             void *filter_self, sm_err *err)
 {
     struct stat st;
-    if (stat(disk_path, &st) != 0) return sm_fail(err, SM_ENOENT, "%s: no such file", disk_path);
+    if (stat(disk_path, &st) != 0)
+        return sm_fail(err, SM_ENOENT, "%s: no such file", disk_path);
     sm_container *c = sm_alloc(1, sizeof *c);
-    if (!c) return sm_fail(err, SM_ENOMEM, "%s: no memory for a reader", name);
+    if (!c)
+        return sm_fail(err, SM_ENOMEM, "%s: no memory for a reader", name);
     c->limits = *limits;
     c->filter = filter;
     c->filter_self = filter_self;
@@ -499,7 +538,8 @@ bool sm_container_is_archive(const sm_container *c)
 
 void sm_container_close(sm_container *c)
 {
-    if (!c) return;
+    if (!c)
+        return;
     while (c->depth > 0)
         pop(c);
     sm_buf_free(&c->carry);

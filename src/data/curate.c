@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `data curate`: runs of steps that look at one document are done in one parallel pass;
- * steps that look at all documents come between.  Documents are sorted by id first and each
- * is judged alone, so the result does not depend on threads or on the order of sources.
+ * steps that look at all documents come between.  Documents are sorted by id first and
+ * each is judged alone, so the result does not depend on threads or on the order of
+ * sources.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 
 #define DOCS_PER_TASK 32
 
-sm_status sm_curate_reject(curate_doc *d, const char *reason, sm_err *err, const char *fmt, ...)
+sm_status sm_curate_reject(curate_doc *d, const char *reason, sm_err *err,
+                           const char *fmt, ...)
 {
     char text[SM_ERR_MAX];
     va_list ap;
@@ -30,7 +32,8 @@ sm_status sm_curate_set_text(curate_doc *d, const sm_buf *text, sm_err *err)
     if (text->len == d->doc.text_len && memcmp(text->data, d->doc.text, text->len) == 0)
         return SM_OK;
     char *copy = sm_strndup(text->data ? text->data : "", text->len);
-    if (!copy) return sm_fail(err, SM_ENOMEM, "%s: out of memory", d->doc.id);
+    if (!copy)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", d->doc.id);
     free(d->owned);
     d->owned = copy;
     d->doc.text = copy;
@@ -41,7 +44,8 @@ sm_status sm_curate_set_text(curate_doc *d, const sm_buf *text, sm_err *err)
 
 sm_status sm_curate_words(const curate_doc *d, curate_scratch *scratch, sm_err *err)
 {
-    if (scratch->words_of == d) return SM_OK;
+    if (scratch->words_of == d)
+        return SM_OK;
     sm_status s = sm_words_split(&scratch->words, d->doc.text, d->doc.text_len, err);
     scratch->words_of = s ? NULL : d;
     return s;
@@ -63,10 +67,13 @@ static void run_steps(pass *p, curate_doc *d, curate_scratch *s, int thread)
     for (size_t k = p->from; k < p->to && !d->reason && !s->err.status; k++) {
         size_t cell = (size_t)thread * CURATE_MAX_STEPS + k;
         d->changed = false;
-        if (c->step[k]->each(&c->params, d, s, &s->err)) return;
+        if (c->step[k]->each(&c->params, d, s, &s->err))
+            return;
         p->changed[cell] += d->changed;
-        if (d->changed) s->words_of = NULL;
-        if (!d->reason) continue;
+        if (d->changed)
+            s->words_of = NULL;
+        if (!d->reason)
+            continue;
         d->step = c->step[k]->name;
         p->removed[cell]++;
     }
@@ -79,7 +86,8 @@ static void pass_task(void *arg, ptrdiff_t task, int thread)
     size_t to = (size_t)(task + 1) * DOCS_PER_TASK;
     for (size_t i = (size_t)task * DOCS_PER_TASK; i < to && i < p->c->n; i++) {
         curate_doc *d = &p->c->doc[i];
-        if (s->err.status || d->reason) continue;
+        if (s->err.status || d->reason)
+            continue;
         if (!p->hash)
             run_steps(p, d, s, thread);
         else if (!sm_text_hash(d->hash, d->doc.text, d->doc.text_len, &s->a))
@@ -100,7 +108,10 @@ static sm_status run_pass(curate *c, size_t from, size_t to, bool hash, sm_err *
 {
     int n = c->ctx->pool ? sm_pool_n_threads(c->ctx->pool) : 1;
     size_t cells = (size_t)n * CURATE_MAX_STEPS;
-    pass p = {.c = c, .from = from, .to = to, .hash = hash,
+    pass p = {.c = c,
+              .from = from,
+              .to = to,
+              .hash = hash,
               .scratch = sm_alloc((size_t)n, sizeof *p.scratch),
               .removed = sm_alloc(cells, sizeof *p.removed),
               .changed = sm_alloc(cells, sizeof *p.changed)};
@@ -115,7 +126,8 @@ static sm_status run_pass(curate *c, size_t from, size_t to, bool hash, sm_err *
     for (int t = 0; t < n && !s; t++)
         if (p.scratch[t].err.status) {
             s = p.scratch[t].err.status;
-            if (err) *err = p.scratch[t].err;
+            if (err)
+                *err = p.scratch[t].err;
         }
 done:
     for (int t = 0; p.scratch && t < n; t++) {
@@ -132,7 +144,8 @@ done:
 static sm_status run_whole(curate *c, size_t k, sm_err *err)
 {
     sm_status s = run_pass(c, 0, 0, true, err);
-    if (!s) s = c->step[k]->all(c, err);
+    if (!s)
+        s = c->step[k]->all(c, err);
     for (size_t i = 0; i < c->n; i++)
         if (c->doc[i].reason && !c->doc[i].step) {
             c->doc[i].step = c->step[k]->name;
@@ -146,9 +159,10 @@ static sm_status run_all(curate *c, sm_err *err)
     sm_status s = SM_OK;
     for (size_t k = 0, end; k < c->n_step && !s; k = end) {
         if (c->ctx->stop && *c->ctx->stop)
-            return sm_fail(err, SM_ECANCEL, "data curate: stopped before %s", c->step[k]->name);
-        sm_progress_update(c->ctx->progress, "data curate", (int64_t)k, (int64_t)c->n_step,
-                           "steps", c->step[k]->name);
+            return sm_fail(err, SM_ECANCEL, "data curate: stopped before %s",
+                           c->step[k]->name);
+        sm_progress_update(c->ctx->progress, "data curate", (int64_t)k,
+                           (int64_t)c->n_step, "steps", c->step[k]->name);
         end = k + 1;
         if (c->step[k]->all) {
             s = run_whole(c, k, err);
@@ -173,7 +187,8 @@ static bool is_heldout(const curate_params *p, const curate_doc *d)
     sm_sha_begin(&h);
     sm_sha_put(&h, seed, sizeof seed);
     sm_sha_put(&h, d->hash, sizeof d->hash);
-    if (!sm_sha_end(&h, digest)) return false;
+    if (!sm_sha_end(&h, digest))
+        return false;
     uint64_t v = 0;
     for (int i = 0; i < 8; i++)
         v = v << 8 | digest[i];
@@ -196,16 +211,19 @@ static bool is_id(const char *s)
 static sm_status take_documents(curate *c, const sm_dataset *d, sm_err *err)
 {
     c->doc = sm_alloc(sm_dataset_n(d) + 1, sizeof *c->doc);
-    if (!c->doc) return sm_fail(err, SM_ENOMEM, "data curate: out of memory");
+    if (!c->doc)
+        return sm_fail(err, SM_ENOMEM, "data curate: out of memory");
     sm_document doc;
     for (size_t at = 0; sm_dataset_next(d, &at, &doc);) {
         if (!is_id(doc.id))
-            return sm_fail(err, SM_ECORRUPT, "document %zu: id: got \"%.40s\", want 32 hex digits",
-                           at, doc.id);
+            return sm_fail(err, SM_ECORRUPT,
+                           "document %zu: id: got \"%.40s\", want 32 hex digits", at,
+                           doc.id);
         doc.reason = doc.detail = "";
         c->doc[c->n++].doc = doc;
     }
-    if (c->n > 1) qsort(c->doc, c->n, sizeof *c->doc, compare_ids);
+    if (c->n > 1)
+        qsort(c->doc, c->n, sizeof *c->doc, compare_ids);
     size_t kept = 0;
     for (size_t i = 0; i < c->n; i++) {
         if (kept > 0 && strcmp(c->doc[kept - 1].doc.id, c->doc[i].doc.id) == 0)
@@ -225,14 +243,18 @@ sm_status sm_data_curate(const sm_ctx *ctx, const char *const *path, size_t n_pa
     sm_dataset *d = NULL;
     int64_t kept = 0;
     sm_status s = sm_curate_configure(&c, options, err);
-    if (!s) s = sm_dataset_open(&d, ctx, path, n_path, err);
-    if (!s) s = take_documents(&c, d, err);
-    if (!s) s = run_all(&c, err);
+    if (!s)
+        s = sm_dataset_open(&d, ctx, path, n_path, err);
+    if (!s)
+        s = take_documents(&c, d, err);
+    if (!s)
+        s = run_all(&c, err);
     for (size_t i = 0; !s && i < c.n; i++) {
         c.doc[i].heldout = !c.doc[i].reason && is_heldout(&c.params, &c.doc[i]);
         kept += !c.doc[i].reason && !c.doc[i].heldout;
     }
-    if (!s) s = sm_curate_write(&c, staging, figures, err);
+    if (!s)
+        s = sm_curate_write(&c, staging, figures, err);
     if (!s && kept == 0)
         s = sm_fail(err, SM_EINVAL,
                     "data curate: none of %zu documents is left to train on; %s", c.n,

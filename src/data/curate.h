@@ -102,7 +102,8 @@ struct curate {
     const char *preset;
     const curate_step *step[CURATE_MAX_STEPS];
     size_t n_step;
-    int64_t removed[CURATE_MAX_STEPS], changed[CURATE_MAX_STEPS], seconds_ns[CURATE_MAX_STEPS];
+    int64_t removed[CURATE_MAX_STEPS], changed[CURATE_MAX_STEPS],
+        seconds_ns[CURATE_MAX_STEPS];
     curate_doc *doc; /* sorted by id */
     size_t n;
     size_t n_repeated; /* ids that occurred in several sources */
@@ -116,8 +117,8 @@ void sm_curate_configure_free(curate *c);
 json_t *sm_curate_describe(const curate *c);
 
 /** Reject: `reason` is static, the detail is formatted. */
-sm_status sm_curate_reject(curate_doc *d, const char *reason, sm_err *err, const char *fmt,
-                           ...) SM_PRINTF(4, 5);
+sm_status sm_curate_reject(curate_doc *d, const char *reason, sm_err *err,
+                           const char *fmt, ...) SM_PRINTF(4, 5);
 /** Give a document a new text (copied from `text` when it differs). */
 sm_status sm_curate_set_text(curate_doc *d, const sm_buf *text, sm_err *err);
 
@@ -127,16 +128,20 @@ sm_status sm_curate_words(const curate_doc *d, curate_scratch *scratch, sm_err *
 /* ---------------------------------------------------------------- the steps */
 
 sm_status sm_step_repair(const curate_params *, curate_doc *, curate_scratch *, sm_err *);
-sm_status sm_step_normalise(const curate_params *, curate_doc *, curate_scratch *, sm_err *);
+sm_status sm_step_normalise(const curate_params *, curate_doc *, curate_scratch *,
+                            sm_err *);
 sm_status sm_step_length(const curate_params *, curate_doc *, curate_scratch *, sm_err *);
-sm_status sm_step_language(const curate_params *, curate_doc *, curate_scratch *, sm_err *);
-sm_status sm_step_licence(const curate_params *, curate_doc *, curate_scratch *, sm_err *);
+sm_status sm_step_language(const curate_params *, curate_doc *, curate_scratch *,
+                           sm_err *);
+sm_status sm_step_licence(const curate_params *, curate_doc *, curate_scratch *,
+                          sm_err *);
 sm_status sm_step_gopher_quality(const curate_params *, curate_doc *, curate_scratch *,
                                  sm_err *);
 sm_status sm_step_gopher_repetition(const curate_params *, curate_doc *, curate_scratch *,
                                     sm_err *);
 sm_status sm_step_c4(const curate_params *, curate_doc *, curate_scratch *, sm_err *);
-sm_status sm_step_fineweb(const curate_params *, curate_doc *, curate_scratch *, sm_err *);
+sm_status sm_step_fineweb(const curate_params *, curate_doc *, curate_scratch *,
+                          sm_err *);
 sm_status sm_step_exact_dedup(curate *c, sm_err *err);
 sm_status sm_step_minhash_dedup(curate *c, sm_err *err);
 
@@ -163,8 +168,10 @@ bool sm_repair_text(sm_buf *out, const char *text, size_t len);
 bool sm_normalise_text(sm_buf *out, const char *text, size_t len);
 
 /** The first rule that a text breaks: static reason code, or NULL; detail appended. */
-const char *sm_rule_gopher_quality(const gopher_params *p, const sm_words *w, sm_buf *detail);
-const char *sm_rule_gopher_repetition(const repeat_params *p, sm_words *w, sm_buf *detail);
+const char *sm_rule_gopher_quality(const gopher_params *p, const sm_words *w,
+                                   sm_buf *detail);
+const char *sm_rule_gopher_repetition(const repeat_params *p, sm_words *w,
+                                      sm_buf *detail);
 /** C4: appends the lines that are kept to out. */
 const char *sm_rule_c4(const c4_params *p, const char *text, size_t len, sm_buf *out,
                        sm_buf *detail);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Options, presets and parameters of `data curate`.  A number left unset takes the value of
- * the preset from the table below; stats.json records every value that was used.
+ * Options, presets and parameters of `data curate`.  A number left unset takes the value
+ * of the preset from the table below; stats.json records every value that was used.
  *
- * Preset `web` has the published values of every rule.  Preset `technical` is for manuals:
- * it departs from them where they would remove good pages, for these reasons.
+ * Preset `web` has the published values of every rule.  Preset `technical` is for
+ * manuals: it departs from them where they would remove good pages, for these reasons.
  *   gopher_min_words 50 -> 10      a short page is often the whole answer
  *   gopher_max_words 100000 -> 1000000   a manual in one page is long, and not spam
  *   gopher_max_hash 0.1 -> 0.3     headings of extracted pages and shell examples use '#'
@@ -14,38 +14,62 @@
  *   gopher_max_mean 10 -> 12       names of functions are long words
  *   dup_* and top_* about doubled  reference pages repeat their phrases ("This function
  *                                  returns ..."), tables repeat their cells
- *   minhash_verify 0 -> 0.8        pages that share boilerplate collide by chance; merging
- *                                  all candidates would lose pages that differ
+ *   minhash_verify 0 -> 0.8        pages that share boilerplate collide by chance;
+ * merging all candidates would lose pages that differ
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "curate.h"
 
-#define TUNABLE(name, least, most, text)                                                    \
-    {.key = name, .type = SM_OPT_FLOAT, .def = "", .min = least, .max = most, .help = text, \
-     .affects_result = true}
-#define COUNT(name, least, most, text)                                                      \
-    {.key = name, .type = SM_OPT_INT, .def = "", .min = least, .max = most, .help = text,   \
-     .affects_result = true}
-#define CHOICE(name, value, text)                                                           \
-    {.key = name, .type = SM_OPT_BOOL, .def = value, .help = text, .affects_result = true}
-#define NAMES(name, text)                                                                   \
-    {.key = name, .type = SM_OPT_LIST, .def = "", .help = text, .affects_result = true}
+#define TUNABLE(name, least, most, text)                                         \
+    {                                                                            \
+        .key = name, .type = SM_OPT_FLOAT, .def = "", .min = least, .max = most, \
+        .help = text, .affects_result = true                                     \
+    }
+#define COUNT(name, least, most, text)                                         \
+    {                                                                          \
+        .key = name, .type = SM_OPT_INT, .def = "", .min = least, .max = most, \
+        .help = text, .affects_result = true                                   \
+    }
+#define CHOICE(name, value, text)                                     \
+    {                                                                 \
+        .key = name, .type = SM_OPT_BOOL, .def = value, .help = text, \
+        .affects_result = true                                        \
+    }
+#define NAMES(name, text)                                          \
+    {                                                              \
+        .key = name, .type = SM_OPT_LIST, .def = "", .help = text, \
+        .affects_result = true                                     \
+    }
 
 const sm_option sm_data_curate_options[] = {
-    {.key = "preset", .type = SM_OPT_ENUM, .def = "technical", .choices = "technical|web",
+    {.key = "preset",
+     .type = SM_OPT_ENUM,
+     .def = "technical",
+     .choices = "technical|web",
      .help = "steps and values for manuals, or those published for web pages",
      .affects_result = true},
     NAMES("steps", "steps to run, in order, instead of the preset's"),
     NAMES("lang", "keep documents in these languages only (en, de, und, ...)"),
-    NAMES("licence_allow", "keep only documents under licences that match (GPL-*, MIT, ...)"),
+    NAMES("licence_allow",
+          "keep only documents under licences that match (GPL-*, MIT, ...)"),
     NAMES("licence_deny", "remove documents under licences that match"),
     CHOICE("allow_unknown_licence", "false", "keep documents whose licence is not known"),
-    {.key = "heldout_frac", .type = SM_OPT_FLOAT, .def = "0.02", .min = 0, .max = 0.9,
-     .help = "share of documents held out, chosen by their content", .affects_result = true},
-    {.key = "split_seed", .type = SM_OPT_INT, .def = "1", .min = 0, .max = 2147483647,
-     .help = "another seed holds out other documents", .affects_result = true},
+    {.key = "heldout_frac",
+     .type = SM_OPT_FLOAT,
+     .def = "0.02",
+     .min = 0,
+     .max = 0.9,
+     .help = "share of documents held out, chosen by their content",
+     .affects_result = true},
+    {.key = "split_seed",
+     .type = SM_OPT_INT,
+     .def = "1",
+     .min = 0,
+     .max = 2147483647,
+     .help = "another seed holds out other documents",
+     .affects_result = true},
     COUNT("min_chars", 0, 1e12, "length: fewest characters"),
     COUNT("max_chars", 0, 1e12, "length: most characters (0 = any)"),
     COUNT("gopher_min_words", 0, 1e9, "GQ1: fewest words"),
@@ -85,7 +109,8 @@ const sm_option sm_data_curate_options[] = {
     COUNT("minhash_hashes", 1, 1000, "hashes a bucket"),
     COUNT("minhash_ngram", 1, 100, "words an n-gram"),
     COUNT("minhash_seed", 0, 2147483647, "seed of the hash functions"),
-    TUNABLE("minhash_verify", 0, 1, "least estimated similarity of a pair (0 = no check)"),
+    TUNABLE("minhash_verify", 0, 1,
+            "least estimated similarity of a pair (0 = no check)"),
     SM_OPTION_END};
 
 /* ------------------------------------------------------------- parameters */
@@ -97,10 +122,14 @@ typedef struct param {
     double technical, web;
 } param;
 
-#define P_INT(key, step, field, technical, web)                                             \
-    {key, step, offsetof(curate_params, field), true, technical, web}
-#define P_NUM(key, step, field, technical, web)                                             \
-    {key, step, offsetof(curate_params, field), false, technical, web}
+#define P_INT(key, step, field, technical, web)                         \
+    {                                                                   \
+        key, step, offsetof(curate_params, field), true, technical, web \
+    }
+#define P_NUM(key, step, field, technical, web)                          \
+    {                                                                    \
+        key, step, offsetof(curate_params, field), false, technical, web \
+    }
 
 static const param params[] = {
     P_INT("min_chars", "length", min_chars, 100, 200),
@@ -112,7 +141,8 @@ static const param params[] = {
     P_NUM("gopher_max_hash", "gopher_quality", gopher.max_hash, 0.3, 0.1),
     P_NUM("gopher_max_ellipsis", "gopher_quality", gopher.max_ellipsis, 0.1, 0.1),
     P_NUM("gopher_max_bullet", "gopher_quality", gopher.max_bullet, 1, 0.9),
-    P_NUM("gopher_max_ellipsis_lines", "gopher_quality", gopher.max_ellipsis_lines, 0.3, 0.3),
+    P_NUM("gopher_max_ellipsis_lines", "gopher_quality", gopher.max_ellipsis_lines, 0.3,
+          0.3),
     P_NUM("gopher_min_alpha", "gopher_quality", gopher.min_alpha, 0.35, 0.8),
     P_INT("gopher_min_stop_words", "gopher_quality", gopher.min_stop_words, 1, 2),
     P_NUM("dup_para_frac", "gopher_repetition", repeat.para, 0.5, 0.3),
@@ -186,14 +216,17 @@ static const curate_step steps[] = {
 };
 #define N_STEP (sizeof steps / sizeof *steps)
 
-static const char *const technical_steps[] = {
-    "repair",          "normalise",      "length",      "language",      "licence",
-    "gopher_repetition", "gopher_quality", "exact_dedup", "minhash_dedup", NULL};
+static const char *const technical_steps[] = {"repair",         "normalise",
+                                              "length",         "language",
+                                              "licence",        "gopher_repetition",
+                                              "gopher_quality", "exact_dedup",
+                                              "minhash_dedup",  NULL};
 
 /* FineWeb's order: language, repetition, quality, C4, FineWeb, then deduplication. */
 static const char *const web_steps[] = {
-    "repair",         "normalise", "length",  "licence",     "language",      "gopher_repetition",
-    "gopher_quality", "c4",        "fineweb", "exact_dedup", "minhash_dedup", NULL};
+    "repair",   "normalise",         "length",         "licence",
+    "language", "gopher_repetition", "gopher_quality", "c4",
+    "fineweb",  "exact_dedup",       "minhash_dedup",  NULL};
 
 static sm_status add_step(curate *c, const char *name, sm_err *err)
 {
@@ -218,7 +251,8 @@ static sm_status list_of(const char ***out, size_t *n, const json_t *list, sm_er
 {
     *n = json_array_size(list);
     *out = sm_alloc(*n + 1, sizeof **out);
-    if (!*out) return sm_fail(err, SM_ENOMEM, "data curate: out of memory");
+    if (!*out)
+        return sm_fail(err, SM_ENOMEM, "data curate: out of memory");
     for (size_t i = 0; i < *n; i++)
         (*out)[i] = json_string_value(json_array_get(list, i));
     return SM_OK;
@@ -231,8 +265,10 @@ sm_status sm_curate_configure(curate *c, const json_t *options, sm_err *err)
     bool technical = strcmp(c->preset, "technical") == 0;
     set_params(p, options, technical);
     sm_status s = list_of(&p->lang, &p->n_lang, sm_opt_list(options, "lang"), err);
-    if (!s) s = list_of(&p->allow, &p->n_allow, sm_opt_list(options, "licence_allow"), err);
-    if (!s) s = list_of(&p->deny, &p->n_deny, sm_opt_list(options, "licence_deny"), err);
+    if (!s)
+        s = list_of(&p->allow, &p->n_allow, sm_opt_list(options, "licence_allow"), err);
+    if (!s)
+        s = list_of(&p->deny, &p->n_deny, sm_opt_list(options, "licence_deny"), err);
     const json_t *list = sm_opt_list(options, "steps");
     const char *const *preset = technical ? technical_steps : web_steps;
     for (size_t i = 0; !s && i < json_array_size(list); i++)
@@ -240,7 +276,8 @@ sm_status sm_curate_configure(curate *c, const json_t *options, sm_err *err)
     for (size_t i = 0; !s && json_array_size(list) == 0 && preset[i]; i++)
         s = add_step(c, preset[i], err);
     if (!s && p->minhash.buckets * p->minhash.hashes > 4096)
-        s = sm_fail(err, SM_EINVAL, "minhash_buckets x minhash_hashes: got %lld, want at most 4096",
+        s = sm_fail(err, SM_EINVAL,
+                    "minhash_buckets x minhash_hashes: got %lld, want at most 4096",
                     (long long)(p->minhash.buckets * p->minhash.hashes));
     return s;
 }
@@ -268,7 +305,8 @@ static json_t *params_of(const curate *c, const char *step)
     json_t *out = json_object();
     for (size_t i = 0; i < N_PARAM; i++) {
         const param *x = &params[i];
-        if (strcmp(x->step, step) != 0) continue;
+        if (strcmp(x->step, step) != 0)
+            continue;
         const void *field = (const char *)p + x->offset;
         json_object_set_new(out, x->key,
                             x->is_int ? json_integer(*(const int64_t *)field)
@@ -293,10 +331,11 @@ json_t *sm_curate_describe(const curate *c)
     json_t *out = json_array();
     for (size_t i = 0; i < c->n_step; i++) {
         const curate_step *s = c->step[i];
-        json_array_append_new(out, json_pack("{s:s,s:s,s:I,s:I,s:o}", "step", s->name, "does",
-                                             s->help, "removed", (json_int_t)c->removed[i],
-                                             "changed", (json_int_t)c->changed[i],
-                                             "parameters", params_of(c, s->name)));
+        json_array_append_new(out,
+                              json_pack("{s:s,s:s,s:I,s:I,s:o}", "step", s->name, "does",
+                                        s->help, "removed", (json_int_t)c->removed[i],
+                                        "changed", (json_int_t)c->changed[i],
+                                        "parameters", params_of(c, s->name)));
     }
     return out;
 }

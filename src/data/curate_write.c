@@ -26,7 +26,7 @@ static void count(part *p, const sm_document *d)
 {
     int class = 0;
     for (size_t n = d->text_len >> 6; n > 0 && class < N_LENGTHS - 1; n >>= 1)
-        class++;
+        class ++;
     p->lengths[class]++;
     p->n++;
     p->bytes += (int64_t)d->text_len;
@@ -34,7 +34,8 @@ static void count(part *p, const sm_document *d)
         p->chars += ((unsigned char)d->text[i] & 0xc0) != 0x80;
 }
 
-static sm_status write_part(curate *c, int which, part *p, const char *staging, sm_err *err)
+static sm_status write_part(curate *c, int which, part *p, const char *staging,
+                            sm_err *err)
 {
     sm_file_writer *w = NULL;
     sm_buf line = {0};
@@ -43,7 +44,8 @@ static sm_status write_part(curate *c, int which, part *p, const char *staging, 
                        : sm_fail(err, SM_ENOMEM, "%s: out of memory", staging);
     for (size_t i = 0; i < c->n && !s; i++) {
         curate_doc *d = &c->doc[i];
-        if (part_of(d) != which) continue;
+        if (part_of(d) != which)
+            continue;
         sm_document doc = d->doc;
         doc.reason = d->reason ? d->reason : "";
         doc.detail = d->detail ? d->detail : "";
@@ -87,7 +89,8 @@ static json_t *tally(const curate *c, size_t field_offset)
         const char *key;
         memcpy(&key, (const char *)&d->doc + field_offset, sizeof key);
         bump(rows, *key ? key : "(none)", name[part_of(d)], 1);
-        if (!d->reason) bump(rows, *key ? key : "(none)", "kept_bytes", (int64_t)d->doc.text_len);
+        if (!d->reason)
+            bump(rows, *key ? key : "(none)", "kept_bytes", (int64_t)d->doc.text_len);
     }
     return rows;
 }
@@ -97,7 +100,8 @@ static json_t *reasons(const curate *c)
     json_t *out = json_object();
     for (size_t i = 0; i < c->n; i++) {
         const curate_doc *d = &c->doc[i];
-        if (!d->reason) continue;
+        if (!d->reason)
+            continue;
         json_t *row = json_object_get(out, d->reason);
         if (!row) {
             row = json_pack("{s:s,s:i,s:i}", "step", d->step, "documents", 0, "bytes", 0);
@@ -106,9 +110,10 @@ static json_t *reasons(const curate *c)
         json_object_set_new(
             row, "documents",
             json_integer(1 + json_integer_value(json_object_get(row, "documents"))));
-        json_object_set_new(row, "bytes",
-                            json_integer((json_int_t)d->doc.text_len +
-                                         json_integer_value(json_object_get(row, "bytes"))));
+        json_object_set_new(
+            row, "bytes",
+            json_integer((json_int_t)d->doc.text_len +
+                         json_integer_value(json_object_get(row, "bytes"))));
     }
     return out;
 }
@@ -142,8 +147,9 @@ static json_t *stats(const curate *c, const part *p)
     json_object_set_new(out, "languages", tally(c, offsetof(sm_document, lang)));
     json_object_set_new(out, "sections", tally(c, offsetof(sm_document, section)));
     json_object_set(out, "near_duplicates", c->pairs);
-    json_object_set_new(out, "length_class", json_string("class 0 is below 64 bytes, class k "
-                                                         "is 2^(k+5) up to 2^(k+6)"));
+    json_object_set_new(out, "length_class",
+                        json_string("class 0 is below 64 bytes, class k "
+                                    "is 2^(k+5) up to 2^(k+6)"));
     json_object_set_new(out, "unicode", json_string(utf8proc_unicode_version()));
     return out;
 }
@@ -155,8 +161,10 @@ static sm_status write_stats(const json_t *j, const char *staging, sm_err *err)
     char *path = sm_path_join(staging, "stats.json");
     sm_status s = path ? sm_json_canonical(&text, j, err)
                        : sm_fail(err, SM_ENOMEM, "%s: out of memory", staging);
-    if (!s && !sm_buf_putc(&text, '\n')) s = sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
-    if (!s) s = sm_file_write_atomic(path, text.data, text.len, 0644, err);
+    if (!s && !sm_buf_putc(&text, '\n'))
+        s = sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
+    if (!s)
+        s = sm_file_write_atomic(path, text.data, text.len, 0644, err);
     sm_buf_free(&text);
     free(path);
     return s;
@@ -170,7 +178,8 @@ sm_status sm_curate_write(curate *c, const char *staging, json_t *figures, sm_er
     sm_status s = SM_OK;
     for (int i = 0; i < N_PART && !s; i++)
         s = write_part(c, i, &p[i], staging, err);
-    if (s) return s;
+    if (s)
+        return s;
     json_t *j = stats(c, p);
     s = write_stats(j, staging, err);
     json_decref(j);
@@ -187,7 +196,9 @@ sm_status sm_curate_write(curate *c, const char *staging, json_t *figures, sm_er
 json_t *sm_data_curate_facts(const json_t *options, sm_err *err)
 {
     (void)options;
-    json_t *out = json_pack("{s:s,s:i}", "unicode", utf8proc_unicode_version(), "rules", 1);
-    if (!out) sm_fail(err, SM_ENOMEM, "data curate: out of memory");
+    json_t *out =
+        json_pack("{s:s,s:i}", "unicode", utf8proc_unicode_version(), "rules", 1);
+    if (!out)
+        sm_fail(err, SM_ENOMEM, "data curate: out of memory");
     return out;
 }

@@ -48,7 +48,8 @@ static bool push_line(opening *o, char *at, size_t len, uint32_t file, size_t nu
     if (o->n_line == o->cap) {
         size_t cap = o->cap ? 2 * o->cap : 4096;
         line *p = sm_realloc(o->line, cap, sizeof *p);
-        if (!p) return false;
+        if (!p)
+            return false;
         o->line = p;
         o->cap = cap;
     }
@@ -88,7 +89,8 @@ static const char **field_of(sm_document *d, const char *key)
         {"detail", &d->detail},   {"text", &d->text},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (strcmp(table[i].key, key) == 0) return table[i].field;
+        if (strcmp(table[i].key, key) == 0)
+            return table[i].field;
     return NULL;
 }
 
@@ -100,15 +102,18 @@ static sm_status decode_line(sm_document *doc, line *l, const char *path, sm_err
     size_t len;
     while (sm_json_line_next(&j, &key, &value, &len)) {
         const char **field = field_of(doc, key);
-        if (!field) continue;
+        if (!field)
+            continue;
         if (!value) {
             j.problem = "got a value that is no string, want a string";
             break;
         }
         *field = value;
-        if (field == &doc->text) doc->text_len = len;
+        if (field == &doc->text)
+            doc->text_len = len;
     }
-    if (!j.problem && !doc->text) j.problem = "no \"text\" in this object";
+    if (!j.problem && !doc->text)
+        j.problem = "no \"text\" in this object";
     if (j.problem)
         return sm_fail(err, SM_ECORRUPT, "%s:%u:%zu: %s", path, l->number,
                        (size_t)(j.at - j.start) + 1, j.problem);
@@ -136,7 +141,8 @@ static sm_status decode_all(opening *o, const sm_ctx *ctx, sm_err *err)
     sm_pool_run(ctx ? ctx->pool : NULL, (ptrdiff_t)n_task, decode_task, o);
     for (size_t t = 0; t < n_task; t++)
         if (o->task_err[t].status) {
-            if (err) *err = o->task_err[t];
+            if (err)
+                *err = o->task_err[t];
             return o->task_err[t].status;
         }
     o->d->n = o->n_line;
@@ -150,7 +156,8 @@ sm_status sm_dataset_open(sm_dataset **out, const sm_ctx *ctx, const char *const
 {
     sm_status s = SM_OK;
     opening o = {.d = sm_alloc(1, sizeof *o.d)};
-    if (o.d) o.d->file = sm_alloc(n_path ? n_path : 1, sizeof *o.d->file);
+    if (o.d)
+        o.d->file = sm_alloc(n_path ? n_path : 1, sizeof *o.d->file);
     if (!o.d || !o.d->file) {
         s = sm_fail(err, SM_ENOMEM, "no memory for a dataset");
         goto done;
@@ -159,11 +166,13 @@ sm_status sm_dataset_open(sm_dataset **out, const sm_ctx *ctx, const char *const
         jsonl_file *f = &o.d->file[i];
         f->path = path[i];
         s = sm_file_read(&f->data, &f->len, path[i], SIZE_MAX / 2, err);
-        if (s) break;
+        if (s)
+            break;
         o.d->n_file++;
         s = split_lines(&o, (uint32_t)i, err);
     }
-    if (!s) s = decode_all(&o, ctx, err);
+    if (!s)
+        s = decode_all(&o, ctx, err);
     if (!s) {
         *out = o.d;
         o.d = NULL;
@@ -177,7 +186,8 @@ done:
 
 void sm_dataset_close(sm_dataset *d)
 {
-    if (!d) return;
+    if (!d)
+        return;
     for (size_t i = 0; i < d->n_file; i++)
         free(d->file[i].data);
     free(d->file);
@@ -205,12 +215,14 @@ sm_status sm_dataset_get(const sm_dataset *d, size_t i, sm_document *out, sm_err
 
 bool sm_dataset_next(const sm_dataset *d, size_t *at, sm_document *out)
 {
-    if (*at >= d->n) return false;
+    if (*at >= d->n)
+        return false;
     *out = d->doc[(*at)++];
     return true;
 }
 
-static sm_status text_get(void *self, size_t i, const char **text, size_t *len, sm_err *err)
+static sm_status text_get(void *self, size_t i, const char **text, size_t *len,
+                          sm_err *err)
 {
     const sm_dataset *d = self;
     if (i >= d->n)

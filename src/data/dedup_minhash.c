@@ -4,12 +4,12 @@
  *   1. signature of each kept document (parallel over documents);
  *   2. per bucket, documents sorted by the hash of its rows; equal ones are candidates
  *      (parallel over buckets);
- *   3. union-find over all candidate pairs; with verify > 0 only over pairs whose estimated
- *      Jaccard similarity reaches it;
- *   4. of each cluster the best described survives, then the longest, then the smallest id.
- * Union-find gives the same clusters in any order of pairs and documents are sorted by id,
- * so neither threads nor the order of inputs show.  Among more than MAX_PAIRS members of
- * one bucket group, verification compares with the first MAX_PAIRS by id only.
+ *   3. union-find over all candidate pairs; with verify > 0 only over pairs whose
+ * estimated Jaccard similarity reaches it;
+ *   4. of each cluster the best described survives, then the longest, then the smallest
+ * id. Union-find gives the same clusters in any order of pairs and documents are sorted
+ * by id, so neither threads nor the order of inputs show.  Among more than MAX_PAIRS
+ * members of one bucket group, verification compares with the first MAX_PAIRS by id only.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -62,7 +62,8 @@ static void sign_task(void *arg, ptrdiff_t task, int thread)
 static int compare_keys(const void *x, const void *y)
 {
     const key *a = x, *b = y;
-    if (a->hash != b->hash) return a->hash < b->hash ? -1 : 1;
+    if (a->hash != b->hash)
+        return a->hash < b->hash ? -1 : 1;
     return (a->doc > b->doc) - (a->doc < b->doc);
 }
 
@@ -73,7 +74,8 @@ static void bucket_task(void *arg, ptrdiff_t bucket, int thread)
     key *keys = m->key + (size_t)bucket * m->n;
     size_t n = 0;
     for (size_t i = 0; i < m->n; i++) {
-        if (!m->has[i]) continue;
+        if (!m->has[i])
+            continue;
         const uint64_t *rows = m->sig + i * m->n_hash + (size_t)bucket * m->rows;
         keys[n++] = (key){XXH3_64bits(rows, m->rows * sizeof *rows), (uint32_t)i};
     }
@@ -83,7 +85,8 @@ static void bucket_task(void *arg, ptrdiff_t bucket, int thread)
 
 static double estimate(const minhash *m, uint32_t i, uint32_t j)
 {
-    const uint64_t *a = m->sig + (size_t)i * m->n_hash, *b = m->sig + (size_t)j * m->n_hash;
+    const uint64_t *a = m->sig + (size_t)i * m->n_hash,
+                   *b = m->sig + (size_t)j * m->n_hash;
     size_t same = 0;
     for (size_t k = 0; k < m->n_hash; k++)
         same += a[k] == b[k];
@@ -117,8 +120,10 @@ static void join_group(minhash *m, const key *g, size_t n, double verify)
             continue;
         }
         for (size_t i = 0; i < j && i < MAX_PAIRS; i++) {
-            if (root(m, g[i].doc) == root(m, g[j].doc)) continue;
-            if (estimate(m, g[i].doc, g[j].doc) >= verify) join(m, g[i].doc, g[j].doc);
+            if (root(m, g[i].doc) == root(m, g[j].doc))
+                continue;
+            if (estimate(m, g[i].doc, g[j].doc) >= verify)
+                join(m, g[i].doc, g[j].doc);
         }
     }
 }
@@ -130,17 +135,19 @@ static void cluster(minhash *m, double verify)
         for (size_t i = 0, j; i < m->n_key[b]; i = j) {
             for (j = i + 1; j < m->n_key[b] && keys[j].hash == keys[i].hash;)
                 j++;
-            if (j - i > 1) join_group(m, keys + i, j - i, verify);
+            if (j - i > 1)
+                join_group(m, keys + i, j - i, verify);
         }
     }
 }
 
-static void keep_example(curate *c, const curate_doc *kept, const curate_doc *gone, double j)
+static void keep_example(curate *c, const curate_doc *kept, const curate_doc *gone,
+                         double j)
 {
-    if (json_array_size(c->pairs) >= MAX_EXAMPLES) return;
-    json_array_append_new(c->pairs,
-                          json_pack("{s:s,s:s,s:f}", "kept", kept->doc.path, "removed",
-                                    gone->doc.path, "estimate", j));
+    if (json_array_size(c->pairs) >= MAX_EXAMPLES)
+        return;
+    json_array_append_new(c->pairs, json_pack("{s:s,s:s,s:f}", "kept", kept->doc.path,
+                                              "removed", gone->doc.path, "estimate", j));
 }
 
 /* One survivor a cluster; `best` is indexed by root. */
@@ -152,11 +159,13 @@ static sm_status reject_others(minhash *m, uint32_t *best, sm_err *err)
         best[i] = i;
     for (uint32_t i = 0; i < m->n; i++) {
         uint32_t r = root(m, i);
-        if (sm_survives(&c->doc[m->of[i]], &c->doc[m->of[best[r]]])) best[r] = i;
+        if (sm_survives(&c->doc[m->of[i]], &c->doc[m->of[best[r]]]))
+            best[r] = i;
     }
     for (uint32_t i = 0; i < m->n && !s; i++) {
         uint32_t keep = best[root(m, i)];
-        if (keep == i) continue;
+        if (keep == i)
+            continue;
         curate_doc *gone = &c->doc[m->of[i]];
         const curate_doc *kept = &c->doc[m->of[keep]];
         double j = estimate(m, i, keep);
@@ -183,7 +192,8 @@ static bool prepare(minhash *m, int n_thread)
     m->scratch = sm_alloc((size_t)n_thread, sizeof *m->scratch);
     for (uint32_t i = 0; m->parent && i < m->n; i++)
         m->parent[i] = i;
-    return m->a && m->b && m->sig && m->has && m->key && m->n_key && m->parent && m->scratch;
+    return m->a && m->b && m->sig && m->has && m->key && m->n_key && m->parent &&
+           m->scratch;
 }
 
 static void release(minhash *m, int n_thread)
@@ -205,14 +215,19 @@ sm_status sm_step_minhash_dedup(curate *c, sm_err *err)
 {
     const minhash_params *p = &c->params.minhash;
     int n_thread = c->ctx->pool ? sm_pool_n_threads(c->ctx->pool) : 1;
-    minhash m = {.c = c, .n_bucket = (size_t)p->buckets, .rows = (size_t)p->hashes,
-                 .n_gram = (size_t)p->ngram, .n_hash = (size_t)(p->buckets * p->hashes),
+    minhash m = {.c = c,
+                 .n_bucket = (size_t)p->buckets,
+                 .rows = (size_t)p->hashes,
+                 .n_gram = (size_t)p->ngram,
+                 .n_hash = (size_t)(p->buckets * p->hashes),
                  .of = sm_alloc(c->n + 1, sizeof(uint32_t))};
     sm_status s = SM_OK;
     uint32_t *best = NULL;
-    if (c->n >= UINT32_MAX) return sm_fail(err, SM_EINVAL, "minhash_dedup: too many documents");
+    if (c->n >= UINT32_MAX)
+        return sm_fail(err, SM_EINVAL, "minhash_dedup: too many documents");
     for (size_t i = 0; m.of && i < c->n; i++)
-        if (!c->doc[i].reason) m.of[m.n++] = (uint32_t)i;
+        if (!c->doc[i].reason)
+            m.of[m.n++] = (uint32_t)i;
     best = sm_alloc(m.n + 1, sizeof *best);
     if (!m.of || !best || !prepare(&m, n_thread)) {
         s = sm_fail(err, SM_ENOMEM, "minhash_dedup: no memory for %zu signatures", m.n);

@@ -12,7 +12,8 @@
 /* 0: plain ASCII, 1: needs an escape, 2: starts a multi-byte sequence. */
 static int byte_class(unsigned char c)
 {
-    if (c >= 0x80) return 2;
+    if (c >= 0x80)
+        return 2;
     return c < 0x20 || c == '"' || c == '\\' || c == 0x7f;
 }
 

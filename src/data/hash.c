@@ -43,7 +43,8 @@ sm_status sm_sha_file(char out[65], const char *path, sm_err *err)
 {
     sm_map map;
     sm_status s = sm_map_open(&map, path, err);
-    if (s) return s;
+    if (s)
+        return s;
     sm_sha h;
     unsigned char digest[32];
     sm_sha_begin(&h);
@@ -65,7 +66,8 @@ bool sm_document_id(char out[33], const char *source, const char *path, const ch
     sm_sha_put(&h, source, strlen(source) + 1);
     sm_sha_put(&h, path, strlen(path) + 1);
     sm_sha_put(&h, text, len);
-    if (!sm_sha_end(&h, digest)) return false;
+    if (!sm_sha_end(&h, digest))
+        return false;
     sm_hex(out, digest, 16);
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Decoding a flat JSON object in place.  Strict: UTF-8 is checked, lone surrogates and NUL
- * are refused, control bytes must be escaped, nothing may follow the object.
+ * Decoding a flat JSON object in place.  Strict: UTF-8 is checked, lone surrogates and
+ * NUL are refused, control bytes must be escaped, nothing may follow the object.
  */
 #include "json_line.h"
 
@@ -24,7 +24,8 @@ static void skip_space(sm_json_line *j)
 static bool expect(sm_json_line *j, char c, const char *what)
 {
     skip_space(j);
-    if (j->at >= j->end || *j->at != c) return problem(j, what);
+    if (j->at >= j->end || *j->at != c)
+        return problem(j, what);
     j->at++;
     return true;
 }
@@ -32,7 +33,8 @@ static bool expect(sm_json_line *j, char c, const char *what)
 /* Four hex digits at p; -1 when they are not. */
 static int32_t hex4(const char *p, const char *end)
 {
-    if (end - p < 4) return -1;
+    if (end - p < 4)
+        return -1;
     int32_t v = 0;
     for (int i = 0; i < 4; i++) {
         char c = p[i];
@@ -40,7 +42,8 @@ static int32_t hex4(const char *p, const char *end)
                 : c >= 'a' && c <= 'f' ? c - 'a' + 10
                 : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                        : -1;
-        if (d < 0) return -1;
+        if (d < 0)
+            return -1;
         v = v * 16 + d;
     }
     return v;
@@ -50,14 +53,16 @@ static int32_t hex4(const char *p, const char *end)
 static bool unicode_escape(sm_json_line *j, char **to)
 {
     int32_t v = hex4(j->at, j->end);
-    if (v < 0) return problem(j, "\\u without four hex digits");
+    if (v < 0)
+        return problem(j, "\\u without four hex digits");
     j->at += 4;
     uint32_t cp = (uint32_t)v;
     if (cp >= 0xd800 && cp < 0xdc00) {
         int32_t low = -1;
         if (j->end - j->at >= 6 && j->at[0] == '\\' && j->at[1] == 'u')
             low = hex4(j->at + 2, j->end);
-        if (low < 0xdc00 || low > 0xdfff) return problem(j, "half of a surrogate pair");
+        if (low < 0xdc00 || low > 0xdfff)
+            return problem(j, "half of a surrogate pair");
         j->at += 6;
         cp = 0x10000 + ((cp - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
     } else if (cp >= 0xdc00 && cp < 0xe000) {
@@ -75,11 +80,14 @@ static bool unicode_escape(sm_json_line *j, char **to)
 static bool escape(sm_json_line *j, char **to)
 {
     static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
-    if (++j->at >= j->end) return problem(j, "string without an end");
+    if (++j->at >= j->end)
+        return problem(j, "string without an end");
     char c = *j->at++;
-    if (c == 'u') return unicode_escape(j, to);
+    if (c == 'u')
+        return unicode_escape(j, to);
     const char *p = c ? strchr(from, c) : NULL;
-    if (!p) return problem(j, "unknown escape");
+    if (!p)
+        return problem(j, "unknown escape");
     *(*to)++ = into[p - from];
     return true;
 }
@@ -90,7 +98,8 @@ static size_t plain_run(const char *p, const char *end)
     const char *from = p;
     while (p < end) {
         unsigned char c = (unsigned char)*p;
-        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\') break;
+        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
+            break;
         p++;
     }
     return (size_t)(p - from);
@@ -103,20 +112,26 @@ static bool string(sm_json_line *j, char **out, size_t *len)
     *out = to;
     for (;;) {
         size_t run = plain_run(j->at, j->end);
-        if (to != j->at) memmove(to, j->at, run);
+        if (to != j->at)
+            memmove(to, j->at, run);
         to += run;
         j->at += run;
-        if (j->at >= j->end) return problem(j, "string without an end");
+        if (j->at >= j->end)
+            return problem(j, "string without an end");
         unsigned char c = (unsigned char)*j->at;
-        if (c == '"') break;
+        if (c == '"')
+            break;
         if (c == '\\') {
-            if (!escape(j, &to)) return false;
+            if (!escape(j, &to))
+                return false;
             continue;
         }
-        if (c < 0x20) return problem(j, "control byte in a string");
+        if (c < 0x20)
+            return problem(j, "control byte in a string");
         uint32_t cp;
         int n = sm_utf8_decode(&cp, j->at, (size_t)(j->end - j->at));
-        if (n == 0) return problem(j, "invalid UTF-8");
+        if (n == 0)
+            return problem(j, "invalid UTF-8");
         memmove(to, j->at, (size_t)n);
         to += n;
         j->at += n;
@@ -138,28 +153,33 @@ static bool scalar(sm_json_line *j)
 
 bool sm_json_line_next(sm_json_line *j, char **key, char **value, size_t *len)
 {
+    bool comma = false;
     if (!j->started) {
-        if (!expect(j, '{', "want '{'")) return false;
+        if (!expect(j, '{', "want '{'"))
+            return false;
         j->started = true;
-        skip_space(j);
     } else {
         skip_space(j);
-        if (j->at < j->end && *j->at == ',')
+        comma = j->at < j->end && *j->at == ',';
+        if (comma)
             j->at++;
         else if (j->at >= j->end || *j->at != '}')
             return problem(j, "want ',' or '}'");
-        skip_space(j);
     }
-    if (j->at < j->end && *j->at == '}') {
+    skip_space(j);
+    if (!comma && j->at < j->end && *j->at == '}') {
         j->at++;
         skip_space(j);
         return j->at == j->end ? false : problem(j, "bytes after the object");
     }
     size_t key_len;
-    if (j->at >= j->end || *j->at != '"') return problem(j, "want a key in quotes");
-    if (!string(j, key, &key_len) || !expect(j, ':', "want ':'")) return false;
+    if (j->at >= j->end || *j->at != '"')
+        return problem(j, "want a key in quotes");
+    if (!string(j, key, &key_len) || !expect(j, ':', "want ':'"))
+        return false;
     skip_space(j);
-    if (j->at < j->end && *j->at == '"') return string(j, value, len);
+    if (j->at < j->end && *j->at == '"')
+        return string(j, value, len);
     *value = NULL;
     *len = 0;
     return scalar(j);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which language a text is in: the script decides first, then, for Latin letters, the share
- * of each language's commonest short words.  Deterministic integer arithmetic over a sample
- * from the start and the middle.  It tells languages of documents apart; it is no measure
- * of quality, and a text of names or code stays "und".
+ * Which language a text is in: the script decides first, then, for Latin letters, the
+ * share of each language's commonest short words.  Deterministic integer arithmetic over
+ * a sample from the start and the middle.  It tells languages of documents apart; it is
+ * no measure of quality, and a text of names or code stays "und".
  */
 #include <string.h>
 
@@ -18,38 +18,52 @@ typedef struct language {
 } language;
 
 static const language languages[] = {
-    {"en", "the of and to in is that for it as with be by are this from or not you which an "
-           "if can have will at on was has but they all"},
-    {"de", "der die und das ist von den mit zu nicht ein eine auf für dem des sich im auch "
-           "werden als oder wird bei einer durch nach wenn sind"},
-    {"fr", "le la les des et est une du que pour dans qui en un par sur pas plus au avec sont "
-           "cette ou vous ce il être ne aux si"},
+    {"en",
+     "the of and to in is that for it as with be by are this from or not you which an "
+     "if can have will at on was has but they all"},
+    {"de",
+     "der die und das ist von den mit zu nicht ein eine auf für dem des sich im auch "
+     "werden als oder wird bei einer durch nach wenn sind"},
+    {"fr",
+     "le la les des et est une du que pour dans qui en un par sur pas plus au avec sont "
+     "cette ou vous ce il être ne aux si"},
     {"es", "el la los las de que y en un una por con para es del se no su al lo como más "
            "este o si esta ser son puede cuando"},
-    {"it", "il di che la è per un una in del con non le si della sono da al come gli dei più "
-           "questo nel alla anche se o essere ha"},
-    {"pt", "o a os as de que e do da em um uma para com não se por dos no na mais como ao ou "
-           "é são pode este das seu"},
-    {"nl", "de het een van en is dat in op te met voor niet zijn er aan die door om ook als "
-           "bij wordt of naar deze dit worden kan uit"},
-    {"sv", "och att det som en på är av för med den till inte om ett i har de kan från eller "
-           "var så vid när ska denna du inga"},
-    {"da", "og at det som en på er af for med den til ikke om et i har de kan fra eller var "
-           "så ved når skal denne du blev"},
-    {"pl", "i w na z do się nie jest to że o jak dla od przez po lub oraz są może tylko być "
-           "który jego które przy tego ten ale jeśli"},
-    {"cs", "a v na se je že s z do o pro i jako za nebo by k jsou ve od po který být při jeho "
-           "není která tak které pokud"},
-    {"fi", "ja on ei se että oli ovat voi tai kun joka ole myös mutta jos sen niin kuin hän "
-           "tämä ne jotka sekä vain tämän sitä olla"},
-    {"tr", "ve bir bu için ile olarak da de olan daha çok gibi en veya ne kadar sonra her "
-           "değil o ya bunu ise tarafından"},
-    {"ro", "și în de la a cu pe că este un o nu din sau se care pentru mai sunt fi au prin "
-           "dacă al ca fost poate este unui"},
+    {"it",
+     "il di che la è per un una in del con non le si della sono da al come gli dei più "
+     "questo nel alla anche se o essere ha"},
+    {"pt",
+     "o a os as de que e do da em um uma para com não se por dos no na mais como ao ou "
+     "é são pode este das seu"},
+    {"nl",
+     "de het een van en is dat in op te met voor niet zijn er aan die door om ook als "
+     "bij wordt of naar deze dit worden kan uit"},
+    {"sv",
+     "och att det som en på är av för med den till inte om ett i har de kan från eller "
+     "var så vid när ska denna du inga"},
+    {"da",
+     "og at det som en på er af for med den til ikke om et i har de kan fra eller var "
+     "så ved når skal denne du blev"},
+    {"pl",
+     "i w na z do się nie jest to że o jak dla od przez po lub oraz są może tylko być "
+     "który jego które przy tego ten ale jeśli"},
+    {"cs",
+     "a v na se je že s z do o pro i jako za nebo by k jsou ve od po který být při jeho "
+     "není která tak které pokud"},
+    {"fi",
+     "ja on ei se että oli ovat voi tai kun joka ole myös mutta jos sen niin kuin hän "
+     "tämä ne jotka sekä vain tämän sitä olla"},
+    {"tr",
+     "ve bir bu için ile olarak da de olan daha çok gibi en veya ne kadar sonra her "
+     "değil o ya bunu ise tarafından"},
+    {"ro",
+     "și în de la a cu pe că este un o nu din sau se care pentru mai sunt fi au prin "
+     "dacă al ca fost poate este unui"},
     {"hu", "a az és hogy nem egy is van ez meg de csak vagy el mint ha már azt volt még "
            "fel lehet kell ezt pedig akkor minden"},
-    {"id", "yang dan di untuk dengan dari ini itu pada tidak dalam akan adalah atau ke oleh "
-           "juga dapat bisa sebagai ada anda"},
+    {"id",
+     "yang dan di untuk dengan dari ini itu pada tidak dalam akan adalah atau ke oleh "
+     "juga dapat bisa sebagai ada anda"},
     {"vi", "và của là có cho các được trong một không với này khi người để những đã từ"},
 };
 #define N_LANGUAGE (sizeof languages / sizeof *languages)
@@ -88,7 +102,8 @@ static void load(words *w)
 /* ------------------------------------------------------------------ scripts */
 
 typedef struct scripts {
-    int latin, cyrillic, ukrainian, greek, arabic, hebrew, devanagari, thai, han, kana, hangul;
+    int latin, cyrillic, ukrainian, greek, arabic, hebrew, devanagari, thai, han, kana,
+        hangul;
 } scripts;
 
 static void count_script(scripts *s, uint32_t c)
@@ -101,8 +116,8 @@ static void count_script(scripts *s, uint32_t c)
         s->greek++;
     else if (c >= 0x400 && c < 0x530) {
         s->cyrillic++;
-        s->ukrainian += c == 0x404 || c == 0x406 || c == 0x407 || c == 0x454 || c == 0x456 ||
-                        c == 0x457 || c == 0x490 || c == 0x491;
+        s->ukrainian += c == 0x404 || c == 0x406 || c == 0x407 || c == 0x454 ||
+                        c == 0x456 || c == 0x457 || c == 0x490 || c == 0x491;
     } else if (c >= 0x590 && c < 0x600)
         s->hebrew++;
     else if (c >= 0x600 && c < 0x780)
@@ -136,7 +151,8 @@ static const char *by_script(const scripts *s)
     };
     int best = 0;
     for (int i = 1; i < (int)(sizeof other / sizeof *other); i++)
-        if (other[i].n > other[best].n) best = i;
+        if (other[i].n > other[best].n)
+            best = i;
     /* a syllable sign says more than a letter: code and names inside are Latin */
     return other[best].n >= 8 && other[best].n * 2 >= s->latin ? other[best].code : NULL;
 }
@@ -152,9 +168,11 @@ typedef struct tally {
 
 static void count_word(tally *t, const words *w, const char *s, size_t n)
 {
-    if (t->n_words >= MAX_WORDS) return;
+    if (t->n_words >= MAX_WORDS)
+        return;
     t->n_words++;
-    if (n > 8 || n == 1) return; /* a single letter is as likely a variable */
+    if (n > 8 || n == 1)
+        return; /* a single letter is as likely a variable */
     uint64_t v = pack(s, n);
     for (size_t i = 0; i < w->n; i++)
         if (w->word[i] == v) {
@@ -179,15 +197,18 @@ static void count_sample(tally *t, const words *w, const char *text, size_t len)
                       (c >= '0' && c <= '9');
         if (letter && n + 4 < sizeof word) {
             memcpy(word + n, text + i, (size_t)used);
-            if (c < 0x80 && c >= 'A' && c <= 'Z') word[n] = (char)(c | 0x20);
+            if (c < 0x80 && c >= 'A' && c <= 'Z')
+                word[n] = (char)(c | 0x20);
             n += (size_t)used;
         } else if (!letter) {
-            if (n > 0) count_word(t, w, word, n);
+            if (n > 0)
+                count_word(t, w, word, n);
             n = 0;
         }
         i += (size_t)used;
     }
-    if (n > 0) count_word(t, w, word, n);
+    if (n > 0)
+        count_word(t, w, word, n);
 }
 
 static int bits(uint32_t v)
@@ -205,9 +226,11 @@ static const char *by_words(const tally *t)
     size_t best = 0;
     int second = 0;
     for (size_t i = 1; i < N_LANGUAGE; i++)
-        if (t->hits[i] > t->hits[best]) best = i;
+        if (t->hits[i] > t->hits[best])
+            best = i;
     for (size_t i = 0; i < N_LANGUAGE; i++)
-        if (i != best && t->hits[i] > second) second = t->hits[i];
+        if (i != best && t->hits[i] > second)
+            second = t->hits[i];
     bool english = best == 0;
     bool enough = bits(t->seen[best]) >= (english ? 2 : 4) &&
                   t->hits[best] * 100 >= t->n_words * (english ? 3 : 8);
@@ -221,7 +244,8 @@ const char *sm_lang_detect(const char *text, size_t len)
     load(&w);
     size_t first = len < SAMPLE_BYTES ? len : SAMPLE_BYTES;
     count_sample(&t, &w, text, first);
-    if (len > 4 * SAMPLE_BYTES) count_sample(&t, &w, text + len / 2, SAMPLE_BYTES);
+    if (len > 4 * SAMPLE_BYTES)
+        count_sample(&t, &w, text + len / 2, SAMPLE_BYTES);
     const char *code = by_script(&t.script);
     return code ? code : by_words(&t);
 }

@@ -60,25 +60,33 @@ static bool gnu_name(sm_buf *out, const char *name, size_t len)
 {
     for (size_t i = 0; i < sizeof gnu / sizeof *gnu; i++) {
         size_t n = strlen(gnu[i]);
-        if (len < n || strncasecmp(name, gnu[i], n) != 0) continue;
+        if (len < n || strncasecmp(name, gnu[i], n) != 0)
+            continue;
         const char *p = name + n, *end = name + len;
         bool niv = end - p > 4 && strncasecmp(p, "-NIV", 4) == 0;
         p += niv ? 4 : 0;
-        if (p < end && (*p == '-' || *p == 'v')) p++;
-        if (p < end && *p == 'v') p++;
+        if (p < end && (*p == '-' || *p == 'v'))
+            p++;
+        if (p < end && *p == 'v')
+            p++;
         size_t digits = 0;
         while (p + digits < end && ((p[digits] >= '0' && p[digits] <= '9') ||
                                     (p[digits] == '.' && p + digits + 1 < end)))
             digits++;
-        if (p < end && digits == 0) return false;
+        if (p < end && digits == 0)
+            return false;
         const char *rest = p + digits;
-        bool later = rest < end && (*rest == '+' || strncasecmp(rest, "-or-later", 9) == 0);
+        bool later =
+            rest < end && (*rest == '+' || strncasecmp(rest, "-or-later", 9) == 0);
         sm_buf_puts(out, gnu[i]);
-        if (digits == 0) return true;
+        if (digits == 0)
+            return true;
         sm_buf_putc(out, '-');
         sm_buf_put(out, p, digits);
-        if (!memchr(p, '.', digits)) sm_buf_puts(out, ".0");
-        if (niv) sm_buf_puts(out, "-no-invariants");
+        if (!memchr(p, '.', digits))
+            sm_buf_puts(out, ".0");
+        if (niv)
+            sm_buf_puts(out, "-no-invariants");
         sm_buf_puts(out, later ? "-or-later" : "-only");
         return true;
     }
@@ -93,7 +101,8 @@ bool sm_licence_name(sm_buf *out, const char *name, size_t len)
     for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
         if (same(aliases[i].name, name, len) || same(aliases[i].name, name, bare))
             return sm_buf_puts(out, aliases[i].spdx);
-    if (gnu_name(out, name, len)) return !out->failed;
+    if (gnu_name(out, name, len))
+        return !out->failed;
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)name[i];
         bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
@@ -115,16 +124,20 @@ static bool push_choice(sm_list *terms, sm_list *choice)
 {
     sm_buf term = {0};
     sm_list_sort(choice);
-    if (choice->n > 1) sm_buf_putc(&term, '(');
+    if (choice->n > 1)
+        sm_buf_putc(&term, '(');
     for (size_t i = 0; i < choice->n; i++) {
-        if (i > 0 && strcmp(choice->item[i], choice->item[i - 1]) == 0) continue;
-        if (i > 0) sm_buf_puts(&term, " OR ");
+        if (i > 0 && strcmp(choice->item[i], choice->item[i - 1]) == 0)
+            continue;
+        if (i > 0)
+            sm_buf_puts(&term, " OR ");
         const char *item = choice->item[i];
         size_t n = strlen(item);
         bool nested = *item == '(' && choice->n > 1; /* the alternatives of "Perl" */
         sm_buf_put(&term, item + nested, n - 2 * nested);
     }
-    if (choice->n > 1) sm_buf_putc(&term, ')');
+    if (choice->n > 1)
+        sm_buf_putc(&term, ')');
     bool ok = choice->n == 0 || (!term.failed && sm_list_push(terms, term.data));
     sm_buf_free(&term);
     sm_list_free(choice);
@@ -164,8 +177,10 @@ bool sm_licence_join(sm_buf *out, sm_list *terms)
 {
     sm_list_sort(terms);
     for (size_t i = 0; i < terms->n; i++) {
-        if (i > 0 && strcmp(terms->item[i], terms->item[i - 1]) == 0) continue;
-        if (i > 0) sm_buf_puts(out, " AND ");
+        if (i > 0 && strcmp(terms->item[i], terms->item[i - 1]) == 0)
+            continue;
+        if (i > 0)
+            sm_buf_puts(out, " AND ");
         sm_buf_puts(out, terms->item[i]);
     }
     return !out->failed;
@@ -176,10 +191,12 @@ static bool wild(const char *p, const char *s, size_t n)
     for (; *p; p++) {
         if (*p == '*') {
             for (size_t skip = 0; skip <= n; skip++)
-                if (wild(p + 1, s + skip, n - skip)) return true;
+                if (wild(p + 1, s + skip, n - skip))
+                    return true;
             return false;
         }
-        if (n == 0 || (*p != '?' && strncasecmp(p, s, 1) != 0)) return false;
+        if (n == 0 || (*p != '?' && strncasecmp(p, s, 1) != 0))
+            return false;
         s++;
         n--;
     }
@@ -190,6 +207,7 @@ bool sm_licence_matches(const char *const *pattern, size_t n_pattern, const char
                         size_t len)
 {
     for (size_t i = 0; i < n_pattern; i++)
-        if (wild(pattern[i], name, len)) return true;
+        if (wild(pattern[i], name, len))
+            return true;
     return false;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Licences by their wording.  The text is lower-cased, comment signs dropped and white space
- * collapsed, then phrases are looked for.  A phrase is one that only this licence uses, or
- * the pointer into /usr/share/common-licenses that Debian's policy asks for.
+ * Licences by their wording.  The text is lower-cased, comment signs dropped and white
+ * space collapsed, then phrases are looked for.  A phrase is one that only this licence
+ * uses, or the pointer into /usr/share/common-licenses that Debian's policy asks for.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,8 @@ static const phrase phrases[] = {
      "the above copyright notice and this permission notice", "MIT"},
     {"permission to use, copy, modify, and/or distribute this software for any purpose",
      "provided that the above copyright notice and this permission notice appear", "ISC"},
-    {"permission to use, copy, modify, and distribute this software and its documentation "
+    {"permission to use, copy, modify, and distribute this software and its "
+     "documentation "
      "for any purpose, without fee",
      "university of california be liable", "PostgreSQL"},
     {"redistribution and use in source and binary forms",
@@ -71,14 +72,18 @@ static const gnu_licence gnu[] = {
 static bool flatten(sm_buf *out, const char *text, size_t len)
 {
     bool space = true;
-    if (len > MAX_BYTES) len = MAX_BYTES;
+    if (len > MAX_BYTES)
+        len = MAX_BYTES;
     for (size_t i = 0; i < len; i++) {
         char c = text[i];
-        if (c >= 'A' && c <= 'Z') c = (char)(c | 0x20);
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c | 0x20);
         bool line_start = i == 0 || text[i - 1] == '\n';
         if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '*' || c == 0 ||
-            (c == '.' && line_start) || (c == '#' && line_start) || c == '`' || c == '"') {
-            if (!space) sm_buf_putc(out, ' ');
+            (c == '.' && line_start) || (c == '#' && line_start) || c == '`' ||
+            c == '"') {
+            if (!space)
+                sm_buf_putc(out, ' ');
             space = true;
             continue;
         }
@@ -94,7 +99,8 @@ static const char *version_near(const char *at, size_t *len)
     const char *end = at + strnlen(at, 160);
     const char *v = strstr(at, "version ");
     const char *p = v && v < end ? v + 8 : NULL;
-    if (!p) return NULL;
+    if (!p)
+        return NULL;
     *len = strspn(p, "0123456789.");
     while (*len > 0 && p[*len - 1] == '.')
         --*len;
@@ -109,7 +115,8 @@ static bool push_gnu(sm_list *terms, const char *family, const char *v, size_t v
     if (v_len > 0) {
         sm_buf_putc(&short_name, '-');
         sm_buf_put(&short_name, v, v_len);
-        if (later) sm_buf_putc(&short_name, '+');
+        if (later)
+            sm_buf_putc(&short_name, '+');
     }
     bool ok = !short_name.failed &&
               sm_licence_name(&name, short_name.data, short_name.len) &&
@@ -135,7 +142,8 @@ static bool find_gnu(sm_list *terms, const char *flat)
         const gnu_licence *g = &gnu[i];
         const char *at = strstr(flat, g->words);
         const char *path = g->path ? strstr(flat, g->path) : NULL;
-        if (!at && !path) continue;
+        if (!at && !path)
+            continue;
         size_t len = 0;
         const char *v = at ? version_near(at, &len) : NULL;
         if (!v && path) {
@@ -147,10 +155,11 @@ static bool find_gnu(sm_list *terms, const char *flat)
             v = p;
         }
         /* "under the GNU GPL" next to an LGPL notice is usually its boilerplate */
-        if (!v && lesser) continue;
+        if (!v && lesser)
+            continue;
         lesser = lesser || strcmp(g->family, "LGPL") == 0;
-        /* the notice says "version 2 of the License, or (at your option) any later" around
-         * the name, which may come first or last */
+        /* the notice says "version 2 of the License, or (at your option) any later"
+         * around the name, which may come first or last */
         const char *from = at ? (at - flat > 120 ? at - 120 : flat) : path;
         ok = push_gnu(terms, g->family, v, len, is_later(from));
     }
@@ -166,11 +175,13 @@ static bool find_spdx(sm_list *terms, const char *text, size_t len)
     memcpy(head, text, n);
     head[n] = 0;
     const char *p = strstr(head, tag);
-    if (!p) return true;
+    if (!p)
+        return true;
     p += sizeof tag - 1;
     size_t line = strcspn(p, "\r\n");
     for (size_t i = 0; i + 1 < line; i++)
-        if ((p[i] == '*' && p[i + 1] == '/') || (p[i] == '-' && p[i + 1] == '-')) line = i;
+        if ((p[i] == '*' && p[i + 1] == '/') || (p[i] == '-' && p[i + 1] == '-'))
+            line = i;
     return sm_licence_expression(terms, p, line);
 }
 
@@ -181,9 +192,12 @@ bool sm_licence_wording(sm_list *terms, const char *text, size_t len)
     const char *last = NULL;
     for (size_t i = 0; ok && i < sizeof phrases / sizeof *phrases; i++) {
         const phrase *p = &phrases[i];
-        if (!strstr(flat.data, p->text)) continue;
-        if (p->also && !strstr(flat.data, p->also)) continue;
-        if (last == p->text) continue; /* the stricter form of the same text was found */
+        if (!strstr(flat.data, p->text))
+            continue;
+        if (p->also && !strstr(flat.data, p->also))
+            continue;
+        if (last == p->text)
+            continue; /* the stricter form of the same text was found */
         last = p->text;
         ok = sm_list_push(terms, p->name);
         while (i + 1 < sizeof phrases / sizeof *phrases &&
@@ -205,8 +219,10 @@ bool sm_licence_of_text(sm_buf *out, const char *text, size_t len)
 {
     sm_list terms = {0};
     bool ok = find_spdx(&terms, text, len);
-    if (ok && terms.n == 0) ok = sm_licence_wording(&terms, text, len);
-    if (ok && terms.n == 0 && is_short(text, len)) ok = sm_licence_expression(&terms, text, len);
+    if (ok && terms.n == 0)
+        ok = sm_licence_wording(&terms, text, len);
+    if (ok && terms.n == 0 && is_short(text, len))
+        ok = sm_licence_expression(&terms, text, len);
     ok = ok && sm_licence_join(out, &terms);
     sm_list_free(&terms);
     return ok;

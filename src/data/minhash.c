@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * MinHash signatures (Broder 1997) with the hash family of Carter and Wegman over the
- * Mersenne prime p = 2^61-1.  The share of equal positions of two signatures estimates the
- * Jaccard similarity of the sets of n-grams without bias; its standard error is
+ * Mersenne prime p = 2^61-1.  The share of equal positions of two signatures estimates
+ * the Jaccard similarity of the sets of n-grams without bias; its standard error is
  * sqrt(J(1-J)/n_hash), 0.047 at most for 112.
  */
 #include <string.h>
@@ -25,9 +25,11 @@ static absorb_fn *choose(void)
     absorb_fn *f = sm_minhash_absorb;
 #if defined(__x86_64__)
     const sm_cpu *cpu = sm_cpu_get();
-    if (!cpu->avx2) return f;
+    if (!cpu->avx2)
+        return f;
     f = sm_minhash_absorb_avx2;
-    if (cpu->avx512) f = sm_minhash_absorb_avx512;
+    if (cpu->avx512)
+        f = sm_minhash_absorb_avx512;
 #endif
     return f;
 }
@@ -53,9 +55,11 @@ size_t sm_minhash_signature(uint64_t *sig, const uint64_t *a, const uint64_t *b,
     absorb_fn *absorb = choose();
     for (size_t k = 0; k < n_hash; k++)
         sig[k] = UINT64_MAX;
-    if (len == 0) return 0;
+    if (len == 0)
+        return 0;
     for (size_t end = 0; end <= len; end++) {
-        if (end < len && simple[end] != ' ') continue;
+        if (end < len && simple[end] != ' ')
+            continue;
         if (words < n_gram) {
             words++;
             continue;

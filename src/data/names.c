@@ -1,40 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What file names say.  The lists are data: docs/formats/dataset.md tells users of them. */
+/* What file names say.  The lists are data: docs/formats/dataset.md tells users of them.
+ */
 #include "names.h"
 
 #include <string.h>
 #include <strings.h>
 
 static const char *const compressions[] = {".gz", ".xz", ".zst", ".bz2", ".lzma", NULL};
-static const char *const archives[] = {".tar", ".tgz", ".txz", ".tbz2", ".tzst",
+static const char *const archives[] = {".tar", ".tgz", ".txz",  ".tbz2", ".tzst",
                                        ".zip", ".deb", ".udeb", NULL};
 
 /* Not text, or text in a container that smelt does not read. */
 static const char *const binary[] = {
-    ".png",  ".jpg",  ".jpeg", ".gif",   ".ico",  ".webp", ".bmp",  ".tif",  ".tiff", ".svg",
-    ".svgz", ".pdf",  ".ps",   ".eps",   ".dvi",  ".epub", ".mobi", ".djvu", ".woff", ".woff2",
-    ".ttf",  ".otf",  ".eot",  ".mp3",   ".ogg",  ".mp4",  ".webm", ".wav",  ".flac", ".doc",
-    ".docx", ".odt",  ".ods",  ".odp",   ".xls",  ".xlsx", ".ppt",  ".pptx", ".jar",  ".class",
-    ".o",    ".a",    ".so",   ".la",    ".exe",  ".dll",  ".bin",  ".iso",  ".img",  ".pyc",
-    ".mo",   ".gmo",  ".db",   ".sqlite", ".inv", ".devhelp", ".devhelp2", ".rpm", ".7z",
-    ".rar",  ".whl",  ".apk",  ".crx",   NULL};
+    ".png",      ".jpg",  ".jpeg", ".gif",   ".ico",  ".webp",   ".bmp",  ".tif",
+    ".tiff",     ".svg",  ".svgz", ".pdf",   ".ps",   ".eps",    ".dvi",  ".epub",
+    ".mobi",     ".djvu", ".woff", ".woff2", ".ttf",  ".otf",    ".eot",  ".mp3",
+    ".ogg",      ".mp4",  ".webm", ".wav",   ".flac", ".doc",    ".docx", ".odt",
+    ".ods",      ".odp",  ".xls",  ".xlsx",  ".ppt",  ".pptx",   ".jar",  ".class",
+    ".o",        ".a",    ".so",   ".la",    ".exe",  ".dll",    ".bin",  ".iso",
+    ".img",      ".pyc",  ".mo",   ".gmo",   ".db",   ".sqlite", ".inv",  ".devhelp",
+    ".devhelp2", ".rpm",  ".7z",   ".rar",   ".whl",  ".apk",    ".crx",  NULL};
 
 /* Programs, configuration and tables: text, but not documents. */
 static const char *const code[] = {
-    ".c",    ".h",     ".cc",    ".cpp",  ".hpp",  ".cxx", ".hh",   ".py",   ".pl",   ".pm",
-    ".pod",  ".js",    ".mjs",   ".ts",   ".css",  ".scss", ".java", ".go",  ".rs",   ".rb",
-    ".php",  ".lua",   ".tcl",   ".sh",   ".bash", ".zsh", ".fish", ".awk",  ".sed",  ".m4",
-    ".cmake", ".mk",   ".json",  ".xml",  ".xsl",  ".xslt", ".dtd", ".rng",  ".yaml", ".yml",
-    ".toml", ".ini",   ".conf",  ".cfg",  ".csv",  ".tsv", ".sql",  ".diff", ".patch", ".po",
-    ".pot",  ".ui",    ".glade", ".desktop", ".dot", ".el", ".elc", ".lisp", ".scm",  ".hs",
-    ".ml",   ".r",     ".m",     ".f",    ".f90",  ".s",   ".asm",  ".bib",  ".sty",  ".cls",
-    ".map",  ".lock",  ".sig",   ".asc",  ".pem",  ".crt", ".key",  ".dsc",  ".service",
-    ".rules", ".ex",   ".in",    ".am",   ".ac",   ".log", ".dts",  ".dtsi", NULL};
+    ".c",   ".h",   ".cc",   ".cpp",   ".hpp",  ".cxx",  ".hh",      ".py",    ".pl",
+    ".pm",  ".pod", ".js",   ".mjs",   ".ts",   ".css",  ".scss",    ".java",  ".go",
+    ".rs",  ".rb",  ".php",  ".lua",   ".tcl",  ".sh",   ".bash",    ".zsh",   ".fish",
+    ".awk", ".sed", ".m4",   ".cmake", ".mk",   ".json", ".xml",     ".xsl",   ".xslt",
+    ".dtd", ".rng", ".yaml", ".yml",   ".toml", ".ini",  ".conf",    ".cfg",   ".csv",
+    ".tsv", ".sql", ".diff", ".patch", ".po",   ".pot",  ".ui",      ".glade", ".desktop",
+    ".dot", ".el",  ".elc",  ".lisp",  ".scm",  ".hs",   ".ml",      ".r",     ".m",
+    ".f",   ".f90", ".s",    ".asm",   ".bib",  ".sty",  ".cls",     ".map",   ".lock",
+    ".sig", ".asc", ".pem",  ".crt",   ".key",  ".dsc",  ".service", ".rules", ".ex",
+    ".in",  ".am",  ".ac",   ".log",   ".dts",  ".dtsi", NULL};
 
 /* Pages that only point at other pages. */
 static const char *const navigation[] = {
-    "genindex.html", "search.html",    "py-modindex.html", "bookindex.html", "sitemap.xml",
-    "robots.txt",    "modindex.html",  "theindex.html",    NULL};
+    "genindex.html",  "search.html",   "py-modindex.html",
+    "bookindex.html", "sitemap.xml",   "robots.txt",
+    "modindex.html",  "theindex.html", NULL};
 
 bool sm_name_ends(const char *name, const char *suffix)
 {
@@ -46,7 +50,8 @@ static bool ends_with_any(const char *name, size_t n, const char *const *suffix)
 {
     for (; *suffix; suffix++) {
         size_t m = strlen(*suffix);
-        if (n > m && strncasecmp(name + n - m, *suffix, m) == 0) return true;
+        if (n > m && strncasecmp(name + n - m, *suffix, m) == 0)
+            return true;
     }
     return false;
 }
@@ -56,7 +61,8 @@ size_t sm_name_unpacked(const char *name)
     size_t n = strlen(name);
     for (const char *const *s = compressions; *s; s++) {
         size_t m = strlen(*s);
-        if (n > m && strcasecmp(name + n - m, *s) == 0) return n - m;
+        if (n > m && strcasecmp(name + n - m, *s) == 0)
+            return n - m;
     }
     return n;
 }
@@ -91,7 +97,8 @@ static bool starts_with(const char *s, const char *prefix)
 static bool is_navigation(const char *name)
 {
     for (const char *const *s = navigation; *s; s++)
-        if (strcmp(name, *s) == 0) return true;
+        if (strcmp(name, *s) == 0)
+            return true;
     return starts_with(name, "genindex-") || sm_name_ends(name, "-modindex.html");
 }
 
@@ -111,18 +118,22 @@ static bool is_man_path(const char *path)
 static bool is_documentation(const char *path)
 {
     static const char share[] = "usr/share/";
-    static const char *const folder[] = {"doc/", "man/", "info/", "help/", "gtk-doc/", NULL};
-    static const char *const ending[] = {"-reference/", "-manual/", "-guide/", "-handbook/",
-                                         "-docs/", NULL};
-    if (!starts_with(path, share)) return false;
+    static const char *const folder[] = {"doc/",  "man/",     "info/",
+                                         "help/", "gtk-doc/", NULL};
+    static const char *const ending[] = {"-reference/", "-manual/", "-guide/",
+                                         "-handbook/",  "-docs/",   NULL};
+    if (!starts_with(path, share))
+        return false;
     path += sizeof share - 1;
     for (const char *const *f = folder; *f; f++)
-        if (starts_with(path, *f)) return true;
+        if (starts_with(path, *f))
+            return true;
     const char *slash = strchr(path, '/');
     size_t n = slash ? (size_t)(slash - path) + 1 : 0;
     for (const char *const *e = ending; *e; e++) {
         size_t m = strlen(*e);
-        if (n > m && strncmp(path + n - m, *e, m) == 0) return true;
+        if (n > m && strncmp(path + n - m, *e, m) == 0)
+            return true;
     }
     return false;
 }
@@ -132,17 +143,28 @@ const char *sm_name_verdict(const char *path, bool in_package)
     const char *name = last_part(path);
     size_t n = sm_name_unpacked(name);
     if (in_package) {
-        if (!is_documentation(path)) return "not_documentation";
-        if (has_folder(path, "examples/")) return "code";
+        if (!is_documentation(path))
+            return "not_documentation";
+        if (has_folder(path, "examples/"))
+            return "code";
     }
-    if (strcmp(name, "copyright") == 0) return "copyright";
-    bool changes = strncasecmp(name, "changes", 7) == 0 && (name[7] == 0 || name[7] == '.');
-    if (changes || strncasecmp(name, "changelog", 9) == 0) return "changelog";
-    if (has_folder(path, "_sources/")) return "duplicate_source";
-    if (has_folder(path, ".git/") || has_folder(path, "node_modules/")) return "code";
-    if (is_navigation(name)) return "navigation";
-    if (is_man_path(path) && !sm_name_is_archive(name)) return NULL;
-    if (ends_with_any(name, n, binary)) return "binary";
-    if (ends_with_any(name, n, code)) return "code";
+    if (strcmp(name, "copyright") == 0)
+        return "copyright";
+    bool changes =
+        strncasecmp(name, "changes", 7) == 0 && (name[7] == 0 || name[7] == '.');
+    if (changes || strncasecmp(name, "changelog", 9) == 0)
+        return "changelog";
+    if (has_folder(path, "_sources/"))
+        return "duplicate_source";
+    if (has_folder(path, ".git/") || has_folder(path, "node_modules/"))
+        return "code";
+    if (is_navigation(name))
+        return "navigation";
+    if (is_man_path(path) && !sm_name_is_archive(name))
+        return NULL;
+    if (ends_with_any(name, n, binary))
+        return "binary";
+    if (ends_with_any(name, n, code))
+        return "code";
     return NULL;
 }

@@ -2,15 +2,20 @@
 /*
  * C4's rules (Raffel et al. 2020) as datatrove's code has them, line by line: C4-1..C4-9.
  * Sentences are counted by smelt's own splitter: a sentence ends at '.', '!' or '?' (and
- * quotes or brackets after it) before a blank and a capital, a digit or a quote, or at the
- * end of the line.  The lists of bad words (C4-10) are not shipped.
+ * quotes or brackets after it) before a blank and a capital, a digit or a quote, or at
+ * the end of the line.  The lists of bad words (C4-10) are not shipped.
  */
 #include <string.h>
 
 #include "curate.h"
 
-static const char *const policies[] = {"terms of use",  "privacy policy", "cookie policy",
-                                       "uses cookies",  "use of cookies", "use cookies", NULL};
+static const char *const policies[] = {"terms of use",
+                                       "privacy policy",
+                                       "cookie policy",
+                                       "uses cookies",
+                                       "use of cookies",
+                                       "use cookies",
+                                       NULL};
 
 static char lower(char c)
 {
@@ -24,7 +29,8 @@ static bool contains(const char *s, size_t n, const char *what)
         size_t j = 0;
         while (j < k && lower(s[i + j]) == what[j])
             j++;
-        if (j == k) return true;
+        if (j == k)
+            return true;
     }
     return false;
 }
@@ -42,7 +48,8 @@ static const char *strip(const char *s, size_t *n)
         size_t m = 1;
         while (m < *n && m < 4 && ((unsigned char)s[*n - m] & 0xc0) == 0x80)
             m++;
-        if (sm_utf8_decode(&c, s + *n - m, m) == 0 || !sm_is_space(c)) break;
+        if (sm_utf8_decode(&c, s + *n - m, m) == 0 || !sm_is_space(c))
+            break;
         *n -= m;
     }
     return s;
@@ -62,7 +69,8 @@ static int64_t white_words(const char *s, size_t n, int64_t *longest)
         }
         words += !sm_is_space(c) && run == 0;
         run = sm_is_space(c) ? 0 : run + 1;
-        if (run > *longest) *longest = run;
+        if (run > *longest)
+            *longest = run;
         i += (size_t)k;
     }
     return words;
@@ -72,11 +80,13 @@ static int64_t white_words(const char *s, size_t n, int64_t *longest)
 static size_t citation(const char *s, size_t n)
 {
     static const char *const word[] = {"[edit]", "[citation needed]", NULL};
-    if (n < 2 || *s != '[') return 0;
+    if (n < 2 || *s != '[')
+        return 0;
     size_t k = 1;
     while (k < n && s[k] >= '0' && s[k] <= '9')
         k++;
-    if (k < n && s[k] == ']') return k + 1;
+    if (k < n && s[k] == ']')
+        return k + 1;
     for (int i = 0; word[i]; i++)
         if (n >= strlen(word[i]) && memcmp(s, word[i], strlen(word[i])) == 0)
             return strlen(word[i]);
@@ -88,7 +98,8 @@ static bool without_citations(sm_buf *out, const char *s, size_t n)
     sm_buf_clear(out);
     for (size_t i = 0; i < n;) {
         size_t k = citation(s + i, n - i);
-        if (k == 0) sm_buf_putc(out, s[i]);
+        if (k == 0)
+            sm_buf_putc(out, s[i]);
         i += k ? k : 1;
     }
     return !out->failed;
@@ -104,8 +115,10 @@ static int64_t sentences(const char *s, size_t n)
     int64_t count = 0;
     bool open = false;
     for (size_t i = 0; i < n; i++) {
-        if (s[i] != ' ') open = true;
-        if (!ends_sentence(s[i])) continue;
+        if (s[i] != ' ')
+            open = true;
+        if (!ends_sentence(s[i]))
+            continue;
         size_t j = i + 1;
         while (j < n && (ends_sentence(s[j]) || strchr("\"')]", s[j])))
             j++;
@@ -125,24 +138,35 @@ static int64_t sentences(const char *s, size_t n)
 static bool ends_well(const sm_buf *line)
 {
     size_t n = line->len;
-    if (n == 0 || !strchr(".?!\"'", line->data[n - 1])) return false;
+    if (n == 0 || !strchr(".?!\"'", line->data[n - 1]))
+        return false;
     return n < 3 || memcmp(line->data + n - 3, "...", 3) != 0;
 }
 
-/* Keep, drop, or reject the document for one line; `line` receives it without citations. */
-static const char *judge(const c4_params *p, const char *s, size_t n, sm_buf *line, bool *keep)
+/* Keep, drop, or reject the document for one line; `line` receives it without citations.
+ */
+static const char *judge(const c4_params *p, const char *s, size_t n, sm_buf *line,
+                         bool *keep)
 {
     int64_t longest, words = white_words(s, n, &longest);
     *keep = false;
-    if (p->max_word_chars > 0 && longest > p->max_word_chars) return NULL;
-    if (!without_citations(line, s, n)) return NULL;
-    if (p->terminal_punct && !ends_well(line)) return NULL;
-    if (words < p->min_line_words) return NULL;
-    if (contains(line->data, line->len, "lorem ipsum")) return "c4.lorem_ipsum";
-    if (contains(line->data, line->len, "javascript")) return NULL;
-    if (p->curly_bracket && memchr(line->data, '{', line->len)) return "c4.curly_bracket";
+    if (p->max_word_chars > 0 && longest > p->max_word_chars)
+        return NULL;
+    if (!without_citations(line, s, n))
+        return NULL;
+    if (p->terminal_punct && !ends_well(line))
+        return NULL;
+    if (words < p->min_line_words)
+        return NULL;
+    if (contains(line->data, line->len, "lorem ipsum"))
+        return "c4.lorem_ipsum";
+    if (contains(line->data, line->len, "javascript"))
+        return NULL;
+    if (p->curly_bracket && memchr(line->data, '{', line->len))
+        return "c4.curly_bracket";
     for (int i = 0; policies[i]; i++)
-        if (contains(line->data, line->len, policies[i])) return NULL;
+        if (contains(line->data, line->len, policies[i]))
+            return NULL;
     *keep = true;
     return NULL;
 }
@@ -159,10 +183,12 @@ const char *sm_rule_c4(const c4_params *p, const char *text, size_t len, sm_buf 
         size_t n = nl ? (size_t)(nl - text) - at : len - at, m = n;
         const char *s = strip(text + at, &m);
         bool keep = false;
-        if (m > 0) reason = judge(p, s, m, &line, &keep);
+        if (m > 0)
+            reason = judge(p, s, m, &line, &keep);
         if (keep) {
             n_sentence += sentences(line.data, line.len);
-            if (out->len > start) sm_buf_putc(out, '\n');
+            if (out->len > start)
+                sm_buf_putc(out, '\n');
             sm_buf_put(out, line.data, line.len);
         } else if (m == 0 && p->min_line_words <= 0 && out->len > start) {
             sm_buf_putc(out, '\n');
@@ -187,8 +213,10 @@ sm_status sm_step_c4(const curate_params *p, curate_doc *d, curate_scratch *scra
     sm_buf_clear(&scratch->b);
     const char *reason =
         sm_rule_c4(&p->c4, d->doc.text, d->doc.text_len, &scratch->a, &scratch->b);
-    if (reason) return sm_curate_reject(d, reason, err, "%s", scratch->b.data);
+    if (reason)
+        return sm_curate_reject(d, reason, err, "%s", scratch->b.data);
     sm_buf_putc(&scratch->a, '\n');
-    if (scratch->a.failed) return sm_fail(err, SM_ENOMEM, "%s: out of memory", d->doc.id);
+    if (scratch->a.failed)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", d->doc.id);
     return sm_curate_set_text(d, &scratch->a, err);
 }

@@ -12,12 +12,13 @@
 #include "curate.h"
 
 static const uint32_t terminal[] = {
-    '!',    '"',    '\'',   '.',    '?',    0x00bb, 0x0589, 0x061e, 0x061f, 0x06d4, 0x0700,
-    0x0701, 0x0702, 0x07f9, 0x0964, 0x0965, 0x104a, 0x104b, 0x1362, 0x1367, 0x1368, 0x166e,
-    0x1735, 0x1736, 0x17d4, 0x17d5, 0x1803, 0x1809, 0x1944, 0x1945, 0x2019, 0x201d, 0x2026,
-    0x203c, 0x203d, 0x2047, 0x2048, 0x2049, 0x2e2e, 0x2e3c, 0x3002, 0xa4ff, 0xa60e, 0xa6f3,
-    0xa6f7, 0xa876, 0xa877, 0xa8ce, 0xa8cf, 0xa92f, 0xa9c8, 0xa9c9, 0xaa5d, 0xaa5e, 0xaa5f,
-    0xaaf0, 0xaaf1, 0xabeb, 0xfe52, 0xfe56, 0xfe57, 0xff01, 0xff0e, 0xff1f, 0xff61};
+    '!',    '"',    '\'',   '.',    '?',    0x00bb, 0x0589, 0x061e, 0x061f, 0x06d4,
+    0x0700, 0x0701, 0x0702, 0x07f9, 0x0964, 0x0965, 0x104a, 0x104b, 0x1362, 0x1367,
+    0x1368, 0x166e, 0x1735, 0x1736, 0x17d4, 0x17d5, 0x1803, 0x1809, 0x1944, 0x1945,
+    0x2019, 0x201d, 0x2026, 0x203c, 0x203d, 0x2047, 0x2048, 0x2049, 0x2e2e, 0x2e3c,
+    0x3002, 0xa4ff, 0xa60e, 0xa6f3, 0xa6f7, 0xa876, 0xa877, 0xa8ce, 0xa8cf, 0xa92f,
+    0xa9c8, 0xa9c9, 0xaa5d, 0xaa5e, 0xaa5f, 0xaaf0, 0xaaf1, 0xabeb, 0xfe52, 0xfe56,
+    0xfe57, 0xff01, 0xff0e, 0xff1f, 0xff61};
 
 static bool ends_terminal(const char *s, size_t n)
 {
@@ -25,9 +26,11 @@ static bool ends_terminal(const char *s, size_t n)
     uint32_t c;
     while (k < n && k < 4 && ((unsigned char)s[n - k] & 0xc0) == 0x80)
         k++;
-    if (n == 0 || sm_utf8_decode(&c, s + n - k, k) == 0) return false;
+    if (n == 0 || sm_utf8_decode(&c, s + n - k, k) == 0)
+        return false;
     for (size_t i = 0; i < sizeof terminal / sizeof *terminal; i++)
-        if (terminal[i] == c) return true;
+        if (terminal[i] == c)
+            return true;
     return false;
 }
 
@@ -36,7 +39,8 @@ static bool is_blank(const char *s, size_t n)
     for (size_t i = 0; i < n;) {
         uint32_t c;
         int k = sm_utf8_decode(&c, s + i, n - i);
-        if (k == 0 || !sm_is_space(c)) return false;
+        if (k == 0 || !sm_is_space(c))
+            return false;
         i += (size_t)k;
     }
     return true;
@@ -51,19 +55,22 @@ static const char *say(sm_buf *detail, const char *reason, double got, const cha
 
 const char *sm_rule_fineweb(const fineweb_params *p, sm_words *w, sm_buf *detail)
 {
-    if (!sm_split_blocks(w, (sm_span){0, (uint32_t)w->len, 0}, 1)) return "out of memory";
+    if (!sm_split_blocks(w, (sm_span){0, (uint32_t)w->len, 0}, 1))
+        return "out of memory";
     size_t n = 0;
     int64_t ended = 0, brief = 0, line_ends = 0;
     for (size_t i = 0; i < w->n_block; i++) {
         sm_span b = w->block[i];
-        if (is_blank(w->text + b.at, b.len)) continue;
+        if (is_blank(w->text + b.at, b.len))
+            continue;
         ended += ends_terminal(w->text + b.at, b.len);
         brief += b.n_char <= p->short_line_chars;
         w->block[n++] = b;
     }
     for (size_t i = 0; i < w->len; i++)
         line_ends += w->text[i] == '\n';
-    if (n == 0) return NULL;
+    if (n == 0)
+        return NULL;
     double ratio = (double)ended / (double)n;
     if (ratio < p->line_punct)
         return say(detail, "fineweb.line_punct", ratio, "at least", p->line_punct);
@@ -75,7 +82,8 @@ const char *sm_rule_fineweb(const fineweb_params *p, sm_words *w, sm_buf *detail
     if (ratio > p->char_dup)
         return say(detail, "fineweb.char_dup", ratio, "at most", p->char_dup);
     ratio = w->n_word ? (double)line_ends / (double)w->n_word : 0;
-    if (ratio > p->list) return say(detail, "fineweb.list", ratio, "at most", p->list);
+    if (ratio > p->list)
+        return say(detail, "fineweb.list", ratio, "at most", p->list);
     return NULL;
 }
 
@@ -83,10 +91,13 @@ sm_status sm_step_fineweb(const curate_params *p, curate_doc *d, curate_scratch 
                           sm_err *err)
 {
     sm_status s = sm_curate_words(d, scratch, err);
-    if (s) return s;
+    if (s)
+        return s;
     sm_buf_clear(&scratch->b);
     const char *reason = sm_rule_fineweb(&p->fineweb, &scratch->words, &scratch->b);
-    if (!reason) return SM_OK;
-    if (!strchr(reason, '.')) return sm_fail(err, SM_ENOMEM, "%s: %s", d->doc.id, reason);
+    if (!reason)
+        return SM_OK;
+    if (!strchr(reason, '.'))
+        return sm_fail(err, SM_ENOMEM, "%s: %s", d->doc.id, reason);
     return sm_curate_reject(d, reason, err, "%s", scratch->b.data);
 }

@@ -14,7 +14,8 @@ static int64_t count_of(const char *text, size_t len, const char *what)
     int64_t found = 0;
     for (size_t i = 0; i + n <= len;) {
         const char *p = memchr(text + i, what[0], len - i - n + 1);
-        if (!p) break;
+        if (!p)
+            break;
         i = (size_t)(p - text);
         bool hit = memcmp(p, what, n) == 0;
         found += hit;
@@ -28,15 +29,18 @@ static sm_span strip(const sm_words *w, sm_span s)
     while (s.len > 0) {
         uint32_t c;
         int k = sm_utf8_decode(&c, w->text + s.at, s.len);
-        if (k == 0 || !sm_is_space(c)) break;
+        if (k == 0 || !sm_is_space(c))
+            break;
         s.at += (uint32_t)k;
         s.len -= (uint32_t)k;
     }
     while (s.len > 0) {
         uint32_t c, k = 1;
-        while (k < s.len && k < 4 && ((unsigned char)w->text[s.at + s.len - k] & 0xc0) == 0x80)
+        while (k < s.len && k < 4 &&
+               ((unsigned char)w->text[s.at + s.len - k] & 0xc0) == 0x80)
             k++;
-        if (sm_utf8_decode(&c, w->text + s.at + s.len - k, k) == 0 || !sm_is_space(c)) break;
+        if (sm_utf8_decode(&c, w->text + s.at + s.len - k, k) == 0 || !sm_is_space(c))
+            break;
         s.len -= k;
     }
     return s;
@@ -70,7 +74,8 @@ static const char *lengths(const gopher_params *p, const sm_words *w, sm_buf *de
         chars += w->word[i].symbol ? 0 : w->word[i].n_char;
     }
     if (n < p->min_words)
-        return say(detail, "gopher.short_doc", (double)n, "at least", (double)p->min_words);
+        return say(detail, "gopher.short_doc", (double)n, "at least",
+                   (double)p->min_words);
     if (p->max_words > 0 && n > p->max_words)
         return say(detail, "gopher.long_doc", (double)n, "at most", (double)p->max_words);
     double mean = n > 0 ? (double)chars / (double)n : 0;
@@ -85,7 +90,8 @@ static const char *lengths(const gopher_params *p, const sm_words *w, sm_buf *de
 static const char *symbols(const gopher_params *p, const sm_words *w, sm_buf *detail)
 {
     double n = (double)w->n_word;
-    if (w->n_word == 0) return NULL;
+    if (w->n_word == 0)
+        return NULL;
     double hash = (double)count_of(w->text, w->len, "#") / n;
     if (hash > p->max_hash)
         return say(detail, "gopher.hash_ratio", hash, "at most", p->max_hash);
@@ -102,7 +108,8 @@ static const char *lines(const gopher_params *p, const sm_words *w, sm_buf *deta
 {
     int64_t bullets = 0, dots = 0;
     double n = (double)w->n_line;
-    if (w->n_line == 0) return NULL;
+    if (w->n_line == 0)
+        return NULL;
     for (size_t i = 0; i < w->n_line; i++) {
         sm_span s = strip(w, w->line[i]);
         bullets += starts(w, s, "\xE2\x80\xA2") || starts(w, s, "-");
@@ -120,14 +127,16 @@ static const char *lines(const gopher_params *p, const sm_words *w, sm_buf *deta
 /* GQ8, GQ9 */
 static const char *kinds(const gopher_params *p, const sm_words *w, sm_buf *detail)
 {
-    static const char *const stop[] = {"the", "be", "to", "of", "and", "that", "have", "with"};
+    static const char *const stop[] = {"the", "be",   "to",   "of",
+                                       "and", "that", "have", "with"};
     unsigned seen = 0;
     int64_t alpha = 0;
     for (size_t i = 0; i < w->n_word; i++) {
         const sm_word *x = &w->word[i];
         alpha += x->alpha;
         for (unsigned k = 0; x->len >= 2 && x->len <= 4 && k < 8; k++)
-            if (strlen(stop[k]) == x->len && memcmp(w->text + x->at, stop[k], x->len) == 0)
+            if (strlen(stop[k]) == x->len &&
+                memcmp(w->text + x->at, stop[k], x->len) == 0)
                 seen |= 1u << k;
     }
     double share = w->n_word ? (double)alpha / (double)w->n_word : 1;
@@ -142,12 +151,16 @@ static const char *kinds(const gopher_params *p, const sm_words *w, sm_buf *deta
     return NULL;
 }
 
-const char *sm_rule_gopher_quality(const gopher_params *p, const sm_words *w, sm_buf *detail)
+const char *sm_rule_gopher_quality(const gopher_params *p, const sm_words *w,
+                                   sm_buf *detail)
 {
     const char *reason = lengths(p, w, detail);
-    if (!reason) reason = symbols(p, w, detail);
-    if (!reason) reason = lines(p, w, detail);
-    if (!reason) reason = kinds(p, w, detail);
+    if (!reason)
+        reason = symbols(p, w, detail);
+    if (!reason)
+        reason = lines(p, w, detail);
+    if (!reason)
+        reason = kinds(p, w, detail);
     return reason;
 }
 
@@ -155,7 +168,8 @@ sm_status sm_step_gopher_quality(const curate_params *p, curate_doc *d,
                                  curate_scratch *scratch, sm_err *err)
 {
     sm_status s = sm_curate_words(d, scratch, err);
-    if (s) return s;
+    if (s)
+        return s;
     sm_buf_clear(&scratch->b);
     const char *reason = sm_rule_gopher_quality(&p->gopher, &scratch->words, &scratch->b);
     return reason ? sm_curate_reject(d, reason, err, "%s", scratch->b.data) : SM_OK;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gopher's repetition rules (Rae et al. 2021, table A1) as datatrove defines them: GR1..GR6.
- * Elements are compared by 64 bits of XXH3; a collision, one in 2^40 for a text of a
- * thousand words, could only make one document look more repetitive than it is.
- *   top n-gram       len(" ".join(words)) * count / len(text), ties to the first seen
- *   duplicate n-grams, 5..10: scan from the left; an n-gram seen before adds
- *                    len("".join(words)) and skips n words, a new one skips one
+ * Gopher's repetition rules (Rae et al. 2021, table A1) as datatrove defines them:
+ * GR1..GR6. Elements are compared by 64 bits of XXH3; a collision, one in 2^40 for a text
+ * of a thousand words, could only make one document look more repetitive than it is. top
+ * n-gram       len(" ".join(words)) * count / len(text), ties to the first seen duplicate
+ * n-grams, 5..10: scan from the left; an n-gram seen before adds len("".join(words)) and
+ * skips n words, a new one skips one
  */
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +54,8 @@ sm_repeats sm_find_repeats(sm_words *w, const sm_span *span, size_t n)
     sm_repeats r = {0};
     size_t mask;
     sm_slot *table = clean_table(w, n, &mask);
-    if (!table) return (sm_repeats){.failed = true};
+    if (!table)
+        return (sm_repeats){.failed = true};
     for (size_t i = 0; i < n; i++) {
         uint64_t key = hash(w->text + span[i].at, span[i].len);
         sm_slot *s = slot_of(table, mask, key);
@@ -72,7 +73,8 @@ static bool add_block(sm_words *w, size_t at, size_t end)
     if (w->n_block == w->cap_block) {
         size_t cap = w->cap_block ? 2 * w->cap_block : 256;
         sm_span *p = sm_realloc(w->block, cap, sizeof *p);
-        if (!p) return false;
+        if (!p)
+            return false;
         w->block = p;
         w->cap_block = cap;
     }
@@ -89,13 +91,15 @@ bool sm_split_blocks(sm_words *w, sm_span whole, int min_ends)
     w->n_block = 0;
     while (at < end) {
         const char *nl = memchr(w->text + at, '\n', end - at);
-        if (!nl) break;
+        if (!nl)
+            break;
         at = (size_t)(nl - w->text);
         size_t n = 0;
         while (at + n < end && w->text[at + n] == '\n')
             n++;
         if ((int64_t)n >= min_ends) {
-            if (!add_block(w, start, at)) return false;
+            if (!add_block(w, start, at))
+                return false;
             start = at + n;
         }
         at += n;
@@ -110,15 +114,18 @@ static sm_span stripped(const sm_words *w)
     uint32_t c;
     while (s.len > 0) {
         int k = sm_utf8_decode(&c, w->text + s.at, s.len);
-        if (k == 0 || !sm_is_space(c)) break;
+        if (k == 0 || !sm_is_space(c))
+            break;
         s.at += (uint32_t)k;
         s.len -= (uint32_t)k;
     }
     while (s.len > 0) {
         uint32_t k = 1;
-        while (k < s.len && k < 4 && ((unsigned char)w->text[s.at + s.len - k] & 0xc0) == 0x80)
+        while (k < s.len && k < 4 &&
+               ((unsigned char)w->text[s.at + s.len - k] & 0xc0) == 0x80)
             k++;
-        if (sm_utf8_decode(&c, w->text + s.at + s.len - k, k) == 0 || !sm_is_space(c)) break;
+        if (sm_utf8_decode(&c, w->text + s.at + s.len - k, k) == 0 || !sm_is_space(c))
+            break;
         s.len -= k;
     }
     return s;
@@ -134,17 +141,21 @@ static const char *over(sm_buf *detail, const char *reason, double got, double l
 static const char *blocks(const repeat_params *p, sm_words *w, sm_buf *detail)
 {
     double n_char = (double)w->n_char;
-    if (!sm_split_blocks(w, stripped(w), 2)) return "out of memory";
+    if (!sm_split_blocks(w, stripped(w), 2))
+        return "out of memory";
     sm_repeats r = sm_find_repeats(w, w->block, w->n_block);
     double frac = (double)r.n / (double)w->n_block;
-    if (frac > p->para) return over(detail, "gopher.dup_para_frac", frac, p->para);
+    if (frac > p->para)
+        return over(detail, "gopher.dup_para_frac", frac, p->para);
     frac = (double)r.n_char / n_char;
     if (frac > p->para_char)
         return over(detail, "gopher.dup_para_char_frac", frac, p->para_char);
-    if (!sm_split_blocks(w, (sm_span){0, (uint32_t)w->len, 0}, 1)) return "out of memory";
+    if (!sm_split_blocks(w, (sm_span){0, (uint32_t)w->len, 0}, 1))
+        return "out of memory";
     r = sm_find_repeats(w, w->block, w->n_block);
     frac = (double)r.n / (double)w->n_block;
-    if (frac > p->line) return over(detail, "gopher.dup_line_frac", frac, p->line);
+    if (frac > p->line)
+        return over(detail, "gopher.dup_line_frac", frac, p->line);
     frac = (double)r.n_char / n_char;
     if (frac > p->line_char)
         return over(detail, "gopher.dup_line_char_frac", frac, p->line_char);
@@ -160,14 +171,16 @@ static bool join(sm_words *w)
     size_t need = w->n_word + 1;
     if (need > w->cap_block) {
         sm_span *p = sm_realloc(w->block, need, sizeof *p);
-        if (!p) return false;
+        if (!p)
+            return false;
         w->block = p;
         w->cap_block = need;
     }
     sm_buf_clear(&w->joined);
     sm_buf_clear(&w->spaced);
     w->joined.max = w->spaced.max = (size_t)UINT32_MAX * 2;
-    if (!sm_buf_reserve(&w->joined, w->len + 1) || !sm_buf_reserve(&w->spaced, 2 * w->len + 1))
+    if (!sm_buf_reserve(&w->joined, w->len + 1) ||
+        !sm_buf_reserve(&w->spaced, 2 * w->len + 1))
         return false;
     uint32_t chars = 0;
     for (size_t i = 0; i < w->n_word; i++) {
@@ -180,7 +193,8 @@ static bool join(sm_words *w)
         w->spaced.data[w->spaced.len++] = ' ';
         chars += x->n_char;
     }
-    w->block[w->n_word] = (sm_span){(uint32_t)w->joined.len, (uint32_t)w->spaced.len, chars};
+    w->block[w->n_word] =
+        (sm_span){(uint32_t)w->joined.len, (uint32_t)w->spaced.len, chars};
     w->n_block = need;
     return true;
 }
@@ -190,13 +204,15 @@ static int64_t top_chars(sm_words *w, size_t n)
 {
     size_t mask, n_gram = w->n_word - n + 1;
     sm_slot *table = clean_table(w, n_gram, &mask);
-    if (!table) return -1;
+    if (!table)
+        return -1;
     uint32_t best = 0, first = 0;
     for (size_t i = 0; i < n_gram; i++) {
         const sm_span *b = w->block + i;
         uint64_t key = hash(w->spaced.data + b[0].len, b[n].len - b[0].len - 1);
         sm_slot *s = slot_of(table, mask, key);
-        if (!s->key) *s = (sm_slot){.key = key, .first = (uint32_t)i};
+        if (!s->key)
+            *s = (sm_slot){.key = key, .first = (uint32_t)i};
         s->count++;
         if (s->count > best || (s->count == best && s->first < first)) {
             best = s->count;
@@ -213,7 +229,8 @@ static int64_t repeated_chars(sm_words *w, size_t n)
     size_t mask;
     int64_t chars = 0;
     sm_slot *table = clean_table(w, w->n_word, &mask);
-    if (!table) return -1;
+    if (!table)
+        return -1;
     for (size_t i = 0; i + n <= w->n_word;) {
         const sm_span *b = w->block + i;
         uint64_t key = hash(w->joined.data + b[0].at, b[n].at - b[0].at);
@@ -236,25 +253,31 @@ static const char *n_grams(const repeat_params *p, sm_words *w, sm_buf *detail)
     static const char *const dup[] = {"gopher.dup_5_grams", "gopher.dup_6_grams",
                                       "gopher.dup_7_grams", "gopher.dup_8_grams",
                                       "gopher.dup_9_grams", "gopher.dup_10_grams"};
-    if (!join(w)) return "out of memory";
+    if (!join(w))
+        return "out of memory";
     for (size_t k = 0; k < 3 && w->n_word >= k + 2; k++) {
         int64_t chars = top_chars(w, k + 2);
-        if (chars < 0) return "out of memory";
+        if (chars < 0)
+            return "out of memory";
         double frac = (double)chars / (double)w->n_char;
-        if (frac > p->top[k]) return over(detail, top[k], frac, p->top[k]);
+        if (frac > p->top[k])
+            return over(detail, top[k], frac, p->top[k]);
     }
     for (size_t k = 0; k < 6 && w->n_word >= k + 5; k++) {
         int64_t chars = repeated_chars(w, k + 5);
-        if (chars < 0) return "out of memory";
+        if (chars < 0)
+            return "out of memory";
         double frac = (double)chars / (double)w->n_char;
-        if (frac > p->dup[k]) return over(detail, dup[k], frac, p->dup[k]);
+        if (frac > p->dup[k])
+            return over(detail, dup[k], frac, p->dup[k]);
     }
     return NULL;
 }
 
 const char *sm_rule_gopher_repetition(const repeat_params *p, sm_words *w, sm_buf *detail)
 {
-    if (w->n_char == 0) return NULL;
+    if (w->n_char == 0)
+        return NULL;
     const char *reason = blocks(p, w, detail);
     return reason ? reason : n_grams(p, w, detail);
 }
@@ -263,10 +286,14 @@ sm_status sm_step_gopher_repetition(const curate_params *p, curate_doc *d,
                                     curate_scratch *scratch, sm_err *err)
 {
     sm_status s = sm_curate_words(d, scratch, err);
-    if (s) return s;
+    if (s)
+        return s;
     sm_buf_clear(&scratch->b);
-    const char *reason = sm_rule_gopher_repetition(&p->repeat, &scratch->words, &scratch->b);
-    if (!reason) return SM_OK;
-    if (!strchr(reason, '.')) return sm_fail(err, SM_ENOMEM, "%s: %s", d->doc.id, reason);
+    const char *reason =
+        sm_rule_gopher_repetition(&p->repeat, &scratch->words, &scratch->b);
+    if (!reason)
+        return SM_OK;
+    if (!strchr(reason, '.'))
+        return sm_fail(err, SM_ENOMEM, "%s: %s", d->doc.id, reason);
     return sm_curate_reject(d, reason, err, "%s", scratch->b.data);
 }

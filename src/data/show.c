@@ -7,12 +7,25 @@
 #include "show.h"
 
 const sm_option sm_data_show_options[] = {
-    {.key = "n_samples", .type = SM_OPT_INT, .def = "5", .min = 0, .max = 100,
-     .help = "documents to show of each part", .affects_result = false},
-    {.key = "seed", .type = SM_OPT_INT, .def = "1", .min = 0, .max = 2147483647,
-     .help = "another seed shows other samples", .affects_result = false},
-    {.key = "reason", .type = SM_OPT_STRING, .def = "",
-     .help = "show rejected samples of this reason only", .affects_result = false},
+    {.key = "n_samples",
+     .type = SM_OPT_INT,
+     .def = "5",
+     .min = 0,
+     .max = 100,
+     .help = "documents to show of each part",
+     .affects_result = false},
+    {.key = "seed",
+     .type = SM_OPT_INT,
+     .def = "1",
+     .min = 0,
+     .max = 2147483647,
+     .help = "another seed shows other samples",
+     .affects_result = false},
+    {.key = "reason",
+     .type = SM_OPT_STRING,
+     .def = "",
+     .help = "show rejected samples of this reason only",
+     .affects_result = false},
     SM_OPTION_END};
 
 void sm_show_bytes(char out[24], int64_t bytes)
@@ -32,7 +45,8 @@ void sm_show_count(char out[32], int64_t n)
     char digits[24];
     int len = snprintf(digits, sizeof digits, "%lld", (long long)n), to = 0;
     for (int i = 0; i < len; i++) {
-        if (i > 0 && (len - i) % 3 == 0 && digits[i - 1] != '-') out[to++] = ',';
+        if (i > 0 && (len - i) % 3 == 0 && digits[i - 1] != '-')
+            out[to++] = ',';
         out[to++] = digits[i];
     }
     out[to] = 0;
@@ -47,7 +61,8 @@ static void put_parts(sm_buf *out, const json_t *summary)
         char n[32], bytes[24];
         sm_show_count(n, sm_show_int(p, "documents"));
         sm_show_bytes(bytes, sm_show_int(p, "bytes"));
-        sm_buf_printf(out, "%-12s %10s documents %10s\n", sm_show_str(p, "name"), n, bytes);
+        sm_buf_printf(out, "%-12s %10s documents %10s\n", sm_show_str(p, "name"), n,
+                      bytes);
     }
 }
 
@@ -56,7 +71,8 @@ static void put_steps(sm_buf *out, const json_t *summary)
     size_t i;
     json_t *s;
     const json_t *steps = json_object_get(summary, "steps");
-    if (json_array_size(steps) == 0) return;
+    if (json_array_size(steps) == 0)
+        return;
     sm_buf_printf(out, "\nsteps (preset %s)%18s %9s\n", sm_show_str(summary, "preset"),
                   "removed", "changed");
     json_array_foreach((json_t *)(uintptr_t)steps, i, s)
@@ -73,7 +89,8 @@ static void put_reasons(sm_buf *out, const json_t *summary)
     size_t i;
     json_t *r;
     const json_t *reasons = json_object_get(summary, "reasons");
-    if (json_array_size(reasons) == 0) return;
+    if (json_array_size(reasons) == 0)
+        return;
     sm_buf_puts(out, "\nreasons                        documents      bytes\n");
     json_array_foreach((json_t *)(uintptr_t)reasons, i, r)
     {
@@ -89,7 +106,8 @@ static void put_table(sm_buf *out, const json_t *summary, const char *key, size_
     size_t i;
     json_t *r;
     const json_t *rows = json_object_get(summary, key);
-    if (json_array_size(rows) == 0) return;
+    if (json_array_size(rows) == 0)
+        return;
     sm_buf_printf(out, "\n%-30s %9s %9s %10s\n", key, "kept", "rejected", "kept bytes");
     json_array_foreach((json_t *)(uintptr_t)rows, i, r)
     {
@@ -101,8 +119,8 @@ static void put_table(sm_buf *out, const json_t *summary, const char *key, size_
         sm_show_count(kept, sm_show_int(r, "kept"));
         sm_show_count(rejected, sm_show_int(r, "rejected"));
         sm_show_bytes(bytes, sm_show_int(r, "bytes"));
-        sm_buf_printf(out, "  %-28.60s %9s %9s %10s\n", sm_show_str(r, "name"), kept, rejected,
-                      bytes);
+        sm_buf_printf(out, "  %-28.60s %9s %9s %10s\n", sm_show_str(r, "name"), kept,
+                      rejected, bytes);
     }
 }
 
@@ -133,7 +151,8 @@ static void put_samples(sm_buf *out, const json_t *summary, const char *which)
     size_t i;
     json_t *s;
     const json_t *list = json_object_get(json_object_get(summary, "samples"), which);
-    if (json_array_size(list) == 0) return;
+    if (json_array_size(list) == 0)
+        return;
     sm_buf_printf(out, "\nsamples, %s\n", which);
     json_array_foreach((json_t *)(uintptr_t)list, i, s)
     {
@@ -146,7 +165,8 @@ static void put_skipped(sm_buf *out, const json_t *summary)
     const char *why;
     json_t *n;
     const json_t *skipped = json_object_get(summary, "skipped");
-    if (json_object_size(skipped) == 0) return;
+    if (json_object_size(skipped) == 0)
+        return;
     sm_buf_puts(out, "\nfiles left out\n");
     json_object_foreach((json_t *)(uintptr_t)skipped, why, n)
     {
@@ -159,7 +179,8 @@ static void put_errors(sm_buf *out, const json_t *summary)
     size_t i;
     json_t *e;
     const json_t *errors = json_object_get(summary, "errors");
-    if (json_array_size(errors) == 0) return;
+    if (json_array_size(errors) == 0)
+        return;
     sm_buf_puts(out, "\nfiles that could not be read\n");
     json_array_foreach((json_t *)(uintptr_t)errors, i, e)
     {
@@ -170,7 +191,8 @@ static void put_errors(sm_buf *out, const json_t *summary)
 
 bool sm_show_text(sm_buf *out, const json_t *summary)
 {
-    sm_buf_printf(out, "%s: %s\n\n", sm_show_str(summary, "kind"), sm_show_str(summary, "name"));
+    sm_buf_printf(out, "%s: %s\n\n", sm_show_str(summary, "kind"),
+                  sm_show_str(summary, "name"));
     put_parts(out, summary);
     put_steps(out, summary);
     put_reasons(out, summary);
@@ -190,13 +212,16 @@ sm_status sm_data_show(sm_buf *out, const sm_ctx *ctx, const sm_data_files *file
 {
     json_t *summary = NULL;
     sm_status s = sm_show_gather(&summary, ctx, files, options, err);
-    if (s) return s;
+    if (s)
+        return s;
     bool ok = true;
     if (form == SM_DATA_JSON)
         s = sm_json_pretty(out, summary, err);
     else
-        ok = form == SM_DATA_HTML ? sm_show_html(out, summary) : sm_show_text(out, summary);
-    if (!ok) s = sm_fail(err, SM_ENOMEM, "data show: out of memory");
+        ok = form == SM_DATA_HTML ? sm_show_html(out, summary)
+                                  : sm_show_text(out, summary);
+    if (!ok)
+        s = sm_fail(err, SM_ENOMEM, "data show: out of memory");
     json_decref(summary);
     return s;
 }

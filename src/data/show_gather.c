@@ -25,7 +25,8 @@ static int compare_rows(const void *x, const void *y, const char *by)
 {
     json_t *const *a = x, *const *b = y;
     int64_t na = sm_show_int(*a, by), nb = sm_show_int(*b, by);
-    if (na != nb) return na > nb ? -1 : 1;
+    if (na != nb)
+        return na > nb ? -1 : 1;
     return strcmp(sm_show_str(*a, "name"), sm_show_str(*b, "name"));
 }
 
@@ -44,7 +45,8 @@ static json_t *sorted(json_t *rows, int (*compare)(const void *, const void *))
 {
     size_t n = json_array_size(rows);
     json_t **p = sm_alloc(n + 1, sizeof *p);
-    if (!p) return rows;
+    if (!p)
+        return rows;
     for (size_t i = 0; i < n; i++)
         p[i] = json_array_get(rows, i);
     qsort(p, n, sizeof *p, compare);
@@ -98,10 +100,10 @@ static json_t *excerpt(const char *text, size_t len, size_t max)
 
 static json_t *sample(const sm_document *d)
 {
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o}", "id", d->id, "path", d->path,
-                     "title", d->title, "package", d->package, "licence", d->licence, "lang",
-                     d->lang, "reason", d->reason, "detail", d->detail, "bytes",
-                     (json_int_t)d->text_len, "text",
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o}", "id", d->id, "path",
+                     d->path, "title", d->title, "package", d->package, "licence",
+                     d->licence, "lang", d->lang, "reason", d->reason, "detail",
+                     d->detail, "bytes", (json_int_t)d->text_len, "text",
                      excerpt(d->text, d->text_len, SAMPLE_BYTES));
 }
 
@@ -128,9 +130,12 @@ static json_t *choose(const sm_dataset *d, int64_t n, uint64_t seed, const char 
         for (size_t k = 0; k < tries && (int64_t)json_array_size(out) < n; k++) {
             sm_document doc;
             uint64_t i = sm_rng_below(total, seed, SM_STREAM_TEST, (uint32_t)turn, k);
-            if (sm_dataset_get(d, i, &doc, NULL)) break;
-            if (*reason && strcmp(doc.reason, reason) != 0) continue;
-            if (*doc.reason && !*reason && count_reason(out, doc.reason) >= turn) continue;
+            if (sm_dataset_get(d, i, &doc, NULL))
+                break;
+            if (*reason && strcmp(doc.reason, reason) != 0)
+                continue;
+            if (*doc.reason && !*reason && count_reason(out, doc.reason) >= turn)
+                continue;
             size_t j;
             json_t *v;
             bool seen = false;
@@ -138,7 +143,8 @@ static json_t *choose(const sm_dataset *d, int64_t n, uint64_t seed, const char 
             {
                 seen = seen || strcmp(sm_show_str(v, "id"), doc.id) == 0;
             }
-            if (!seen) json_array_append_new(out, sample(&doc));
+            if (!seen)
+                json_array_append_new(out, sample(&doc));
         }
     }
     return out;
@@ -149,9 +155,10 @@ static sm_status samples_of(json_t **out, const sm_ctx *ctx, const char *path,
 {
     sm_dataset *d = NULL;
     sm_status s = sm_dataset_open(&d, ctx, &path, 1, err);
-    if (s) return s;
-    *out = choose(d, sm_opt_int(options, "n_samples"), (uint64_t)sm_opt_int(options, "seed"),
-                  reason);
+    if (s)
+        return s;
+    *out = choose(d, sm_opt_int(options, "n_samples"),
+                  (uint64_t)sm_opt_int(options, "seed"), reason);
     sm_dataset_close(d);
     return SM_OK;
 }
@@ -176,9 +183,12 @@ static sm_status gather_dataset(json_t *out, const sm_ctx *ctx, const sm_data_fi
     json_t *stats = NULL, *kept = NULL, *rejected = NULL;
     const char *reason = sm_opt_str(options, "reason");
     sm_status s = sm_json_load(&stats, f->stats, err);
-    if (!s && f->train) s = samples_of(&kept, ctx, f->train, options, "", err);
-    if (!s && f->rejected) s = samples_of(&rejected, ctx, f->rejected, options, reason, err);
-    if (s) goto done;
+    if (!s && f->train)
+        s = samples_of(&kept, ctx, f->train, options, "", err);
+    if (!s && f->rejected)
+        s = samples_of(&rejected, ctx, f->rejected, options, reason, err);
+    if (s)
+        goto done;
     json_object_set_new(out, "kind", json_string("dataset"));
     json_object_set_new(out, "preset", json_string(sm_show_str(stats, "preset")));
     json_object_set_new(out, "parts",
@@ -222,12 +232,13 @@ static void tally(json_t *out, const sm_dataset *d)
     for (int i = 0; i < 5; i++)
         t[i] = json_object();
     for (size_t at = 0; sm_dataset_next(d, &at, &doc);) {
-        const char *const key[] = {doc.package, doc.licence, doc.lang, doc.format, doc.section};
+        const char *const key[] = {doc.package, doc.licence, doc.lang, doc.format,
+                                   doc.section};
         int class = 0;
         for (int i = 0; i < 5; i++)
             bump(t[i], key[i], (int64_t)doc.text_len);
         for (size_t n = doc.text_len >> 6; n > 0 && class < N_LENGTHS - 1; n >>= 1)
-            class++;
+            class ++;
         count[class]++;
     }
     for (int i = 0; i < N_LENGTHS; i++)
@@ -235,7 +246,8 @@ static void tally(json_t *out, const sm_dataset *d)
     json_object_set_new(out, "parts",
                         json_pack("[{s:s,s:I,s:I,s:o}]", "name", "documents", "documents",
                                   (json_int_t)sm_dataset_n(d), "bytes",
-                                  (json_int_t)sm_dataset_text_bytes(d), "lengths", lengths));
+                                  (json_int_t)sm_dataset_text_bytes(d), "lengths",
+                                  lengths));
     for (int i = 0; i < 5; i++) {
         json_object_set_new(out, table[i], rows_of(t[i]));
         json_decref(t[i]);
@@ -259,18 +271,19 @@ static sm_status gather_source(json_t *out, const sm_ctx *ctx, const sm_data_fil
     json_t *source = NULL;
     sm_dataset *d = NULL;
     sm_status s = sm_dataset_open(&d, ctx, &f->documents, 1, err);
-    if (!s && f->source) s = sm_json_load(&source, f->source, err);
-    if (s) goto done;
+    if (!s && f->source)
+        s = sm_json_load(&source, f->source, err);
+    if (s)
+        goto done;
     json_object_set_new(out, "kind", json_string("source"));
     tally(out, d);
     json_object_set(out, "skipped", json_object_get(source, "skipped"));
     json_object_set_new(out, "errors", all_errors(source));
     json_object_set_new(out, "aliases", json_integer(sm_show_int(source, "aliases")));
-    json_object_set_new(
-        out, "samples",
-        json_pack("{s:o}", "kept",
-                  choose(d, sm_opt_int(options, "n_samples"),
-                         (uint64_t)sm_opt_int(options, "seed"), "")));
+    json_object_set_new(out, "samples",
+                        json_pack("{s:o}", "kept",
+                                  choose(d, sm_opt_int(options, "n_samples"),
+                                         (uint64_t)sm_opt_int(options, "seed"), "")));
 done:
     json_decref(source);
     sm_dataset_close(d);
@@ -281,7 +294,8 @@ sm_status sm_show_gather(json_t **out, const sm_ctx *ctx, const sm_data_files *f
                          const json_t *options, sm_err *err)
 {
     json_t *j = json_object();
-    if (!j) return sm_fail(err, SM_ENOMEM, "data show: out of memory");
+    if (!j)
+        return sm_fail(err, SM_ENOMEM, "data show: out of memory");
     json_object_set_new(j, "name", json_string(files->name ? files->name : "dataset"));
     sm_status s = SM_OK;
     if (files->stats)

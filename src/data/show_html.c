@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `data show --html`: one page without script or network: figures, plots, tables, samples.
- * Every string from a document is escaped; it follows the reader's light or dark scheme.
+ * `data show --html`: one page without script or network: figures, plots, tables,
+ * samples. Every string from a document is escaped; it follows the reader's light or dark
+ * scheme.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,20 +13,24 @@ static const char style[] =
     ":root{color-scheme:light dark;--bg:#fbfaf8;--card:#fff;--ink:#1d1f23;--soft:#666b73;"
     "--line:#e4e1db;--c0:#2f6f8f;--c1:#d9a441;--c2:#b5523b;--code:#f4f2ee}"
     "@media (prefers-color-scheme:dark){:root{--bg:#16181b;--card:#1e2125;--ink:#e7e5e0;"
-    "--soft:#9aa0a8;--line:#32363c;--c0:#5aa6c9;--c1:#e0b45c;--c2:#d9775f;--code:#17191c}}"
+    "--soft:#9aa0a8;--line:#32363c;--c0:#5aa6c9;--c1:#e0b45c;--c2:#d9775f;--code:#17191c}"
+    "}"
     "*{box-sizing:border-box}"
     "body{margin:0;background:var(--bg);color:var(--ink);"
     "font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif}"
     "main{max-width:1120px;margin:0 auto;padding:32px 24px 64px}"
     "h1{font-size:26px;margin:0 0 2px}h2{font-size:17px;margin:0 0 12px}"
     ".sub{color:var(--soft);margin:0 0 24px}"
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:"
+    "12px;"
     "margin-bottom:20px}"
     ".tile,.card{background:var(--card);border:1px solid var(--line);border-radius:10px;"
     "padding:14px 18px}"
-    ".tile b{display:block;font-size:24px;font-weight:600;font-variant-numeric:tabular-nums}"
+    ".tile "
+    "b{display:block;font-size:24px;font-weight:600;font-variant-numeric:tabular-nums}"
     ".tile span{color:var(--soft);font-size:13px}"
-    ".grid2{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr));"
+    ".grid2{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),"
+    "1fr));"
     "gap:16px}"
     ".card{margin-bottom:16px;overflow-x:auto}.grid2 .card{margin-bottom:0}"
     ".grid2{margin-bottom:16px}"
@@ -35,7 +40,8 @@ static const char style[] =
     ".c0{fill:var(--c0);background:var(--c0)}.c1{fill:var(--c1);background:var(--c1)}"
     ".c2{fill:var(--c2);background:var(--c2)}"
     ".key{display:flex;gap:16px;color:var(--soft);font-size:13px;margin:0 0 6px}"
-    ".key i{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:6px}"
+    ".key "
+    "i{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:6px}"
     "table{border-collapse:collapse;width:100%;font-size:14px}"
     "th{text-align:left;color:var(--soft);font-weight:500}"
     "td,th{padding:4px 8px 4px 0;border-bottom:1px solid var(--line);vertical-align:top}"
@@ -54,7 +60,8 @@ bool sm_html_put(sm_buf *out, const char *text)
         size_t n = strcspn(text, "&<>\"");
         sm_buf_put(out, text, n);
         text += n;
-        if (!*text) break;
+        if (!*text)
+            break;
         sm_buf_puts(out, *text == '&'   ? "&amp;"
                          : *text == '<' ? "&lt;"
                          : *text == '>' ? "&gt;"
@@ -86,7 +93,7 @@ static void put_tiles(sm_buf *out, const json_t *summary)
                  strcmp(name, "heldout") == 0 ? "held out" : name);
         tile(out, n, label);
         snprintf(label, sizeof label, "of text%s%.20s", source ? "" : ", ",
-                 source                            ? ""
+                 source                         ? ""
                  : strcmp(name, "heldout") == 0 ? "held out"
                                                 : name);
         tile(out, bytes, label);
@@ -111,14 +118,15 @@ static void put_lengths(sm_buf *out, const json_t *summary)
     sm_buf_puts(out, "</section>\n");
 }
 
-static void put_table(sm_buf *out, const json_t *summary, const char *key, const char *title,
-                      size_t most)
+static void put_table(sm_buf *out, const json_t *summary, const char *key,
+                      const char *title, size_t most)
 {
     size_t i;
     json_t *r;
     const json_t *rows = json_object_get(summary, key);
     bool dataset = strcmp(sm_show_str(summary, "kind"), "dataset") == 0;
-    if (json_array_size(rows) == 0) return;
+    if (json_array_size(rows) == 0)
+        return;
     sm_buf_printf(out,
                   "<section class=\"card\"><h2>%s</h2><table><tr><th>name</th>"
                   "<th class=\"n\">kept</th>%s<th class=\"n\">text</th></tr>\n",
@@ -127,7 +135,8 @@ static void put_table(sm_buf *out, const json_t *summary, const char *key, const
     {
         char n[32], bytes[24];
         if (i == most) {
-            sm_buf_printf(out, "<tr><td>… and %zu more</td></tr>", json_array_size(rows) - most);
+            sm_buf_printf(out, "<tr><td>… and %zu more</td></tr>",
+                          json_array_size(rows) - most);
             break;
         }
         sm_show_count(n, sm_show_int(r, "kept"));
@@ -136,7 +145,8 @@ static void put_table(sm_buf *out, const json_t *summary, const char *key, const
         sm_html_put(out, sm_show_str(r, "name"));
         sm_buf_printf(out, "</td><td class=\"n\">%s</td>", n);
         sm_show_count(n, sm_show_int(r, "rejected"));
-        if (dataset) sm_buf_printf(out, "<td class=\"n\">%s</td>", n);
+        if (dataset)
+            sm_buf_printf(out, "<td class=\"n\">%s</td>", n);
         sm_buf_printf(out, "<td class=\"n\">%s</td></tr>\n", bytes);
     }
     sm_buf_puts(out, "</table></section>\n");
@@ -155,7 +165,8 @@ static void put_parameters(sm_buf *out, const json_t *parameters)
         sm_buf_puts(out, first ? "" : ", ");
         sm_html_put(out, key);
         sm_buf_putc(out, ' ');
-        if (text.data) sm_html_put(out, text.data);
+        if (text.data)
+            sm_html_put(out, text.data);
         sm_buf_free(&text);
         first = false;
     }
@@ -166,11 +177,14 @@ static void put_steps(sm_buf *out, const json_t *summary)
     size_t i;
     json_t *s;
     const json_t *steps = json_object_get(summary, "steps");
-    if (json_array_size(steps) == 0) return;
-    sm_buf_puts(out, "<div class=\"grid2\"><section class=\"card\"><h2>Documents left after each "
-                     "step</h2>\n");
+    if (json_array_size(steps) == 0)
+        return;
+    sm_buf_puts(
+        out, "<div class=\"grid2\"><section class=\"card\"><h2>Documents left after each "
+             "step</h2>\n");
     sm_svg_steps(out, summary);
-    sm_buf_puts(out, "</section><section class=\"card\"><h2>Reasons for rejection</h2>\n");
+    sm_buf_puts(out,
+                "</section><section class=\"card\"><h2>Reasons for rejection</h2>\n");
     sm_svg_reasons(out, json_object_get(summary, "reasons"));
     sm_buf_puts(out, "</section></div>\n<section class=\"card\"><h2>Steps</h2><table><tr>"
                      "<th>step</th><th>does</th><th class=\"n\">removed</th>"
@@ -225,7 +239,8 @@ static void put_samples(sm_buf *out, const json_t *summary, const char *which,
     size_t i;
     json_t *s;
     const json_t *list = json_object_get(json_object_get(summary, "samples"), which);
-    if (json_array_size(list) == 0) return;
+    if (json_array_size(list) == 0)
+        return;
     sm_buf_printf(out, "<section class=\"card\"><h2>%s</h2>\n", title);
     json_array_foreach((json_t *)(uintptr_t)list, i, s)
     {
@@ -239,12 +254,15 @@ static void put_pairs(sm_buf *out, const json_t *summary)
     size_t i;
     json_t *p;
     const json_t *pairs = json_object_get(summary, "near_duplicates");
-    if (json_array_size(pairs) == 0) return;
-    sm_buf_puts(out, "<section class=\"card\"><h2>Near-duplicates, some pairs</h2><table><tr>"
-                     "<th>kept</th><th>removed</th><th class=\"n\">similarity</th></tr>\n");
+    if (json_array_size(pairs) == 0)
+        return;
+    sm_buf_puts(out,
+                "<section class=\"card\"><h2>Near-duplicates, some pairs</h2><table><tr>"
+                "<th>kept</th><th>removed</th><th class=\"n\">similarity</th></tr>\n");
     json_array_foreach((json_t *)(uintptr_t)pairs, i, p)
     {
-        if (i == 10) break;
+        if (i == 10)
+            break;
         sm_buf_puts(out, "<tr><td class=\"w\">");
         sm_html_put(out, sm_show_str(p, "kept"));
         sm_buf_puts(out, "</td><td class=\"w\">");
@@ -260,7 +278,8 @@ static void put_skipped(sm_buf *out, const json_t *summary)
     const char *why;
     json_t *n;
     const json_t *skipped = json_object_get(summary, "skipped");
-    if (json_object_size(skipped) == 0) return;
+    if (json_object_size(skipped) == 0)
+        return;
     sm_buf_puts(out, "<section class=\"card\"><h2>Files left out</h2><table>\n");
     json_object_foreach((json_t *)(uintptr_t)skipped, why, n)
     {
@@ -278,7 +297,8 @@ bool sm_show_html(sm_buf *out, const json_t *summary)
     sm_buf_puts(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                      "<meta name=\"viewport\" content=\"width=device-width\"><title>");
     sm_html_put(out, sm_show_str(summary, "name"));
-    sm_buf_printf(out, " · smelt data</title><style>%s</style></head><body><main>\n<h1>", style);
+    sm_buf_printf(out, " · smelt data</title><style>%s</style></head><body><main>\n<h1>",
+                  style);
     sm_html_put(out, sm_show_str(summary, "name"));
     sm_buf_puts(out, "</h1><p class=\"sub\">");
     sm_html_put(out, sm_show_str(summary, "kind"));

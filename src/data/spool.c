@@ -45,8 +45,10 @@ static sm_status write_all(int fd, const char *p, size_t n, sm_err *err)
 {
     while (n > 0) {
         ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k < 0) return sm_fail_errno(err, errno, "spool of documents: write");
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return sm_fail_errno(err, errno, "spool of documents: write");
         p += k;
         n -= (size_t)k;
     }
@@ -55,25 +57,31 @@ static sm_status write_all(int fd, const char *p, size_t n, sm_err *err)
 
 static bool grow(sm_spool *s)
 {
-    if (s->n < s->cap) return true;
+    if (s->n < s->cap)
+        return true;
     size_t cap = s->cap ? 2 * s->cap : 1024;
     sm_spool_record *r = sm_realloc(s->record, cap, sizeof *r);
-    if (!r) return false;
+    if (!r)
+        return false;
     s->record = r;
     s->cap = cap;
     return true;
 }
 
-sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t origin, const sm_buf *head,
-                       const sm_buf *tail, sm_err *err)
+sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t origin,
+                       const sm_buf *head, const sm_buf *tail, sm_err *err)
 {
-    sm_spool_record r = {.origin = origin, .head_bytes = head->len, .tail_bytes = tail->len};
+    sm_spool_record r = {
+        .origin = origin, .head_bytes = head->len, .tail_bytes = tail->len};
     memcpy(r.key, key, sizeof r.key);
     pthread_mutex_lock(&s->lock);
-    sm_status st = grow(s) ? SM_OK : sm_fail(err, SM_ENOMEM, "spool of documents: no memory");
+    sm_status st =
+        grow(s) ? SM_OK : sm_fail(err, SM_ENOMEM, "spool of documents: no memory");
     r.offset = s->bytes;
-    if (!st) st = write_all(s->fd, head->data, head->len, err);
-    if (!st) st = write_all(s->fd, tail->data, tail->len, err);
+    if (!st)
+        st = write_all(s->fd, head->data, head->len, err);
+    if (!st)
+        st = write_all(s->fd, tail->data, tail->len, err);
     if (!st) {
         s->bytes += head->len + tail->len;
         s->record[s->n++] = r;
@@ -86,14 +94,16 @@ static int compare_records(const void *a, const void *b)
 {
     const sm_spool_record *x = a, *y = b;
     int c = memcmp(x->key, y->key, sizeof x->key);
-    if (c) return c;
+    if (c)
+        return c;
     return (x->origin > y->origin) - (x->origin < y->origin);
 }
 
 sm_status sm_spool_seal(sm_spool *s, size_t *n_dropped, sm_err *err)
 {
     *n_dropped = 0;
-    if (s->n > 1) qsort(s->record, s->n, sizeof *s->record, compare_records);
+    if (s->n > 1)
+        qsort(s->record, s->n, sizeof *s->record, compare_records);
     size_t kept = 0;
     for (size_t i = 0; i < s->n; i++) {
         if (kept > 0 && memcmp(s->record[kept - 1].key, s->record[i].key, 33) == 0)
@@ -102,9 +112,11 @@ sm_status sm_spool_seal(sm_spool *s, size_t *n_dropped, sm_err *err)
             s->record[kept++] = s->record[i];
     }
     s->n = kept;
-    if (s->bytes == 0) return SM_OK;
+    if (s->bytes == 0)
+        return SM_OK;
     void *p = mmap(NULL, s->bytes, PROT_READ, MAP_PRIVATE, s->fd, 0);
-    if (p == MAP_FAILED) return sm_fail_errno(err, errno, "spool of documents: mmap");
+    if (p == MAP_FAILED)
+        return sm_fail_errno(err, errno, "spool of documents: mmap");
     s->map = p;
     return SM_OK;
 }
@@ -122,8 +134,10 @@ const sm_spool_record *sm_spool_at(const sm_spool *s, size_t i, const char **byt
 
 void sm_spool_free(sm_spool *s)
 {
-    if (!s) return;
-    if (s->map) munmap(s->map, s->bytes);
+    if (!s)
+        return;
+    if (s->map)
+        munmap(s->map, s->bytes);
     close(s->fd);
     pthread_mutex_destroy(&s->lock);
     free(s->record);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Words and lines of a text, in one pass; ASCII by table, the rest by Unicode category. */
+/* Words and lines of a text, in one pass; ASCII by table, the rest by Unicode category.
+ */
 #include "words.h"
 
 #include <stdlib.h>
@@ -8,14 +9,23 @@
 
 #include "smelt/text.h"
 
-typedef enum kind { K_OTHER, K_SPACE, K_LETTER, K_DIGIT, K_LOW_LINE, K_MARK, K_SINGLE } kind;
+typedef enum kind {
+    K_OTHER,
+    K_SPACE,
+    K_LETTER,
+    K_DIGIT,
+    K_LOW_LINE,
+    K_MARK,
+    K_SINGLE
+} kind;
 
-/* Characters above ASCII in datatrove's PUNCTUATION (which has a full-width 1), sorted. */
+/* Characters above ASCII in datatrove's PUNCTUATION (which has a full-width 1), sorted.
+ */
 static const uint16_t punctuation[] = {
-    0x00ab, 0x00b4, 0x00bb, 0x2013, 0x2014, 0x2019, 0x201c, 0x201d, 0x201e, 0x2026,
-    0x2236, 0x2501, 0x25ba, 0x3001, 0x3002, 0x3008, 0x3009, 0x300a, 0x300b, 0x300c,
-    0x300d, 0x3010, 0x3011, 0xff01, 0xff05, 0xff08, 0xff09, 0xff0c, 0xff0e, 0xff11,
-    0xff1a, 0xff1b, 0xff1f, 0xff5e};
+    0x00ab, 0x00b4, 0x00bb, 0x2013, 0x2014, 0x2019, 0x201c, 0x201d, 0x201e,
+    0x2026, 0x2236, 0x2501, 0x25ba, 0x3001, 0x3002, 0x3008, 0x3009, 0x300a,
+    0x300b, 0x300c, 0x300d, 0x3010, 0x3011, 0xff01, 0xff05, 0xff08, 0xff09,
+    0xff0c, 0xff0e, 0xff11, 0xff1a, 0xff1b, 0xff1f, 0xff5e};
 
 bool sm_is_space(uint32_t c)
 {
@@ -38,7 +48,8 @@ bool sm_is_punctuation(uint32_t c)
         bool control = c < 9 || c == 11 || c == 12 || (c > 12 && c < 32) || c == 127;
         return (graph && !alnum) || control;
     }
-    if (c < 0xa0) return true;
+    if (c < 0xa0)
+        return true;
     size_t lo = 0, hi = sizeof punctuation / sizeof *punctuation;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
@@ -52,7 +63,8 @@ bool sm_is_punctuation(uint32_t c)
 
 bool sm_is_alpha(uint32_t c)
 {
-    if (c < 0x80) return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+    if (c < 0x80)
+        return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
     utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
     return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
 }
@@ -65,21 +77,30 @@ static bool is_single(uint32_t c)
 
 static kind kind_wide(uint32_t c)
 {
-    if (sm_is_space(c)) return K_SPACE;
-    if (is_single(c)) return K_SINGLE;
+    if (sm_is_space(c))
+        return K_SPACE;
+    if (is_single(c))
+        return K_SINGLE;
     utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
-    if (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO) return K_LETTER;
-    if (k >= UTF8PROC_CATEGORY_MN && k <= UTF8PROC_CATEGORY_ME) return K_MARK;
-    if (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO) return K_DIGIT;
+    if (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO)
+        return K_LETTER;
+    if (k >= UTF8PROC_CATEGORY_MN && k <= UTF8PROC_CATEGORY_ME)
+        return K_MARK;
+    if (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO)
+        return K_DIGIT;
     return K_OTHER;
 }
 
 static kind kind_of(uint32_t c)
 {
-    if (c >= 0x80) return kind_wide(c);
-    if ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') return K_LETTER;
-    if (c >= '0' && c <= '9') return K_DIGIT;
-    if (c == '_') return K_LOW_LINE;
+    if (c >= 0x80)
+        return kind_wide(c);
+    if ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
+        return K_LETTER;
+    if (c >= '0' && c <= '9')
+        return K_DIGIT;
+    if (c == '_')
+        return K_LOW_LINE;
     return sm_is_space(c) ? K_SPACE : K_OTHER;
 }
 
@@ -94,11 +115,13 @@ typedef struct cursor {
 
 static bool peek(cursor *u, size_t at)
 {
-    if (at >= u->len) return false;
+    if (at >= u->len)
+        return false;
     unsigned char b = (unsigned char)u->text[at];
     u->c = b;
     u->used = 1;
-    if (b < 0x80) return true;
+    if (b < 0x80)
+        return true;
     u->used = sm_utf8_decode(&u->c, u->text + at, u->len - at);
     if (u->used == 0) {
         u->used = 1;
@@ -109,11 +132,13 @@ static bool peek(cursor *u, size_t at)
 
 static bool grow(void *array, size_t *cap, size_t n, size_t size)
 {
-    if (n < *cap) return true;
+    if (n < *cap)
+        return true;
     size_t more = *cap ? 2 * *cap : 1024;
     void **p = array;
     void *q = sm_realloc(*p, more, size);
-    if (!q) return false;
+    if (!q)
+        return false;
     *p = q;
     *cap = more;
     return true;
@@ -122,7 +147,8 @@ static bool grow(void *array, size_t *cap, size_t n, size_t size)
 static bool add_word(sm_words *w, const sm_word *x)
 {
     void *p = w->word;
-    if (!grow(&p, &w->cap_word, w->n_word, sizeof *w->word)) return false;
+    if (!grow(&p, &w->cap_word, w->n_word, sizeof *w->word))
+        return false;
     w->word = p;
     w->word[w->n_word++] = *x;
     return true;
@@ -131,9 +157,11 @@ static bool add_word(sm_words *w, const sm_word *x)
 static bool add_line(sm_words *w, size_t at, size_t end, int64_t n_char)
 {
     void *p = w->line;
-    if (!grow(&p, &w->cap_line, w->n_line, sizeof *w->line)) return false;
+    if (!grow(&p, &w->cap_line, w->n_line, sizeof *w->line))
+        return false;
     w->line = p;
-    w->line[w->n_line++] = (sm_span){(uint32_t)at, (uint32_t)(end - at), (uint32_t)n_char};
+    w->line[w->n_line++] =
+        (sm_span){(uint32_t)at, (uint32_t)(end - at), (uint32_t)n_char};
     return true;
 }
 
@@ -167,13 +195,16 @@ static sm_word read_word(cursor *u, size_t at)
     uint32_t first = u->c;
     kind k = kind_of(first), last = k;
     extend(&x, u, k);
-    if (k == K_SINGLE) return x;
+    if (k == K_SINGLE)
+        return x;
     for (size_t p = at + x.len; peek(u, p); p = at + x.len) {
         kind next = kind_of(u->c);
         bool in_word = next >= K_LETTER && next <= K_MARK;
-        if (k == K_OTHER ? u->c != first : !in_word && !joins(u, p, last)) break;
+        if (k == K_OTHER ? u->c != first : !in_word && !joins(u, p, last))
+            break;
         extend(&x, u, next);
-        if (next != K_MARK) last = next;
+        if (next != K_MARK)
+            last = next;
     }
     return x;
 }
@@ -187,7 +218,8 @@ static bool split_words(sm_words *w)
             continue;
         }
         sm_word x = read_word(&u, at);
-        if (!add_word(w, &x)) return false;
+        if (!add_word(w, &x))
+            return false;
         at += x.len;
     }
     return true;
@@ -206,7 +238,8 @@ static bool split_lines(sm_words *w)
             at = next;
             continue;
         }
-        if (!add_line(w, start, at, n)) return false;
+        if (!add_line(w, start, at, n))
+            return false;
         if (u.c == '\r' && next < w->len && w->text[next] == '\n') {
             w->n_char++;
             next++;

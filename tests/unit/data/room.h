@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Helpers of the data tests: a temporary directory, files, archives made by libarchive. */
+/** Helpers of the data tests: a temporary directory, files, archives made by libarchive.
+ */
 #ifndef SMELT_TESTS_DATA_ROOM_H
 #define SMELT_TESTS_DATA_ROOM_H
 
@@ -96,9 +97,12 @@ static inline void make_archive(sm_buf *out, int kind, const member *m, size_t n
         archive_write_set_format_raw(a);
     else
         archive_write_set_format_gnutar(a);
-    if (kind == KIND_TAR_GZ || kind == KIND_GZ) archive_write_add_filter_gzip(a);
-    if (kind == KIND_TAR_XZ) archive_write_add_filter_xz(a);
-    if (kind == KIND_TAR_ZST) archive_write_add_filter_zstd(a);
+    if (kind == KIND_TAR_GZ || kind == KIND_GZ)
+        archive_write_add_filter_gzip(a);
+    if (kind == KIND_TAR_XZ)
+        archive_write_add_filter_xz(a);
+    if (kind == KIND_TAR_ZST)
+        archive_write_add_filter_zstd(a);
     assert_int_equal(archive_write_open_memory(a, memory, cap, &used), ARCHIVE_OK);
     for (size_t i = 0; i < n; i++) {
         struct archive_entry *e = archive_entry_new();
@@ -107,10 +111,13 @@ static inline void make_archive(sm_buf *out, int kind, const member *m, size_t n
         archive_entry_set_perm(e, 0644);
         archive_entry_set_filetype(e, m[i].link ? AE_IFLNK : AE_IFREG);
         archive_entry_set_size(e, (la_int64_t)len);
-        if (m[i].link) archive_entry_set_symlink(e, m[i].link);
-        if (m[i].hard) archive_entry_set_hardlink(e, m[i].hard);
+        if (m[i].link)
+            archive_entry_set_symlink(e, m[i].link);
+        if (m[i].hard)
+            archive_entry_set_hardlink(e, m[i].hard);
         assert_true(archive_write_header(a, e) >= ARCHIVE_WARN);
-        if (len) archive_write_data(a, m[i].data, len);
+        if (len)
+            archive_write_data(a, m[i].data, len);
         archive_entry_free(e);
     }
     archive_write_close(a);
@@ -140,7 +147,8 @@ static inline json_t *options(const sm_option *table, const char *json)
     json_t *given = NULL, *out = NULL;
     sm_err e = {0};
     assert_int_equal(sm_json_parse(&given, json, strlen(json), "test", &e), SM_OK);
-    if (sm_options_resolve(&out, table, given, "test", &e)) fail_msg("%s", e.msg);
+    if (sm_options_resolve(&out, table, given, "test", &e))
+        fail_msg("%s", e.msg);
     json_decref(given);
     return out;
 }
@@ -162,8 +170,9 @@ static inline sm_status run_add(room *r, const char *input, const char *staging,
 }
 
 /* data curate of dir/`inputs` (NULL-terminated) into dir/`staging`. */
-static inline sm_status run_curate(room *r, const char *const *inputs, const char *staging,
-                                   const char *json, json_t *figures, sm_err *err)
+static inline sm_status run_curate(room *r, const char *const *inputs,
+                                   const char *staging, const char *json, json_t *figures,
+                                   sm_err *err)
 {
     const char *path[8];
     size_t n = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Containers and `data add`: archives written by libarchive and by dpkg-like assembly, then
- * damaged, hostile and nested ones. */
+/* Containers and `data add`: archives written by libarchive and by dpkg-like assembly,
+ * then damaged, hostile and nested ones. */
 #include "room.h"
 
-#define MAN(title, text)                                                                    \
-    ".TH " title " 8 2024\n.SH NAME\n" title " \\- " text "\n.SH DESCRIPTION\n"              \
+#define MAN(title, text)                                                        \
+    ".TH " title " 8 2024\n.SH NAME\n" title " \\- " text "\n.SH DESCRIPTION\n" \
     "This page describes the program and what it does with the files that are open.\n"
 
 static const char *field(const json_t *d, const char *key)
@@ -44,11 +44,15 @@ static void test_archives(void **state)
     static const struct {
         int kind;
         const char *name;
-    } all[] = {{KIND_TAR, "a.tar"}, {KIND_TAR_GZ, "a.tar.gz"}, {KIND_TAR_XZ, "a.tar.xz"},
-               {KIND_TAR_ZST, "a.tar.zst"}, {KIND_ZIP, "a.zip"}};
-    const member m[] = {{.name = "x/one.txt", .data = "The first of the texts is here.\n"},
-                        {.name = "x/two.md", .data = "# Two\n\nThe second of the texts.\n"},
-                        {.name = "x/pic.png", .data = "not read"}};
+    } all[] = {{KIND_TAR, "a.tar"},
+               {KIND_TAR_GZ, "a.tar.gz"},
+               {KIND_TAR_XZ, "a.tar.xz"},
+               {KIND_TAR_ZST, "a.tar.zst"},
+               {KIND_ZIP, "a.zip"}};
+    const member m[] = {
+        {.name = "x/one.txt", .data = "The first of the texts is here.\n"},
+        {.name = "x/two.md", .data = "# Two\n\nThe second of the texts.\n"},
+        {.name = "x/pic.png", .data = "not read"}};
     room r;
     room_open(&r, 2);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -58,7 +62,8 @@ static void test_archives(void **state)
         make_archive(&a, all[i].kind, m, 3);
         room_put(&r, all[i].name, a.data, a.len);
         sm_err e = {0};
-        if (run_add(&r, all[i].name, all[i].name + 1, "", figures, &e)) fail_msg("%s", e.msg);
+        if (run_add(&r, all[i].name, all[i].name + 1, "", figures, &e))
+            fail_msg("%s", e.msg);
         assert_int_equal(json_integer_value(json_object_get(figures, "documents")), 2);
         snprintf(tail, sizeof tail, "%s!x/two.md", all[i].name);
         json_t *d = find(&r, all[i].name + 1, tail);
@@ -85,24 +90,27 @@ static void test_deb(void **state)
         {.name = "./usr/share/man/man8/lsof.8.gz", .data = page.data, .len = page.len},
         {.name = "./usr/share/man/man8/alias.8", .data = ".so man8/lsof.8\n"},
         {.name = "./usr/share/man/man8/link.8.gz", .link = "lsof.8.gz"},
-        {.name = "./usr/share/man/man8/hard.8.gz", .hard = "./usr/share/man/man8/lsof.8.gz"},
+        {.name = "./usr/share/man/man8/hard.8.gz",
+         .hard = "./usr/share/man/man8/lsof.8.gz"},
         {.name = "./usr/bin/lsof", .data = "#!/bin/sh\n"},
         {.name = "./usr/share/doc/lsof/copyright",
-         .data = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
+         .data = "Format: "
+                 "https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
                  "\nFiles: *\nCopyright: 2020 A\nLicense: GPL-2+ or Artistic\n\n"
                  "Files: debian/*\nCopyright: 2020 B\nLicense: GPL-3\n"},
         {.name = "./usr/share/doc/lsof/changelog.gz", .data = "x"}};
     make_deb(&deb, "Package: lsof\nVersion: 4.95-1\nArchitecture: amd64\n", m, 7);
     room_put(&r, "debs/lsof.deb", deb.data, deb.len);
     /* a package whose documentation folder is a link into the other one */
-    const member m2[] = {{.name = "./usr/share/man/man8/other.8",
-                          .data = MAN("other", "something else")},
-                         {.name = "./usr/share/doc/other", .link = "lsof"}};
+    const member m2[] = {
+        {.name = "./usr/share/man/man8/other.8", .data = MAN("other", "something else")},
+        {.name = "./usr/share/doc/other", .link = "lsof"}};
     make_deb(&deb2, "Package: other\nVersion: 1\nArchitecture: all\n", m2, 2);
     room_put(&r, "debs/other.deb", deb2.data, deb2.len);
     json_t *figures = json_object();
     sm_err e = {0};
-    if (run_add(&r, "debs", "out", "", figures, &e)) fail_msg("%s", e.msg);
+    if (run_add(&r, "debs", "out", "", figures, &e))
+        fail_msg("%s", e.msg);
     assert_int_equal(json_integer_value(json_object_get(figures, "documents")), 2);
     assert_int_equal(json_integer_value(json_object_get(figures, "aliases")), 4);
     json_t *d = find(&r, "out", "lsof.deb!usr/share/man/man8/lsof.8.gz");
@@ -133,13 +141,15 @@ static void test_nested(void **state)
     sm_buf inner = {0}, b[6] = {{0}};
     room r;
     room_open(&r, 1);
-    const member text = {.name = "deep.txt", .data = "The text in the innermost archive.\n"};
+    const member text = {.name = "deep.txt",
+                         .data = "The text in the innermost archive.\n"};
     make_archive(&inner, KIND_ZIP, &text, 1);
     const member outer = {.name = "in.zip", .data = inner.data, .len = inner.len};
     make_archive(&b[0], KIND_TAR_GZ, &outer, 1);
     room_put(&r, "out.tgz", b[0].data, b[0].len);
     sm_err e = {0};
-    if (run_add(&r, "out.tgz", "o1", "", NULL, &e)) fail_msg("%s", e.msg);
+    if (run_add(&r, "out.tgz", "o1", "", NULL, &e))
+        fail_msg("%s", e.msg);
     json_t *d = find(&r, "o1", "out.tgz!in.zip!deep.txt");
     assert_non_null(d);
     json_decref(d);
@@ -243,19 +253,21 @@ static void test_jsonl(void **state)
     (void)state;
     room r;
     room_open(&r, 2);
-    room_puts(&r, "in/x.jsonl",
-              "{\"text\": \"The first of all records.\", \"title\": \"One\", \"lang\": \"xx\","
-              " \"license\": \"MIT\", \"n\": 5}\n"
-              "\n"
-              "{\"content\": \"The second of them, \\u00e9.\"}\n"
-              "{broken\n"
-              "[1]\n"
-              "{\"id\": \"no text\"}\n"
-              "{\"text\": \"  \"}\n"
-              "{\"text\": \"The last has no line end.\"}");
+    room_puts(
+        &r, "in/x.jsonl",
+        "{\"text\": \"The first of all records.\", \"title\": \"One\", \"lang\": \"xx\","
+        " \"license\": \"MIT\", \"n\": 5}\n"
+        "\n"
+        "{\"content\": \"The second of them, \\u00e9.\"}\n"
+        "{broken\n"
+        "[1]\n"
+        "{\"id\": \"no text\"}\n"
+        "{\"text\": \"  \"}\n"
+        "{\"text\": \"The last has no line end.\"}");
     json_t *figures = json_object();
     sm_err e = {0};
-    if (run_add(&r, "in", "out", "\"licence\": \"CC0-1.0\"", figures, &e)) fail_msg("%s", e.msg);
+    if (run_add(&r, "in", "out", "\"licence\": \"CC0-1.0\"", figures, &e))
+        fail_msg("%s", e.msg);
     assert_int_equal(json_integer_value(json_object_get(figures, "documents")), 3);
     assert_int_equal(json_integer_value(json_object_get(figures, "errors")), 3);
     json_t *d = find(&r, "out", "x.jsonl#1");
@@ -279,12 +291,15 @@ static void test_directory(void **state)
     (void)state;
     room r;
     room_open(&r, 2);
-    room_puts(&r, "tree/LICENSE",
-              "Permission is hereby granted, free of charge, to any person obtaining a copy of "
-              "this software, subject to: The above copyright notice and this permission notice "
-              "shall be included.\n");
+    room_puts(
+        &r, "tree/LICENSE",
+        "Permission is hereby granted, free of charge, to any person obtaining a copy of "
+        "this software, subject to: The above copyright notice and this permission "
+        "notice "
+        "shall be included.\n");
     room_puts(&r, "tree/a.txt", "The plain text of the tree.\n");
-    room_puts(&r, "tree/b.md", "<!-- SPDX-License-Identifier: CC-BY-4.0 -->\n# B\n\nText of b.\n");
+    room_puts(&r, "tree/b.md",
+              "<!-- SPDX-License-Identifier: CC-BY-4.0 -->\n# B\n\nText of b.\n");
     room_puts(&r, "tree/c.c", "int main(void) { return 0; }\n");
     room_puts(&r, "tree/empty.txt", "");
     room_puts(&r, "tree/skip/me.txt", "The text that is left out.\n");
@@ -293,7 +308,8 @@ static void test_directory(void **state)
     free(link);
     json_t *figures = json_object();
     sm_err e = {0};
-    if (run_add(&r, "tree", "out", "\"exclude\": [\"skip/*\"], \"name\": \"mine\"", figures, &e))
+    if (run_add(&r, "tree", "out", "\"exclude\": [\"skip/*\"], \"name\": \"mine\"",
+                figures, &e))
         fail_msg("%s", e.msg);
     assert_int_equal(json_integer_value(json_object_get(figures, "documents")), 3);
     json_t *d = find(&r, "out", "a.txt");
@@ -303,7 +319,8 @@ static void test_directory(void **state)
     d = find(&r, "out", "b.md");
     assert_string_equal(field(d, "licence"), "CC-BY-4.0");
     json_decref(d);
-    assert_int_equal(run_add(&r, "tree", "o2", "\"include\": [\"*.c\"]", figures, &e), SM_OK);
+    assert_int_equal(run_add(&r, "tree", "o2", "\"include\": [\"*.c\"]", figures, &e),
+                     SM_OK);
     d = find(&r, "o2", "c.c");
     assert_non_null(d);
     json_decref(d);
@@ -321,7 +338,8 @@ static void test_determinism(void **state)
     for (int i = 0; i < 60; i++) {
         char name[40], text[200];
         snprintf(name, sizeof name, "tree/d%d/f%d.txt", i % 7, i);
-        snprintf(text, sizeof text, "This is the text of file number %d, of the tree.\n", i);
+        snprintf(text, sizeof text, "This is the text of file number %d, of the tree.\n",
+                 i);
         room_puts(&r, name, text);
     }
     sm_err e = {0};
@@ -362,10 +380,10 @@ static void test_determinism(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_archives),  cmocka_unit_test(test_deb),
-        cmocka_unit_test(test_nested),    cmocka_unit_test(test_traversal),
-        cmocka_unit_test(test_bomb),      cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_jsonl),     cmocka_unit_test(test_directory),
+        cmocka_unit_test(test_archives),    cmocka_unit_test(test_deb),
+        cmocka_unit_test(test_nested),      cmocka_unit_test(test_traversal),
+        cmocka_unit_test(test_bomb),        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_jsonl),       cmocka_unit_test(test_directory),
         cmocka_unit_test(test_determinism),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

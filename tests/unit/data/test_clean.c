@@ -16,7 +16,8 @@ static void check(transform *f, const char *text, const char *want)
     sm_buf out = {0};
     assert_true(f(&out, text, strlen(text)));
     const char *got = out.data ? out.data : "";
-    if (strcmp(got, want) != 0) fail_msg("\"%s\": got \"%s\", want \"%s\"", text, got, want);
+    if (strcmp(got, want) != 0)
+        fail_msg("\"%s\": got \"%s\", want \"%s\"", text, got, want);
     sm_buf_free(&out);
 }
 
@@ -24,9 +25,10 @@ static void check(transform *f, const char *text, const char *want)
 static void damage(sm_buf *out, const char *text)
 {
     static const uint16_t high[32] = {
-        0x20ac, 0x81,   0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160,
-        0x2039, 0x0152, 0x8d,   0x017d, 0x8f,   0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
-        0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0x9d,   0x017e, 0x0178};
+        0x20ac, 0x81,   0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021,
+        0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, 0x8d,   0x017d, 0x8f,
+        0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014,
+        0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0x9d,   0x017e, 0x0178};
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
         char utf8[4];
@@ -38,9 +40,12 @@ static void damage(sm_buf *out, const char *text)
 static void test_repair(void **state)
 {
     (void)state;
-    static const char *const good[] = {
-        "it’s “quoted” – and — so on…", "café, naïve, Größe, señor", "5 € • ™ ≤ → °C ± ½",
-        "žluťoučký kůň", "plain text", "«guillemets»"};
+    static const char *const good[] = {"it’s “quoted” – and — so on…",
+                                       "café, naïve, Größe, señor",
+                                       "5 € • ™ ≤ → °C ± ½",
+                                       "žluťoučký kůň",
+                                       "plain text",
+                                       "«guillemets»"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         sm_buf once = {0}, twice = {0};
         check(sm_repair_text, good[i], good[i]);
@@ -62,12 +67,22 @@ static void test_normalise(void **state)
     check(sm_normalise_text, "a\r\nb\rc\n", "a\nb\nc\n");
     check(sm_normalise_text, "a  \t \nb", "a\nb\n");
     check(sm_normalise_text, "\n \n a\n\n \n\nb\n\n\n", " a\n\nb\n");
-    check(sm_normalise_text, "a\x01" "b\x7f" "c\xC2\x85" "d", "abc\nd\n");
-    check(sm_normalise_text, "a\xC2\xA0" "b\xE2\x80\x89" "c\xE2\x80\x8B" "d\xC2\xAD" "e",
+    check(sm_normalise_text,
+          "a\x01"
+          "b\x7f"
+          "c\xC2\x85"
+          "d",
+          "abc\nd\n");
+    check(sm_normalise_text,
+          "a\xC2\xA0"
+          "b\xE2\x80\x89"
+          "c\xE2\x80\x8B"
+          "d\xC2\xAD"
+          "e",
           "a b cde\n");
     check(sm_normalise_text, "\xEF\xBB\xBFstart", "start\n");
-    check(sm_normalise_text, "e\xCC\x81", "\xC3\xA9\n");         /* NFC */
-    check(sm_normalise_text, "\xE2\x84\xAB", "\xC3\x85\n");      /* Angstrom sign */
+    check(sm_normalise_text, "e\xCC\x81", "\xC3\xA9\n");    /* NFC */
+    check(sm_normalise_text, "\xE2\x84\xAB", "\xC3\x85\n"); /* Angstrom sign */
     check(sm_normalise_text, "    code\n\tx = 1;\n", "    code\n\tx = 1;\n");
     check(sm_normalise_text, "", "");
     check(sm_normalise_text, " \n \n", "");
@@ -77,14 +92,16 @@ static void test_normalise(void **state)
 static void test_normalise_random(void **state)
 {
     (void)state;
-    static const uint32_t pool[] = {'a', 'B', ' ', ' ', '\n', '\r', '\t', 0x301, 0x327, 0xe9,
-                                    0xa0, 0x2028, 0xad, 0x1100, 0x1161, 0x11a8, 0xac00, 0x65e5,
-                                    0x212b, 0x85, 0x7f, 0x200d, 0x1f600, 0x344, 0x958};
+    static const uint32_t pool[] = {'a',    'B',     ' ',    ' ',    '\n',   '\r', '\t',
+                                    0x301,  0x327,   0xe9,   0xa0,   0x2028, 0xad, 0x1100,
+                                    0x1161, 0x11a8,  0xac00, 0x65e5, 0x212b, 0x85, 0x7f,
+                                    0x200d, 0x1f600, 0x344,  0x958};
     for (uint32_t n = 0; n < 2000; n++) {
         sm_buf in = {0}, one = {0}, two = {0};
         for (uint32_t k = 0; k < 30; k++) {
             char utf8[4];
-            uint64_t i = sm_rng_below(sizeof pool / sizeof *pool, 7, SM_STREAM_TEST, n, k);
+            uint64_t i =
+                sm_rng_below(sizeof pool / sizeof *pool, 7, SM_STREAM_TEST, n, k);
             sm_buf_put(&in, utf8, (size_t)sm_utf8_encode(utf8, pool[i]));
         }
         assert_true(sm_normalise_text(&one, in.data, in.len));
@@ -112,7 +129,8 @@ static void test_simplify(void **state)
     check(sm_simplify_text, "v2.0beta", "v0beta");
     check(sm_simplify_text, "Caf\xC3\xA9 \xC3\x85ngstr\xC3\xB6m", "cafe angstrom");
     check(sm_simplify_text, "a_b-c", "a b c");
-    check(sm_simplify_text, "\xD9\xA1\xD9\xAB\xD9\xA2", "0"); /* Arabic digits and point */
+    check(sm_simplify_text, "\xD9\xA1\xD9\xAB\xD9\xA2",
+          "0"); /* Arabic digits and point */
     check(sm_simplify_text, "日本x", "日 本 x");
     check(sm_simplify_text, "...", "");
     check(sm_simplify_text, "", "");
@@ -126,15 +144,20 @@ static void test_language(void **state)
         const char *code, *text;
     } all[] = {
         {"en", "This command prints the names of all files that are open in the system."},
-        {"de", "Dieses Programm gibt die Namen der Dateien aus, die von den Prozessen mit dem "
-               "angegebenen Namen geöffnet sind, und beendet sich danach."},
-        {"fr", "Cette commande affiche les noms de tous les fichiers qui sont ouverts dans le "
-               "système pour un utilisateur."},
-        {"es", "Este programa muestra los nombres de todos los archivos que están abiertos en "
-               "el sistema por un usuario."},
-        {"it", "Questo programma mostra i nomi di tutti i file che sono aperti nel sistema da "
-               "un utente con il processo."},
-        {"pt", "Este programa mostra os nomes de todos os arquivos que estão abertos no sistema "
+        {"de",
+         "Dieses Programm gibt die Namen der Dateien aus, die von den Prozessen mit dem "
+         "angegebenen Namen geöffnet sind, und beendet sich danach."},
+        {"fr",
+         "Cette commande affiche les noms de tous les fichiers qui sont ouverts dans le "
+         "système pour un utilisateur."},
+        {"es",
+         "Este programa muestra los nombres de todos los archivos que están abiertos en "
+         "el sistema por un usuario."},
+        {"it",
+         "Questo programma mostra i nomi di tutti i file che sono aperti nel sistema da "
+         "un utente con il processo."},
+        {"pt", "Este programa mostra os nomes de todos os arquivos que estão abertos no "
+               "sistema "
                "por um usuário, e não mais."},
         {"ru", "Эта программа показывает имена всех открытых файлов."},
         {"uk", "Ця програма показує імена всіх відкритих файлів системи, її параметри."},
@@ -161,11 +184,13 @@ static void licence_is(bool (*f)(sm_buf *, const char *, size_t), const char *te
     sm_buf out = {0};
     assert_true(f(&out, text, strlen(text)));
     const char *got = out.data ? out.data : "";
-    if (strcmp(got, want) != 0) fail_msg("got \"%s\", want \"%s\" for: %.120s", got, want, text);
+    if (strcmp(got, want) != 0)
+        fail_msg("got \"%s\", want \"%s\" for: %.120s", got, want, text);
     sm_buf_free(&out);
 }
 
-#define DEP5 "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
+#define DEP5 \
+    "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
 
 static void test_dep5(void **state)
 {
@@ -176,14 +201,19 @@ static void test_dep5(void **state)
         {DEP5 "\nFiles: *\nLicense: GPL-2+\n Text of it.\n", "GPL-2.0-or-later"},
         {DEP5 "\nFiles: *\nLicense: Expat\n\nFiles: debian/*\nLicense: GPL-3+\n", "MIT"},
         {DEP5 "\nFiles:\n *\n src/*\nLicense: Apache-2.0\n", "Apache-2.0"},
-        {DEP5 "\nFiles: *\nLicense: GPL-2 and BSD-3-clause\n", "BSD-3-Clause AND GPL-2.0-only"},
-        {DEP5 "\nFiles: *\nLicense: GPL-1+ or Artistic\n", "(Artistic-1.0 OR GPL-1.0-or-later)"},
+        {DEP5 "\nFiles: *\nLicense: GPL-2 and BSD-3-clause\n",
+         "BSD-3-Clause AND GPL-2.0-only"},
+        {DEP5 "\nFiles: *\nLicense: GPL-1+ or Artistic\n",
+         "(Artistic-1.0 OR GPL-1.0-or-later)"},
         {DEP5 "\nFiles: *\nLicense: GPL-2+ with OpenSSL exception\n", "GPL-2.0-or-later"},
-        {DEP5 "\nFiles: *\nLicense: GPL-2\n\nFiles: Documentation/*\nLicense: GFDL-1.3+\n",
+        {DEP5
+         "\nFiles: *\nLicense: GPL-2\n\nFiles: Documentation/*\nLicense: GFDL-1.3+\n",
          "GFDL-1.3-or-later AND GPL-2.0-only"},
-        {DEP5 "\nFiles: src/a.c\nLicense: ISC\n\nFiles: src/b.c\nLicense: zlib\n", "ISC AND Zlib"},
+        {DEP5 "\nFiles: src/a.c\nLicense: ISC\n\nFiles: src/b.c\nLicense: zlib\n",
+         "ISC AND Zlib"},
         {DEP5 "License: CC0-1.0\n\nFiles: *\nCopyright: none\n", "CC0-1.0"},
-        {DEP5 "\nFiles: *\nLicense: Linux-man-pages-copyleft\n", "Linux-man-pages-copyleft"},
+        {DEP5 "\nFiles: *\nLicense: Linux-man-pages-copyleft\n",
+         "Linux-man-pages-copyleft"},
         {DEP5 "\nFiles: *\r\nLicense: LGPL-2.1\r\n", "LGPL-2.1-only"},
         {"no format at all", "unknown"},
         {"", "unknown"},
@@ -198,26 +228,36 @@ static void test_free_form(void **state)
     static const struct {
         const char *text, *want;
     } all[] = {
-        {"This package was debianized by A.\nOn Debian systems, the complete text of the GNU\n"
+        {"This package was debianized by A.\nOn Debian systems, the complete text of the "
+         "GNU\n"
          "General Public License can be found in /usr/share/common-licenses/GPL-3.\n",
          "GPL-3.0-only"},
-        {"you can redistribute it and/or modify it under the terms of the GNU General Public\n"
-         "License as published by the Free Software Foundation; either version 2 of the License,\n"
-         "or (at your option) any later version.\n", "GPL-2.0-or-later"},
+        {"you can redistribute it and/or modify it under the terms of the GNU General "
+         "Public\n"
+         "License as published by the Free Software Foundation; either version 2 of the "
+         "License,\n"
+         "or (at your option) any later version.\n",
+         "GPL-2.0-or-later"},
         {"under the terms of the GNU Lesser General Public License version 2.1",
          "LGPL-2.1-only"},
         {"/usr/share/common-licenses/Apache-2.0", "Apache-2.0"},
         {"This program is in the public domain.", "public-domain"},
-        {"it under the same terms as Perl itself.", "(Artistic-1.0-Perl OR GPL-1.0-or-later)"},
-        {"Redistribution and use in source and binary forms, with or without ... Redistributions "
-         "in binary form must reproduce ... Neither the name of the University", "BSD-3-Clause"},
-        {"Redistribution and use in source and binary forms ... Redistributions in binary form "
-         "must reproduce", "BSD-2-Clause"},
+        {"it under the same terms as Perl itself.",
+         "(Artistic-1.0-Perl OR GPL-1.0-or-later)"},
+        {"Redistribution and use in source and binary forms, with or without ... "
+         "Redistributions "
+         "in binary form must reproduce ... Neither the name of the University",
+         "BSD-3-Clause"},
+        {"Redistribution and use in source and binary forms ... Redistributions in "
+         "binary form "
+         "must reproduce",
+         "BSD-2-Clause"},
         {"All rights reserved.", "unknown"},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         licence_is(sm_licence_of_copyright, all[i].text, all[i].want);
-    licence_is(sm_licence_of_text, "/* SPDX-License-Identifier: GPL-2.0-or-later OR MIT */\n",
+    licence_is(sm_licence_of_text,
+               "/* SPDX-License-Identifier: GPL-2.0-or-later OR MIT */\n",
                "(GPL-2.0-or-later OR MIT)");
     licence_is(sm_licence_of_text, "nothing of the kind,\nover two lines\n", "");
 }
@@ -249,8 +289,8 @@ static void test_policy(void **state)
     }
 }
 
-/* Every copyright file of this machine: machine-readable ones must give a licence, and most
- * of all must be recognised. */
+/* Every copyright file of this machine: machine-readable ones must give a licence, and
+ * most of all must be recognised. */
 static void test_real_copyrights(void **state)
 {
     (void)state;
@@ -261,7 +301,8 @@ static void test_real_copyrights(void **state)
         char path[400], *text;
         size_t len;
         snprintf(path, sizeof path, "/usr/share/doc/%s/copyright", e->d_name);
-        if (e->d_name[0] == '.' || sm_file_read(&text, &len, path, 4 << 20, NULL)) continue;
+        if (e->d_name[0] == '.' || sm_file_read(&text, &len, path, 4 << 20, NULL))
+            continue;
         sm_buf out = {0};
         assert_true(sm_licence_of_copyright(&out, text, len));
         bool ok = strcmp(out.data, "unknown") != 0;
@@ -273,13 +314,15 @@ static void test_real_copyrights(void **state)
         sm_buf_free(&out);
         free(text);
     }
-    if (d) closedir(d);
+    if (d)
+        closedir(d);
     if (n < 20) {
         print_message("skipped: fewer than 20 copyright files in /usr/share/doc\n");
         return;
     }
-    print_message("%d copyright files, %d recognised; %d machine-readable, %d recognised\n", n,
-                  known, dep5, dep5_known);
+    print_message(
+        "%d copyright files, %d recognised; %d machine-readable, %d recognised\n", n,
+        known, dep5, dep5_known);
     assert_true(dep5_known * 100 >= dep5 * 99);
     assert_true(known * 100 >= n * 90);
 }
@@ -287,10 +330,10 @@ static void test_real_copyrights(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_repair),    cmocka_unit_test(test_normalise),
+        cmocka_unit_test(test_repair),           cmocka_unit_test(test_normalise),
         cmocka_unit_test(test_normalise_random), cmocka_unit_test(test_simplify),
-        cmocka_unit_test(test_language),  cmocka_unit_test(test_dep5),
-        cmocka_unit_test(test_free_form), cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_language),         cmocka_unit_test(test_dep5),
+        cmocka_unit_test(test_free_form),        cmocka_unit_test(test_policy),
         cmocka_unit_test(test_real_copyrights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MinHash against arithmetic done another way, exact Jaccard, and brute-force clusters. */
+/* MinHash against arithmetic done another way, exact Jaccard, and brute-force clusters.
+ */
 #include "room.h"
 
 #include "curate.h"
@@ -11,7 +12,8 @@ static uint64_t slow_mix(uint64_t a, uint64_t b, uint64_t x)
     uint64_t r = 0, p = SM_MINHASH_PRIME;
     for (int i = 60; i >= 0; i--) {
         r = (r + r) % p;
-        if (a >> i & 1) r = (r + x) % p;
+        if (a >> i & 1)
+            r = (r + x) % p;
     }
     return (r + b) % p;
 }
@@ -20,7 +22,8 @@ static void test_mix(void **state)
 {
     (void)state;
     const uint64_t p = SM_MINHASH_PRIME;
-    const uint64_t edge[] = {0, 1, 2, 0xffffffff, 0x100000000, 0x1fffffff00000000, p - 2, p - 1};
+    const uint64_t edge[] = {0,     1,    2, 0xffffffff, 0x100000000, 0x1fffffff00000000,
+                             p - 2, p - 1};
     for (int i = 0; i < 8; i++)
         for (int j = 0; j < 8; j++)
             for (int k = 0; k < 8; k++)
@@ -49,7 +52,8 @@ static void test_rungs(void **state)
             want[k] = UINT64_MAX;
             for (size_t i = 0; i < n; i++) {
                 uint64_t h = slow_mix(a[k], b[k], x[i]);
-                if (h < want[k]) want[k] = h;
+                if (h < want[k])
+                    want[k] = h;
             }
         }
         memset(got, 0xff, sizeof got);
@@ -79,9 +83,9 @@ static void stream(sm_buf *out, int from, int n)
                       'a' + (from + i) / 26 % 26, 'a' + (from + i) / 676);
 }
 
-/* Two windows of a stream share n-o-4 of their 5-grams: J is known.  Over 40 families of 112
- * functions the estimate's mean lies within 4 standard errors of J:
- * 4 * sqrt(J (1-J) / (40 * 112)) <= 0.030; single estimates within 5 of sqrt(J(1-J)/112). */
+/* Two windows of a stream share n-o-4 of their 5-grams: J is known.  Over 40 families of
+ * 112 functions the estimate's mean lies within 4 standard errors of J: 4 * sqrt(J (1-J)
+ * / (40 * 112)) <= 0.030; single estimates within 5 of sqrt(J(1-J)/112). */
 static void test_estimate(void **state)
 {
     (void)state;
@@ -120,7 +124,8 @@ static void test_short(void **state)
     sm_minhash_family(a, b, 4, 1);
     assert_int_equal(sm_minhash_signature(sig, a, b, 4, "one two three four", 18, 5), 0);
     assert_true(sig[0] == UINT64_MAX);
-    assert_int_equal(sm_minhash_signature(sig, a, b, 4, "one two three four five", 23, 5), 1);
+    assert_int_equal(sm_minhash_signature(sig, a, b, 4, "one two three four five", 23, 5),
+                     1);
     assert_true(sig[0] < SM_MINHASH_PRIME);
     assert_int_equal(sm_minhash_signature(sig, a, b, 4, "", 0, 5), 0);
 }
@@ -131,8 +136,8 @@ static void put_doc(sm_buf *out, int i, const char *text, const char *title)
 {
     char id[33];
     snprintf(id, sizeof id, "%032x", (unsigned)i * 2654435761u);
-    sm_document d = {id, "s", "p", "text", title, "", "", "", "", "MIT", "en", "", "", text,
-                     strlen(text)};
+    sm_document d = {id, "s",   "p",  "text", title, "",   "",          "",
+                     "", "MIT", "en", "",     "",    text, strlen(text)};
     assert_true(sm_document_write(out, &d));
 }
 
@@ -150,8 +155,8 @@ static json_t *reasons(room *r, const char *staging)
 }
 
 /* Families of near copies (J = 0.93 by construction) among unrelated texts: one of each
- * family survives, the longest; the unrelated all survive.  The chance that 14 x 8 misses a
- * pair of J = 0.93 is (1 - 0.93^8)^14 = 2e-6. */
+ * family survives, the longest; the unrelated all survive.  The chance that 14 x 8 misses
+ * a pair of J = 0.93 is (1 - 0.93^8)^14 = 2e-6. */
 static void test_families(void **state)
 {
     (void)state;
@@ -173,10 +178,11 @@ static void test_families(void **state)
     room_put(&r, "in.jsonl", file.data, file.len);
     json_t *figures = json_object();
     sm_err e = {0};
-    if (run_curate(&r, in, "out", "{\"steps\": [\"minhash_dedup\"], \"heldout_frac\": 0}", figures,
-                   &e))
+    if (run_curate(&r, in, "out", "{\"steps\": [\"minhash_dedup\"], \"heldout_frac\": 0}",
+                   figures, &e))
         fail_msg("%s", e.msg);
-    assert_int_equal(json_integer_value(json_object_get(figures, "kept")), FAMILIES + OTHERS);
+    assert_int_equal(json_integer_value(json_object_get(figures, "kept")),
+                     FAMILIES + OTHERS);
     json_t *why = reasons(&r, "out");
     json_t *dup = json_object_get(why, "minhash.duplicate");
     assert_int_equal(json_integer_value(json_object_get(dup, "documents")),
@@ -216,7 +222,8 @@ static void test_survivor(void **state)
     put_doc(&file, 4, "Another text altogether.", "");
     room_put(&r, "in.jsonl", file.data, file.len);
     sm_err e = {0};
-    if (run_curate(&r, in, "out", "{\"steps\": [\"exact_dedup\"], \"heldout_frac\": 0}", NULL, &e))
+    if (run_curate(&r, in, "out", "{\"steps\": [\"exact_dedup\"], \"heldout_frac\": 0}",
+                   NULL, &e))
         fail_msg("%s", e.msg);
     size_t len;
     char *train = room_get(&r, "out/train.jsonl", &len);

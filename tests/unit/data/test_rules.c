@@ -1,24 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quality rules against vectors worked out by hand from datatrove's definitions: each test
- * states the rule, the count and the expected side of the threshold.
+ * Quality rules against vectors worked out by hand from datatrove's definitions: each
+ * test states the rule, the count and the expected side of the threshold.
  */
 #include "room.h"
 
 #include "curate.h"
 
-static const gopher_params gopher = {
-    .min_words = 50, .max_words = 100000, .min_stop_words = 2, .min_mean = 3, .max_mean = 10,
-    .max_hash = 0.1, .max_ellipsis = 0.1, .max_bullet = 0.9, .max_ellipsis_lines = 0.3,
-    .min_alpha = 0.8};
-static const repeat_params repeat = {.para = 0.3, .para_char = 0.2, .line = 0.3,
-                                     .line_char = 0.2, .top = {0.2, 0.18, 0.16},
+static const gopher_params gopher = {.min_words = 50,
+                                     .max_words = 100000,
+                                     .min_stop_words = 2,
+                                     .min_mean = 3,
+                                     .max_mean = 10,
+                                     .max_hash = 0.1,
+                                     .max_ellipsis = 0.1,
+                                     .max_bullet = 0.9,
+                                     .max_ellipsis_lines = 0.3,
+                                     .min_alpha = 0.8};
+static const repeat_params repeat = {.para = 0.3,
+                                     .para_char = 0.2,
+                                     .line = 0.3,
+                                     .line_char = 0.2,
+                                     .top = {0.2, 0.18, 0.16},
                                      .dup = {0.15, 0.14, 0.13, 0.12, 0.11, 0.10}};
 /* every rule off: a test switches on the one it is about */
-static const gopher_params open_gopher = {.max_mean = 1e9, .max_hash = 1e9,
-                                          .max_ellipsis = 1e9, .max_bullet = 1,
+static const gopher_params open_gopher = {.max_mean = 1e9,
+                                          .max_hash = 1e9,
+                                          .max_ellipsis = 1e9,
+                                          .max_bullet = 1,
                                           .max_ellipsis_lines = 1};
-static const repeat_params open_repeat = {.para = 1, .para_char = 1, .line = 1, .line_char = 1,
+static const repeat_params open_repeat = {.para = 1,
+                                          .para_char = 1,
+                                          .line = 1,
+                                          .line_char = 1,
                                           .top = {1e9, 1e9, 1e9},
                                           .dup = {1, 1, 1, 1, 1, 1}};
 
@@ -70,47 +84,66 @@ static void test_words(void **state)
         int64_t chars;
     } all[] = {
         {"", 0, 0, 0, 0},
-        {"don't stop", 2, 0, 2, 10},           /* an apostrophe between letters */
-        {"3.14 and 1,000", 3, 0, 1, 14},       /* points between digits */
-        {"end. Next", 3, 1, 2, 9},             /* a full stop is a symbol word */
-        {"wait... no", 3, 1, 2, 10},           /* a run of one sign is one word */
+        {"don't stop", 2, 0, 2, 10},     /* an apostrophe between letters */
+        {"3.14 and 1,000", 3, 0, 1, 14}, /* points between digits */
+        {"end. Next", 3, 1, 2, 9},       /* a full stop is a symbol word */
+        {"wait... no", 3, 1, 2, 10},     /* a run of one sign is one word */
         {"a#b", 3, 1, 2, 3},
         {"st_mode", 1, 0, 1, 7},
-        {"\xE2\x80\xA2 item", 2, 0, 1, 6},     /* U+2022 is not in PUNCTUATION */
-        {"caf\xC3\xA9", 1, 0, 1, 4},           /* code points, not bytes */
+        {"\xE2\x80\xA2 item", 2, 0, 1, 6},        /* U+2022 is not in PUNCTUATION */
+        {"caf\xC3\xA9", 1, 0, 1, 4},              /* code points, not bytes */
         {"\xE6\x97\xA5\xE6\x9C\xAC", 2, 0, 2, 2}, /* one word a Han character */
         {"_ __", 2, 2, 0, 4},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         sm_words w = {0};
         int symbols = 0, alpha = 0;
-        assert_int_equal(sm_words_split(&w, all[i].text, strlen(all[i].text), NULL), SM_OK);
+        assert_int_equal(sm_words_split(&w, all[i].text, strlen(all[i].text), NULL),
+                         SM_OK);
         for (size_t k = 0; k < w.n_word; k++) {
             symbols += w.word[k].symbol;
             alpha += w.word[k].alpha;
         }
-        if ((int)w.n_word != all[i].n || symbols != all[i].symbols || alpha != all[i].alpha ||
-            w.n_char != all[i].chars)
+        if ((int)w.n_word != all[i].n || symbols != all[i].symbols ||
+            alpha != all[i].alpha || w.n_char != all[i].chars)
             fail_msg("\"%s\": %zu words, %d symbols, %d with letters, %lld characters",
                      all[i].text, w.n_word, symbols, alpha, (long long)w.n_char);
         sm_words_release(&w);
     }
 }
 
-/* str.splitlines(): "a\nb" 2, "a\n" 1, "\n\n" 2, "" 0, "a\r\nb" 2, \v \f \x1c U+2028 split. */
+/* str.splitlines(): "a\nb" 2, "a\n" 1, "\n\n" 2, "" 0, "a\r\nb" 2, \v \f \x1c U+2028
+ * split. */
 static void test_lines(void **state)
 {
     (void)state;
     static const struct {
         const char *text;
         size_t n;
-    } all[] = {{"", 0},        {"a", 1},        {"a\n", 1},           {"a\nb", 2},
-               {"\n\n", 2},    {"a\r\nb", 2},   {"a\rb", 2},          {"a\vb\fc", 3},
-               {"a\x1c" "b", 2}, {"a\xC2\x85" "b", 2}, {"a\xE2\x80\xA8" "b", 2}, {"a\tb", 1}};
+    } all[] = {{"", 0},
+               {"a", 1},
+               {"a\n", 1},
+               {"a\nb", 2},
+               {"\n\n", 2},
+               {"a\r\nb", 2},
+               {"a\rb", 2},
+               {"a\vb\fc", 3},
+               {"a\x1c"
+                "b",
+                2},
+               {"a\xC2\x85"
+                "b",
+                2},
+               {"a\xE2\x80\xA8"
+                "b",
+                2},
+               {"a\tb", 1}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         sm_words w = {0};
-        assert_int_equal(sm_words_split(&w, all[i].text, strlen(all[i].text), NULL), SM_OK);
-        if (w.n_line != all[i].n) fail_msg("case %zu: %zu lines", i, w.n_line);
+        assert_int_equal(sm_words_split(&w, all[i].text, strlen(all[i].text), NULL),
+                         SM_OK);
+        if (w.n_line != all[i].n)
+            fail_msg("case %zu: %zu lines", i, w.n_line);
         sm_words_release(&w);
     }
 }
@@ -135,8 +168,8 @@ static void test_gq1(void **state)
     sm_buf_free(&b);
 }
 
-/* GQ3: the mean is over words that are no symbols.  "ab" x3 + "abcdefgh" = 14/4 = 3.5; with
- * the three commas it would be 17/7 = 2.4. */
+/* GQ3: the mean is over words that are no symbols.  "ab" x3 + "abcdefgh" = 14/4 = 3.5;
+ * with the three commas it would be 17/7 = 2.4. */
 static void test_gq3(void **state)
 {
     (void)state;
@@ -151,7 +184,8 @@ static void test_gq3(void **state)
     is(quality(&p, "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9"), NULL);
 }
 
-/* GQ4: '#' per word of any kind.  "# a b c d e f g h i": 10 words, 1 hash: 0.1 is allowed;
+/* GQ4: '#' per word of any kind.  "# a b c d e f g h i": 10 words, 1 hash: 0.1 is
+ * allowed;
  * "## ..." has one symbol word but two signs: 2/10. */
 static void test_gq4_gq5(void **state)
 {
@@ -163,13 +197,14 @@ static void test_gq4_gq5(void **state)
     is(quality(&p, "# a b c d e f g h"), "gopher.hash_ratio"); /* 1/9 */
     p = open_gopher;
     p.max_ellipsis = 0.1;
-    is(quality(&p, "a b c d e f g h i ..."), NULL);              /* 1/10 */
-    is(quality(&p, "a b c d e f g h ..."), "gopher.ellipsis_ratio"); /* 1/9 */
+    is(quality(&p, "a b c d e f g h i ..."), NULL);                         /* 1/10 */
+    is(quality(&p, "a b c d e f g h ..."), "gopher.ellipsis_ratio");        /* 1/9 */
     is(quality(&p, "a b c d e f g h i j ......"), "gopher.ellipsis_ratio"); /* 2/11 */
     is(quality(&p, "a b c d e f g h \xE2\x80\xA6"), "gopher.ellipsis_ratio");
 }
 
-/* GQ6: 10 lines, 9 with a bullet after blanks: 0.9 is allowed, 10 are not.  GQ7: 3 of 10. */
+/* GQ6: 10 lines, 9 with a bullet after blanks: 0.9 is allowed, 10 are not.  GQ7: 3 of 10.
+ */
 static void test_gq6_gq7(void **state)
 {
     (void)state;
@@ -226,7 +261,8 @@ static void test_gr_paragraphs(void **state)
     is(repetition(&p, "abcd\n\nabcd\n\nefghijk"), "gopher.dup_para_char_frac");
 }
 
-/* GR3, GR4.  re.split("\n+", text), not stripped: "\na\n" gives "", "a", "": one repeat of 3. */
+/* GR3, GR4.  re.split("\n+", text), not stripped: "\na\n" gives "", "a", "": one repeat
+ * of 3. */
 static void test_gr_lines(void **state)
 {
     (void)state;
@@ -234,17 +270,18 @@ static void test_gr_lines(void **state)
     p.line = 0.3;
     is(repetition(&p, "\na\n"), "gopher.dup_line_frac");
     is(repetition(&p, "a\n"), NULL);
-    is(repetition(&p, "a\n\na\nb\nc"), NULL);             /* 1 of 4 */
+    is(repetition(&p, "a\n\na\nb\nc"), NULL);                /* 1 of 4 */
     is(repetition(&p, "a\n\na\nb"), "gopher.dup_line_frac"); /* 1 of 3 */
     p = open_repeat;
     p.line_char = 0.2;
-    is(repetition(&p, "abcd\nabcd\nefghijklij"), NULL);       /* 4 of 20 */
+    is(repetition(&p, "abcd\nabcd\nefghijklij"), NULL); /* 4 of 20 */
     is(repetition(&p, "abcd\nabcd\nefghijkli"), "gopher.dup_line_char_frac"); /* of 19 */
 }
 
-/* GR5: len("a b") * count / len(text).  "a b a b c d" has 11 characters; the top 2-gram "a b"
- * occurs twice: 3 * 2 / 11 = 0.545.  Ties go to the first seen: in "ab cdefgh x y" all occur
- * once; the first is "ab cdefgh" with 9 characters: 9/13 = 0.69 (the last would be 3/13). */
+/* GR5: len("a b") * count / len(text).  "a b a b c d" has 11 characters; the top 2-gram
+ * "a b" occurs twice: 3 * 2 / 11 = 0.545.  Ties go to the first seen: in "ab cdefgh x y"
+ * all occur once; the first is "ab cdefgh" with 9 characters: 9/13 = 0.69 (the last would
+ * be 3/13). */
 static void test_gr5(void **state)
 {
     (void)state;
@@ -265,8 +302,8 @@ static void test_gr5(void **state)
     is(repetition(&p, "a b c a b c"), NULL);
 }
 
-/* GR6: greedy scan.  "a b c d e a b c d e": 5-grams from 0..4 are new, at 5 "abcde" was seen:
- * 5 characters without blanks, of 19: 0.263.  After a hit it jumps n words. */
+/* GR6: greedy scan.  "a b c d e a b c d e": 5-grams from 0..4 are new, at 5 "abcde" was
+ * seen: 5 characters without blanks, of 19: 0.263.  After a hit it jumps n words. */
 static void test_gr6(void **state)
 {
     (void)state;
@@ -281,7 +318,8 @@ static void test_gr6(void **state)
     is(repetition(&p, "ab c d e f a bc d e f"), "gopher.dup_5_grams");
     p.dup[0] = 0.29;
     is(repetition(&p, "ab c d e f a bc d e f"), NULL);
-    /* eleven times the same word: 5-grams at 0 new, 1 seen -> 6, 6 seen -> 11: 10 of 21 */
+    /* eleven times the same word: 5-grams at 0 new, 1 seen -> 6, 6 seen -> 11: 10 of 21
+     */
     p.dup[0] = 0.47;
     is(repetition(&p, "x x x x x x x x x x x"), "gopher.dup_5_grams");
     p.dup[0] = 0.48;
@@ -292,14 +330,18 @@ static void test_gr6(void **state)
 static void test_prose(void **state)
 {
     (void)state;
-    const char *prose =
-        "The program lists the files that processes have open, and it writes one line for each "
-        "of them. When it is started without options it shows every open file that belongs to "
-        "an active process, which may take a while on a busy machine.\n\n"
-        "An open file may be a regular file, a directory, a block special file, a library, a "
-        "stream or a network file. A single file or all files in a file system may be selected "
-        "by their path, and several selections are joined unless they are told to be crossed "
-        "with one another.\n";
+    const char *prose = "The program lists the files that processes have open, and it "
+                        "writes one line for each "
+                        "of them. When it is started without options it shows every open "
+                        "file that belongs to "
+                        "an active process, which may take a while on a busy machine.\n\n"
+                        "An open file may be a regular file, a directory, a block "
+                        "special file, a library, a "
+                        "stream or a network file. A single file or all files in a file "
+                        "system may be selected "
+                        "by their path, and several selections are joined unless they "
+                        "are told to be crossed "
+                        "with one another.\n";
     sm_buf b = {0};
     is(quality(&gopher, prose), NULL);
     is(repetition(&repeat, prose), NULL);
@@ -312,7 +354,7 @@ static const char *c4(const c4_params *p, const char *text, char *kept)
 {
     sm_buf out = {0}, detail = {0};
     const char *reason = sm_rule_c4(p, text, strlen(text), &out, &detail);
-    strcpy(kept, out.data ? out.data : "");
+    snprintf(kept, 400, "%s", out.data ? out.data : "");
     sm_buf_free(&out);
     sm_buf_free(&detail);
     return reason;
@@ -330,7 +372,9 @@ static void test_c4(void **state)
     assert_string_equal(kept, "As shown  and  here.");
     is(c4(&p, "a aaaaaaaaaaaaaaaaaaaaa b\nThis one stays here.\n", kept), NULL);
     assert_string_equal(kept, "This one stays here.");
-    is(c4(&p, "You need JavaScript for this.\nOur Privacy Policy is long.\nKept as it is.", kept),
+    is(c4(&p,
+          "You need JavaScript for this.\nOur Privacy Policy is long.\nKept as it is.",
+          kept),
        NULL);
     assert_string_equal(kept, "Kept as it is.");
     is(c4(&p, "Here Lorem Ipsum dolor sit.", kept), "c4.lorem_ipsum");
@@ -338,7 +382,9 @@ static void test_c4(void **state)
     is(c4(&p, "brace { x", kept), "c4.curly_bracket");
     is(c4(&p, "short {", kept), NULL); /* a dropped line cannot reject */
     p.terminal_punct = true;
-    is(c4(&p, "This line ends well.\nThis line does not\nThis one trails off...\nIs it so?", kept),
+    is(c4(&p,
+          "This line ends well.\nThis line does not\nThis one trails off...\nIs it so?",
+          kept),
        NULL);
     assert_string_equal(kept, "This line ends well.\nIs it so?");
     p = (c4_params){.min_sentences = 3};
@@ -361,9 +407,11 @@ static void test_fineweb(void **state)
 {
     (void)state;
     fineweb_params p = {.line_punct = 0.5, .short_line = 1, .char_dup = 1, .list = 1e9};
-    is(fineweb(&p, "It ends.\n\n\nIt does not\n"), NULL); /* 1 of 2: empty lines do not count */
+    is(fineweb(&p, "It ends.\n\n\nIt does not\n"),
+       NULL); /* 1 of 2: empty lines do not count */
     is(fineweb(&p, "It ends.\nNot\nNor\n"), "fineweb.line_punct");
-    p = (fineweb_params){.short_line = 0.5, .short_line_chars = 4, .char_dup = 1, .list = 1e9};
+    p = (fineweb_params){
+        .short_line = 0.5, .short_line_chars = 4, .char_dup = 1, .list = 1e9};
     is(fineweb(&p, "abcd\nabcde\n"), NULL);
     is(fineweb(&p, "abcd\nabc\nabcde\n"), "fineweb.short_line");
     p = (fineweb_params){.short_line = 1, .char_dup = 0.4, .list = 1e9};
@@ -378,13 +426,13 @@ static void test_fineweb(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),         cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_gq1),           cmocka_unit_test(test_gq3),
-        cmocka_unit_test(test_gq4_gq5),       cmocka_unit_test(test_gq6_gq7),
-        cmocka_unit_test(test_gq8_gq9),       cmocka_unit_test(test_gr_paragraphs),
-        cmocka_unit_test(test_gr_lines),      cmocka_unit_test(test_gr5),
-        cmocka_unit_test(test_gr6),           cmocka_unit_test(test_prose),
-        cmocka_unit_test(test_c4),            cmocka_unit_test(test_fineweb),
+        cmocka_unit_test(test_words),    cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_gq1),      cmocka_unit_test(test_gq3),
+        cmocka_unit_test(test_gq4_gq5),  cmocka_unit_test(test_gq6_gq7),
+        cmocka_unit_test(test_gq8_gq9),  cmocka_unit_test(test_gr_paragraphs),
+        cmocka_unit_test(test_gr_lines), cmocka_unit_test(test_gr5),
+        cmocka_unit_test(test_gr6),      cmocka_unit_test(test_prose),
+        cmocka_unit_test(test_c4),       cmocka_unit_test(test_fineweb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
