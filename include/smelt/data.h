@@ -25,8 +25,8 @@ extern "C" {
 /* --------------------------------------------------------------- documents */
 
 /**
- * One document.  All strings are NUL-terminated UTF-8, never NULL ("" = unknown),
- * borrowed from whoever hands the document out.  Fields as in docs/formats/dataset.md.
+ * One document.  All strings are NUL-terminated UTF-8, never NULL ("" = unknown), borrowed
+ * from whoever hands the document out.  Fields as in docs/formats/dataset.md.
  */
 typedef struct sm_document {
     const char *id;      /* 32 lower-case hex digits                              */
@@ -56,8 +56,8 @@ SM_API bool sm_document_write(sm_buf *out, const sm_document *doc);
 typedef struct sm_dataset sm_dataset;
 
 /**
- * Read .jsonl files of a source or dataset.  Files are read whole and decoded in place,
- * in parallel over lines: memory is the size of the files plus 128 bytes a document.
+ * Read .jsonl files of a source or dataset.  Files are read whole and decoded in place, in
+ * parallel over lines: memory is the size of the files plus 128 bytes a document.
  * Unknown keys are skipped, absent ones are "".
  * @param ctx   pool used for decoding; NULL = serial
  * @return SM_ECORRUPT ("FILE:LINE:COL: ...") for a line that is no JSON object of strings
@@ -93,8 +93,8 @@ SM_API extern const sm_option sm_data_add_options[];
  * @param options  resolved against sm_data_add_options
  * @param figures  object that receives "documents", "bytes", ...; may be NULL
  * @return SM_ENOENT, SM_EIO; SM_ECORRUPT for a damaged archive unless `skip_damaged`;
- *         SM_EDENIED for a path that leaves its archive or a decompression bomb
- * (likewise); SM_EINVAL when nothing was found; SM_ECANCEL
+ *         SM_EDENIED for a path that leaves its archive or a decompression bomb (likewise);
+ *         SM_EINVAL when nothing was found; SM_ECANCEL
  */
 SM_API sm_status sm_data_add(const sm_ctx *ctx, const json_t *options,
                              const char *staging, json_t *figures, sm_err *err);
@@ -110,15 +110,13 @@ SM_API json_t *sm_data_add_facts(const json_t *options, sm_err *err);
 SM_API extern const sm_option sm_data_curate_options[];
 
 /**
- * Curate documents into `staging`/{train,heldout,rejected}.jsonl and stats.json: a
- * declared list of steps (a preset, or `steps`), then the split.  A step keeps, changes
- * or rejects a document; a rejected one goes to rejected.jsonl with its reason as it was
- * when rejected.
+ * Curate documents into `staging`/{train,heldout,rejected}.jsonl and stats.json: a declared
+ * list of steps (a preset, or `steps`), then the split.  A step keeps, changes or rejects a
+ * document; a rejected one goes to rejected.jsonl with its reason as it was when rejected.
  *
  * @param path     documents.jsonl of each source, any order
  * @param options  resolved against sm_data_curate_options
- * @param figures  object that receives "kept", "rejected", "train_bytes", ...; may be
- * NULL
+ * @param figures  object that receives "kept", "rejected", "train_bytes", ...; may be NULL
  * @return SM_EINVAL (an unknown step, a bad parameter, nothing left to train on),
  *         SM_ECORRUPT, SM_EIO, SM_ENOSPC, SM_ECANCEL
  */
@@ -152,8 +150,8 @@ SM_API extern const sm_option sm_data_show_options[];
 SM_API sm_status sm_data_show(sm_buf *out, const sm_ctx *ctx, const sm_data_files *files,
                               sm_data_form form, const json_t *options, sm_err *err);
 
-/** Write the documents of one part ("train", "heldout", "rejected", "documents", or
- * "all") to a JSONL file, atomically. */
+/** Write the documents of one part ("train", "heldout", "rejected", "documents", or "all")
+ * to a JSONL file, atomically. */
 SM_API sm_status sm_data_export(const sm_data_files *files, const char *part,
                                 const char *out_path, int64_t *n_docs, sm_err *err);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `data add`: rounds of two parallel steps.
- *   fill     each lane reads its container until it holds LANE_BYTES of entries, taking
- * the next file from the list whenever one is done; extract  all entries of all lanes
- * become documents in the spool. So one large package is extracted by every thread, and
- * many small ones are read by every thread.  Documents are sorted by id at the end: no
- * order of work shows in the output.
+ *   fill     each lane reads its container until it holds LANE_BYTES of entries, taking the
+ *            next file from the list whenever one is done;
+ *   extract  all entries of all lanes become documents in the spool.
+ * So one large package is extracted by every thread, and many small ones are read by every
+ * thread.  Documents are sorted by id at the end: no order of work shows in the output.
  */
 #include <fnmatch.h>
 #include <stdlib.h>

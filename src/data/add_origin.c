@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `data add`: origins.  A document's package, version and licence are those of its
- * origin, which are complete only when the whole package has been read (its copyright
- * file may come last, or be a link into another package); hence the join at the end.
+ * `data add`: origins.  A document's package, version and licence are those of its origin,
+ * which are complete only when the whole package has been read (its copyright file may come
+ * last, or be a link into another package); hence the join at the end.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -4,8 +4,7 @@
  *
  *   item (a file on disk)
  *     +- level 0: libarchive over the file        tar, zip, ar, or the raw bytes
- *          +- level 1: libarchive over an entry   data.tar.xz of a .deb, x.tar.gz,
- * page.gz
+ *          +- level 1: libarchive over an entry   data.tar.xz of a .deb, x.tar.gz, page.gz
  *               +- ... at most SM_CONTAINER_DEPTH levels
  *
  * Every byte that any level produces is counted against one limit, so that nesting cannot
@@ -19,7 +18,8 @@
 #define SM_CONTAINER_DEPTH 5
 
 typedef struct sm_container_limits {
-    size_t max_file_bytes; /* of one entry; larger ones are reported and skipped */
+    size_t
+        max_file_bytes;  /* of one entry; larger ones are reported and skipped         */
     double max_ratio;    /* bytes produced per byte of the file, above a floor         */
     int64_t floor_bytes; /* produced before the ratio counts                           */
 } sm_container_limits;
@@ -67,8 +67,8 @@ sm_status sm_container_open(sm_container **out, const char *disk_path, const cha
                             void *filter_self, sm_err *err);
 /**
  * The next entry; *got false at the end.  Caller frees it with sm_entry_free.
- * @return SM_ECORRUPT (damaged or truncated), SM_EDENIED (a name that leaves the archive,
- * a bomb); the container is then at its end
+ * @return SM_ECORRUPT (damaged or truncated), SM_EDENIED (a name that leaves the archive, a
+ *         bomb); the container is then at its end
  */
 sm_status sm_container_next(sm_container *c, sm_entry *out, bool *got, sm_err *err);
 /** True once a second name or a compression was seen: it is more than a plain file. */

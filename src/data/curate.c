@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `data curate`: runs of steps that look at one document are done in one parallel pass;
- * steps that look at all documents come between.  Documents are sorted by id first and
- * each is judged alone, so the result does not depend on threads or on the order of
- * sources.
+ * steps that look at all documents come between.  Documents are sorted by id first and each
+ * is judged alone, so the result does not depend on threads or on the order of sources.
  */
 #include <stdlib.h>
 #include <string.h>

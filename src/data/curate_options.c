@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Options, presets and parameters of `data curate`.  A number left unset takes the value
- * of the preset from the table below; stats.json records every value that was used.
+ * Options, presets and parameters of `data curate`.  A number left unset takes the value of
+ * the preset from the table below; stats.json records every value that was used.
  *
- * Preset `web` has the published values of every rule.  Preset `technical` is for
- * manuals: it departs from them where they would remove good pages, for these reasons.
+ * Preset `web` has the published values of every rule.  Preset `technical` is for manuals:
+ * it departs from them where they would remove good pages, for these reasons.
  *   gopher_min_words 50 -> 10      a short page is often the whole answer
  *   gopher_max_words 100000 -> 1000000   a manual in one page is long, and not spam
  *   gopher_max_hash 0.1 -> 0.3     headings of extracted pages and shell examples use '#'
@@ -14,8 +14,8 @@
  *   gopher_max_mean 10 -> 12       names of functions are long words
  *   dup_* and top_* about doubled  reference pages repeat their phrases ("This function
  *                                  returns ..."), tables repeat their cells
- *   minhash_verify 0 -> 0.8        pages that share boilerplate collide by chance;
- * merging all candidates would lose pages that differ
+ *   minhash_verify 0 -> 0.8        pages that share boilerplate collide by chance; merging
+ *                                  all candidates would lose pages that differ
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Exact deduplication: equal texts up to white space.  Of several copies the best
- * described survives (title, summary, section), then the longest, then the one with the
- * smallest id.
+ * Exact deduplication: equal texts up to white space.  Of several copies the best described
+ * survives (title, summary, section), then the longest, then the one with the smallest id.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +38,7 @@ bool sm_text_hash(unsigned char out[16], const char *text, size_t len, sm_buf *s
     return true;
 }
 
-/* How much is known about a document: a manual page says its name, purpose and section.
- */
+/* How much is known about a document: a manual page says its name, purpose and section. */
 static int described(const sm_document *d)
 {
     return (*d->title != 0) + (*d->summary != 0) + (*d->section != 0);

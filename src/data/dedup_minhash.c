@@ -4,12 +4,12 @@
  *   1. signature of each kept document (parallel over documents);
  *   2. per bucket, documents sorted by the hash of its rows; equal ones are candidates
  *      (parallel over buckets);
- *   3. union-find over all candidate pairs; with verify > 0 only over pairs whose
- * estimated Jaccard similarity reaches it;
- *   4. of each cluster the best described survives, then the longest, then the smallest
- * id. Union-find gives the same clusters in any order of pairs and documents are sorted
- * by id, so neither threads nor the order of inputs show.  Among more than MAX_PAIRS
- * members of one bucket group, verification compares with the first MAX_PAIRS by id only.
+ *   3. union-find over all candidate pairs; with verify > 0 only over pairs whose estimated
+ *      Jaccard similarity reaches it;
+ *   4. of each cluster the best described survives, then the longest, then the smallest id.
+ * Union-find gives the same clusters in any order of pairs and documents are sorted by id,
+ * so neither threads nor the order of inputs show.  Among more than MAX_PAIRS members of
+ * one bucket group, verification compares with the first MAX_PAIRS by id only.
  */
 #include <stdatomic.h>
 #include <stdlib.h>

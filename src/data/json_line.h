@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A pull parser for one line that holds a flat JSON object; strings are decoded in
- * place.
+/** A pull parser for one line that holds a flat JSON object; strings are decoded in place.
  */
 #ifndef SMELT_DATA_JSON_LINE_H
 #define SMELT_DATA_JSON_LINE_H

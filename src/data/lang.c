@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which language a text is in: the script decides first, then, for Latin letters, the
- * share of each language's commonest short words.  Deterministic integer arithmetic over
- * a sample from the start and the middle.  It tells languages of documents apart; it is
- * no measure of quality, and a text of names or code stays "und".
+ * Which language a text is in: the script decides first, then, for Latin letters, the share
+ * of each language's commonest short words.  Deterministic integer arithmetic over a sample
+ * from the start and the middle.  It tells languages of documents apart; it is no measure
+ * of quality, and a text of names or code stays "und".
  */
 #include <string.h>
 

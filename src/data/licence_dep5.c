@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Debian copyright files.  Machine-readable ones (DEP-5, "copyright-format/1.0") are
- * stanzas of fields; a Files stanza says which licence its patterns are under, and the
- * last stanza that matches a file wins.  Which source file an installed page came from is
- * not recorded, so the documents of a package get
+ * stanzas of fields; a Files stanza says which licence its patterns are under, and the last
+ * stanza that matches a file wins.  Which source file an installed page came from is not
+ * recorded, so the documents of a package get
  *   1. the licences of stanzas whose patterns name documentation, and
  *   2. the licence of "Files: *";
  *   3. where there is neither, those of all Files stanzas (packaging, "debian/", apart).
@@ -128,8 +128,7 @@ static bool names_documents(const stanza *s)
     return false;
 }
 
-/* Terms of the stanzas that pass `want`; a stanza whose licence line is empty has none.
- */
+/* Terms of the stanzas that pass `want`; a stanza whose licence line is empty has none. */
 static bool collect(sm_list *terms, const char *text, size_t len,
                     bool (*want)(const stanza *))
 {

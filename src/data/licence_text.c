@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Licences by their wording.  The text is lower-cased, comment signs dropped and white
- * space collapsed, then phrases are looked for.  A phrase is one that only this licence
- * uses, or the pointer into /usr/share/common-licenses that Debian's policy asks for.
+ * Licences by their wording.  The text is lower-cased, comment signs dropped and white space
+ * collapsed, then phrases are looked for.  A phrase is one that only this licence uses, or
+ * the pointer into /usr/share/common-licenses that Debian's policy asks for.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -158,8 +158,8 @@ static bool find_gnu(sm_list *terms, const char *flat)
         if (!v && lesser)
             continue;
         lesser = lesser || strcmp(g->family, "LGPL") == 0;
-        /* the notice says "version 2 of the License, or (at your option) any later"
-         * around the name, which may come first or last */
+        /* the notice says "version 2 of the License, or (at your option) any later" around
+         * the name, which may come first or last */
         const char *from = at ? (at - flat > 120 ? at - 120 : flat) : path;
         ok = push_gnu(terms, g->family, v, len, is_later(from));
     }

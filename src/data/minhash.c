@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * MinHash signatures (Broder 1997) with the hash family of Carter and Wegman over the
- * Mersenne prime p = 2^61-1.  The share of equal positions of two signatures estimates
- * the Jaccard similarity of the sets of n-grams without bias; its standard error is
+ * Mersenne prime p = 2^61-1.  The share of equal positions of two signatures estimates the
+ * Jaccard similarity of the sets of n-grams without bias; its standard error is
  * sqrt(J(1-J)/n_hash), 0.047 at most for 112.
  */
 #include <string.h>

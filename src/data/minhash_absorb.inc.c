@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inner loop of MinHash, compiled once for each instruction set: integers only, so
- * every rung gives the same signatures.  Includers define ABSORB.
+ * The inner loop of MinHash, compiled once for each instruction set: integers only, so every
+ * rung gives the same signatures.  Includers define ABSORB.
  *
  * With a = a1 2^32 + a0 and x likewise, 2^61 = 1 (mod p) gives
  *   a x = 8 a1 x1 + (m >> 29) + ((m mod 2^29) << 32) + a0 x0,   m = a1 x0 + a0 x1.
- * Every term is below 2^61 but a0 x0 < 2^64, which is folded first; the sum is below
- * 2^63.
+ * Every term is below 2^61 but a0 x0 < 2^64, which is folded first; the sum is below 2^63.
  */
 #include "simplify.h"
 
@@ -21,8 +20,8 @@ static inline uint64_t mix(uint64_t a, uint64_t b, uint64_t x)
 }
 
 /* One function at a time over a chunk: its coefficients and minimum stay in registers.
- * Values are below 2^61 (or UINT64_MAX at the start), so minima are taken as signed
- * numbers of 63 bits: what vector instructions have. */
+ * Values are below 2^61 (or UINT64_MAX at the start), so minima are taken as signed numbers
+ * of 63 bits: what vector instructions have. */
 void ABSORB(uint64_t *sig, const uint64_t *a, const uint64_t *b, size_t n_hash,
             const uint64_t *x, size_t n)
 {

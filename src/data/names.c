@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What file names say.  The lists are data: docs/formats/dataset.md tells users of them.
- */
+/* What file names say.  The lists are data: docs/formats/dataset.md tells users of them. */
 #include "names.h"
 
 #include <string.h>

@@ -18,8 +18,8 @@ bool sm_name_is_jsonl(const char *name);
 /**
  * Whether a file should become a document: NULL for yes, else why not, static storage:
  * "changelog", "binary" (images, fonts, other books), "code" (programs and data),
- * "navigation" (indices and search pages of HTML manuals), "duplicate_source" (_sources
- * of Sphinx), "not_documentation" (outside usr/share/{doc,man,info,help} of a package).
+ * "navigation" (indices and search pages of HTML manuals), "duplicate_source" (_sources of
+ * Sphinx), "not_documentation" (outside usr/share/{doc,man,info,help} of a package).
  */
 const char *sm_name_verdict(const char *path, bool in_package);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Normal form of a text: NFC (utf8proc), '\n' line ends, no control characters but tab,
- * no invisible marks, every kind of blank a plain one, no trailing blanks, at most one
- * blank line between lines, none at the start, one '\n' at the end.  Indentation is kept:
- * it is what says "code" in a manual.
+ * Normal form of a text: NFC (utf8proc), '\n' line ends, no control characters but tab, no
+ * invisible marks, every kind of blank a plain one, no trailing blanks, at most one blank
+ * line between lines, none at the start, one '\n' at the end.  Indentation is kept: it is
+ * what says "code" in a manual.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -4,10 +4,9 @@
  * UTF-8 again, so that "’" (E2 80 99) became "â€™".  A sequence is undone when its
  * characters, taken back to windows-1252 bytes, are the UTF-8 of a character that such
  * texts hold: a Latin letter or sign (U+00A0..U+017F), general punctuation, a currency or
- * trademark sign, an arrow or a box.  The leads are limited to those of such characters,
- * so that honest text ("Â" before a capital, "Ã" in Portuguese) is left alone.  Two
- * rounds, because damage is often done twice.  C1 controls become what windows-1252 meant
- * by them.
+ * trademark sign, an arrow or a box.  The leads are limited to those of such characters, so
+ * that honest text ("Â" before a capital, "Ã" in Portuguese) is left alone.  Two rounds,
+ * because damage is often done twice.  C1 controls become what windows-1252 meant by them.
  */
 #include <string.h>
 

@@ -2,8 +2,8 @@
 /*
  * C4's rules (Raffel et al. 2020) as datatrove's code has them, line by line: C4-1..C4-9.
  * Sentences are counted by smelt's own splitter: a sentence ends at '.', '!' or '?' (and
- * quotes or brackets after it) before a blank and a capital, a digit or a quote, or at
- * the end of the line.  The lists of bad words (C4-10) are not shipped.
+ * quotes or brackets after it) before a blank and a capital, a digit or a quote, or at the
+ * end of the line.  The lists of bad words (C4-10) are not shipped.
  */
 #include <string.h>
 
@@ -143,8 +143,7 @@ static bool ends_well(const sm_buf *line)
     return n < 3 || memcmp(line->data + n - 3, "...", 3) != 0;
 }
 
-/* Keep, drop, or reject the document for one line; `line` receives it without citations.
- */
+/* Keep, drop, or reject the document for one line; `line` receives it without citations. */
 static const char *judge(const c4_params *p, const char *s, size_t n, sm_buf *line,
                          bool *keep)
 {

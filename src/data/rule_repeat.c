@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gopher's repetition rules (Rae et al. 2021, table A1) as datatrove defines them:
- * GR1..GR6. Elements are compared by 64 bits of XXH3; a collision, one in 2^40 for a text
- * of a thousand words, could only make one document look more repetitive than it is. top
- * n-gram       len(" ".join(words)) * count / len(text), ties to the first seen duplicate
- * n-grams, 5..10: scan from the left; an n-gram seen before adds len("".join(words)) and
- * skips n words, a new one skips one
+ * Gopher's repetition rules (Rae et al. 2021, table A1) as datatrove defines them: GR1..GR6.
+ * Elements are compared by 64 bits of XXH3; a collision, one in 2^40 for a text of a
+ * thousand words, could only make one document look more repetitive than it is.
+ *   top n-gram       len(" ".join(words)) * count / len(text), ties to the first seen
+ *   duplicate n-grams, 5..10: scan from the left; an n-gram seen before adds
+ *                    len("".join(words)) and skips n words, a new one skips one
  */
 #include <stdlib.h>
 #include <string.h>

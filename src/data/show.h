@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * The parts of `data show`: show_gather.c reads the files into one summary, and the
- * others only render it, so that text, JSON and page say the same.
+ * The parts of `data show`: show_gather.c reads the files into one summary, and the others
+ * only render it, so that text, JSON and page say the same.
  *
  * The summary:
  *   {"name", "kind": "dataset"|"source", "preset",

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `data show --html`: one page without script or network: figures, plots, tables,
- * samples. Every string from a document is escaped; it follows the reader's light or dark
- * scheme.
+ * `data show --html`: one page without script or network: figures, plots, tables, samples.
+ * Every string from a document is escaped; it follows the reader's light or dark scheme.
  */
 #include <stdio.h>
 #include <string.h>

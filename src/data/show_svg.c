@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drawings of the page: plain SVG with titles for the pointer, coloured by CSS classes.
- */
+/* Drawings of the page: plain SVG with titles for the pointer, coloured by CSS classes. */
 #include <stdio.h>
 #include <string.h>
 
@@ -46,8 +45,7 @@ static void used_classes(const json_t *parts, int *from, int *to, int64_t *most)
     }
 }
 
-/* A round step (1, 2 or 5 times a power of ten) with at most five of them below `most`.
- */
+/* A round step (1, 2 or 5 times a power of ten) with at most five of them below `most`. */
 static int64_t tick_step(int64_t most)
 {
     static const int factor[] = {1, 2, 5};

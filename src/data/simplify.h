@@ -6,11 +6,11 @@
 #include "smelt/base.h"
 
 /**
- * In this order: lower case; numbers to "0" (with one '.', ',' or the like inside);
- * weekday names to WEEKDAY and month names to MONTH (English, also inside words, as in
- * datatrove); punctuation to a blank; white space to one blank, none at the ends;
- * canonical decomposition without non-spacing marks.  Han and Kana get blanks around each
- * character. Appends to out.
+ * In this order: lower case; numbers to "0" (with one '.', ',' or the like inside); weekday
+ * names to WEEKDAY and month names to MONTH (English, also inside words, as in datatrove);
+ * punctuation to a blank; white space to one blank, none at the ends; canonical
+ * decomposition without non-spacing marks.  Han and Kana get blanks around each character.
+ * Appends to out.
  */
 bool sm_simplify_text(sm_buf *out, const char *text, size_t len);
 
@@ -19,8 +19,7 @@ bool sm_simplify_text(sm_buf *out, const char *text, size_t len);
 /** (a x + b) mod 2^61-1; a, x < 2^61-1. */
 uint64_t sm_minhash_mix(uint64_t a, uint64_t b, uint64_t x);
 
-/** sig[k] = min(sig[k], mix(a[k], b[k], x[i])) over i; one body, compiled for each rung.
- */
+/** sig[k] = min(sig[k], mix(a[k], b[k], x[i])) over i; one body, compiled for each rung. */
 void sm_minhash_absorb(uint64_t *sig, const uint64_t *a, const uint64_t *b, size_t n_hash,
                        const uint64_t *x, size_t n);
 void sm_minhash_absorb_avx2(uint64_t *sig, const uint64_t *a, const uint64_t *b,

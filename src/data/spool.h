@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * A spool: records of bytes put from several threads into an unlinked temporary file,
- * read back in the order of their keys.  Memory is 48 bytes a record; the bytes are the
- * page cache's.  Nothing is left behind by a crash.
+ * A spool: records of bytes put from several threads into an unlinked temporary file, read
+ * back in the order of their keys.  Memory is 48 bytes a record; the bytes are the page
+ * cache's.  Nothing is left behind by a crash.
  */
 #ifndef SMELT_DATA_SPOOL_H
 #define SMELT_DATA_SPOOL_H
@@ -27,8 +27,8 @@ sm_status sm_spool_create(sm_spool **out, const char *dir, sm_err *err);
 /** Append head and tail under `key`.  Thread-safe. */
 sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t origin,
                        const sm_buf *head, const sm_buf *tail, sm_err *err);
-/** No more puts: sort by (key, origin) and map.  Records with the key of their
- * predecessor are dropped; *n_dropped counts them. */
+/** No more puts: sort by (key, origin) and map.  Records with the key of their predecessor
+ * are dropped; *n_dropped counts them. */
 sm_status sm_spool_seal(sm_spool *s, size_t *n_dropped, sm_err *err);
 size_t sm_spool_n(const sm_spool *s);
 /** Record i of a sealed spool and its bytes (head then tail), borrowed. */

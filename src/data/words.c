@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Words and lines of a text, in one pass; ASCII by table, the rest by Unicode category.
- */
+/* Words and lines of a text, in one pass; ASCII by table, the rest by Unicode category. */
 #include "words.h"
 
 #include <stdlib.h>
@@ -19,8 +18,7 @@ typedef enum kind {
     K_SINGLE
 } kind;
 
-/* Characters above ASCII in datatrove's PUNCTUATION (which has a full-width 1), sorted.
- */
+/* Characters above ASCII in datatrove's PUNCTUATION (which has a full-width 1), sorted. */
 static const uint16_t punctuation[] = {
     0x00ab, 0x00b4, 0x00bb, 0x2013, 0x2014, 0x2019, 0x201c, 0x201d, 0x201e,
     0x2026, 0x2236, 0x2501, 0x25ba, 0x3001, 0x3002, 0x3008, 0x3009, 0x300a,

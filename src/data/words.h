@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * A text as the quality rules see it: words, lines, paragraphs.  Lengths are in code
- * points.
+ * A text as the quality rules see it: words, lines, paragraphs.  Lengths are in code points.
  *
  * Words.  datatrove splits English with spaCy; smelt has its own segmentation, the same
  * for every language with spaces:

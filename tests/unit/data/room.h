@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Helpers of the data tests: a temporary directory, files, archives made by libarchive.
- */
+/** Helpers of the data tests: a temporary directory, files, archives made by libarchive. */
 #ifndef SMELT_TESTS_DATA_ROOM_H
 #define SMELT_TESTS_DATA_ROOM_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Containers and `data add`: archives written by libarchive and by dpkg-like assembly,
- * then damaged, hostile and nested ones. */
+/* Containers and `data add`: archives written by libarchive and by dpkg-like assembly, then
+ * damaged, hostile and nested ones. */
 #include "room.h"
 
 #define MAN(title, text)                                                        \

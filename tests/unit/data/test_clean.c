@@ -289,8 +289,8 @@ static void test_policy(void **state)
     }
 }
 
-/* Every copyright file of this machine: machine-readable ones must give a licence, and
- * most of all must be recognised. */
+/* Every copyright file of this machine: machine-readable ones must give a licence, and most
+ * of all must be recognised. */
 static void test_real_copyrights(void **state)
 {
     (void)state;

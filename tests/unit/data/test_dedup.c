@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MinHash against arithmetic done another way, exact Jaccard, and brute-force clusters.
- */
+/* MinHash against arithmetic done another way, exact Jaccard, and brute-force clusters. */
 #include "room.h"
 
 #include "curate.h"
@@ -83,9 +82,9 @@ static void stream(sm_buf *out, int from, int n)
                       'a' + (from + i) / 26 % 26, 'a' + (from + i) / 676);
 }
 
-/* Two windows of a stream share n-o-4 of their 5-grams: J is known.  Over 40 families of
- * 112 functions the estimate's mean lies within 4 standard errors of J: 4 * sqrt(J (1-J)
- * / (40 * 112)) <= 0.030; single estimates within 5 of sqrt(J(1-J)/112). */
+/* Two windows of a stream share n-o-4 of their 5-grams: J is known.  Over 40 families of 112
+ * functions the estimate's mean lies within 4 standard errors of J:
+ * 4 * sqrt(J (1-J) / (40 * 112)) <= 0.030; single estimates within 5 of sqrt(J(1-J)/112). */
 static void test_estimate(void **state)
 {
     (void)state;
@@ -155,8 +154,8 @@ static json_t *reasons(room *r, const char *staging)
 }
 
 /* Families of near copies (J = 0.93 by construction) among unrelated texts: one of each
- * family survives, the longest; the unrelated all survive.  The chance that 14 x 8 misses
- * a pair of J = 0.93 is (1 - 0.93^8)^14 = 2e-6. */
+ * family survives, the longest; the unrelated all survive.  The chance that 14 x 8 misses a
+ * pair of J = 0.93 is (1 - 0.93^8)^14 = 2e-6. */
 static void test_families(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quality rules against vectors worked out by hand from datatrove's definitions: each
- * test states the rule, the count and the expected side of the threshold.
+ * Quality rules against vectors worked out by hand from datatrove's definitions: each test
+ * states the rule, the count and the expected side of the threshold.
  */
 #include "room.h"
 
@@ -112,8 +112,7 @@ static void test_words(void **state)
     }
 }
 
-/* str.splitlines(): "a\nb" 2, "a\n" 1, "\n\n" 2, "" 0, "a\r\nb" 2, \v \f \x1c U+2028
- * split. */
+/* str.splitlines(): "a\nb" 2, "a\n" 1, "\n\n" 2, "" 0, "a\r\nb" 2, \v \f \x1c U+2028 split. */
 static void test_lines(void **state)
 {
     (void)state;
@@ -168,8 +167,8 @@ static void test_gq1(void **state)
     sm_buf_free(&b);
 }
 
-/* GQ3: the mean is over words that are no symbols.  "ab" x3 + "abcdefgh" = 14/4 = 3.5;
- * with the three commas it would be 17/7 = 2.4. */
+/* GQ3: the mean is over words that are no symbols.  "ab" x3 + "abcdefgh" = 14/4 = 3.5; with
+ * the three commas it would be 17/7 = 2.4. */
 static void test_gq3(void **state)
 {
     (void)state;
@@ -184,8 +183,7 @@ static void test_gq3(void **state)
     is(quality(&p, "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9"), NULL);
 }
 
-/* GQ4: '#' per word of any kind.  "# a b c d e f g h i": 10 words, 1 hash: 0.1 is
- * allowed;
+/* GQ4: '#' per word of any kind.  "# a b c d e f g h i": 10 words, 1 hash: 0.1 is allowed;
  * "## ..." has one symbol word but two signs: 2/10. */
 static void test_gq4_gq5(void **state)
 {
@@ -203,8 +201,7 @@ static void test_gq4_gq5(void **state)
     is(quality(&p, "a b c d e f g h \xE2\x80\xA6"), "gopher.ellipsis_ratio");
 }
 
-/* GQ6: 10 lines, 9 with a bullet after blanks: 0.9 is allowed, 10 are not.  GQ7: 3 of 10.
- */
+/* GQ6: 10 lines, 9 with a bullet after blanks: 0.9 is allowed, 10 are not.  GQ7: 3 of 10. */
 static void test_gq6_gq7(void **state)
 {
     (void)state;
@@ -261,8 +258,7 @@ static void test_gr_paragraphs(void **state)
     is(repetition(&p, "abcd\n\nabcd\n\nefghijk"), "gopher.dup_para_char_frac");
 }
 
-/* GR3, GR4.  re.split("\n+", text), not stripped: "\na\n" gives "", "a", "": one repeat
- * of 3. */
+/* GR3, GR4.  re.split("\n+", text), not stripped: "\na\n" gives "", "a", "": one repeat of 3. */
 static void test_gr_lines(void **state)
 {
     (void)state;
@@ -278,10 +274,9 @@ static void test_gr_lines(void **state)
     is(repetition(&p, "abcd\nabcd\nefghijkli"), "gopher.dup_line_char_frac"); /* of 19 */
 }
 
-/* GR5: len("a b") * count / len(text).  "a b a b c d" has 11 characters; the top 2-gram
- * "a b" occurs twice: 3 * 2 / 11 = 0.545.  Ties go to the first seen: in "ab cdefgh x y"
- * all occur once; the first is "ab cdefgh" with 9 characters: 9/13 = 0.69 (the last would
- * be 3/13). */
+/* GR5: len("a b") * count / len(text).  "a b a b c d" has 11 characters; the top 2-gram "a b"
+ * occurs twice: 3 * 2 / 11 = 0.545.  Ties go to the first seen: in "ab cdefgh x y" all occur
+ * once; the first is "ab cdefgh" with 9 characters: 9/13 = 0.69 (the last would be 3/13). */
 static void test_gr5(void **state)
 {
     (void)state;
@@ -302,8 +297,8 @@ static void test_gr5(void **state)
     is(repetition(&p, "a b c a b c"), NULL);
 }
 
-/* GR6: greedy scan.  "a b c d e a b c d e": 5-grams from 0..4 are new, at 5 "abcde" was
- * seen: 5 characters without blanks, of 19: 0.263.  After a hit it jumps n words. */
+/* GR6: greedy scan.  "a b c d e a b c d e": 5-grams from 0..4 are new, at 5 "abcde" was seen:
+ * 5 characters without blanks, of 19: 0.263.  After a hit it jumps n words. */
 static void test_gr6(void **state)
 {
     (void)state;
@@ -318,8 +313,7 @@ static void test_gr6(void **state)
     is(repetition(&p, "ab c d e f a bc d e f"), "gopher.dup_5_grams");
     p.dup[0] = 0.29;
     is(repetition(&p, "ab c d e f a bc d e f"), NULL);
-    /* eleven times the same word: 5-grams at 0 new, 1 seen -> 6, 6 seen -> 11: 10 of 21
-     */
+    /* eleven times the same word: 5-grams at 0 new, 1 seen -> 6, 6 seen -> 11: 10 of 21 */
     p.dup[0] = 0.47;
     is(repetition(&p, "x x x x x x x x x x x"), "gopher.dup_5_grams");
     p.dup[0] = 0.48;
