@@ -75,10 +75,10 @@ static void mask_row(float *s, float scale, int64_t key0, int32_t first, int32_t
     int64_t lo = first - key0, hi = index - key0 + 1;
     lo = lo < 0 ? 0 : sm_min_i64(lo, B);
     hi = hi < lo ? lo : sm_min_i64(hi, B);
+    for (int j = 0; j < B; j++)
+        s[j] = s[j] * scale;
     for (int64_t j = 0; j < lo; j++)
         s[j] = -INFINITY;
-    for (int64_t j = lo; j < hi; j++)
-        s[j] = s[j] * scale;
     for (int64_t j = hi; j < B; j++)
         s[j] = -INFINITY;
 }

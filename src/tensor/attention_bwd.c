@@ -140,17 +140,22 @@ static void prepare_masks(const bwd_task *t)
     }
 }
 
-/* p = exp(s*scale - m) * (1/l) where visible, else 0; ds = p * (dp - delta) * scale. */
+/* p = exp(s*scale - m) * (1/l) where visible, else 0; ds = p * (dp - delta) * scale.  Loops
+ * run over whole rows of the block, whatever its length: what lies behind is not packed. */
 static void soft_row(const bwd_task *t, float *p, float *ds, int64_t index, int64_t key0,
-                     int64_t n_key, float m, float l, float delta)
+                     float m, float l, float delta)
 {
-    int64_t lo = t->w.first[index] - key0, hi = sm_min_i64(index - key0 + 1, n_key);
+    int64_t lo = sm_min_i64(t->w.first[index] - key0, B);
+    int64_t hi = sm_min_i64(index - key0 + 1, B);
     float inv = 1.0f / l, scale = t->scale;
-    lo = lo < 0 ? 0 : lo;
-    for (int64_t j = 0; j < n_key; j++)
-        p[j] = j >= lo && j < hi ? p[j] * scale - m : -INFINITY;
-    t->a->kern->exp(p, p, n_key);
-    for (int64_t j = 0; j < n_key; j++) {
+    for (int j = 0; j < B; j++)
+        p[j] = p[j] * scale - m;
+    for (int64_t j = 0; j < lo; j++)
+        p[j] = -INFINITY;
+    for (int64_t j = hi; j < B; j++)
+        p[j] = -INFINITY;
+    t->a->kern->exp(p, p, B);
+    for (int j = 0; j < B; j++) {
         p[j] = p[j] * inv;
         ds[j] = p[j] * (ds[j] - delta) * scale;
     }
@@ -168,8 +173,8 @@ static void pair(const bwd_task *t, int64_t kb, int64_t qb, int64_t h, int64_t h
     prod->gemm(t->w.ds, B, t->w.do_a + (size_t)at * t->z.a_qd, t->w.v, n_q, n_k, d, false);
     for (int64_t i = 0; i < n_q; i++) {
         int64_t index = qb * B + i, ml = (t->seq * a->n_ctx + index) * a->n_head + h;
-        soft_row(t, t->w.p + i * B, t->w.ds + i * B, index, kb * B, n_k, a->m[ml],
-                 a->l[ml], t->w.delta[hh * a->n_ctx + index]);
+        soft_row(t, t->w.p + i * B, t->w.ds + i * B, index, kb * B, a->m[ml], a->l[ml],
+                 t->w.delta[hh * a->n_ctx + index]);
     }
     float *dk = head_row(t, a->dqkv, kv_head, kb * B);
     prod->pack_a(t->w.p_t, t->w.p, SM_F32, n_k, n_q, 1, B);
