@@ -67,8 +67,8 @@ typedef struct sm_retrieval_config {
  *   ask.*      the same with the model's query likelihood; only with a scorer
  * and of the paired differences lexical_gain.* = lexical - bm25, model_gain.* = ask -
  * lexical, ask_gain.* = ask - bm25 (bootstrap over questions).  The model's weight is
- * chosen on one half of the questions (even or odd by hash) and used on the other; the
- * weight chosen on all of them is figure "w_model".
+ * chosen on one half of the questions (even or odd by hash) and used on the other; figure
+ * "w_model" is the weight chosen on all of them, or 0 when MRR did not gain that way.
  * @param x       opened without names
  * @param scorer  NULL: no model
  * @return SM_EINVAL when fewer than 2 questions are left, errors of search

@@ -134,6 +134,10 @@ static sm_status cut_document(cutter *c, const sm_document *doc, sm_err *err)
     const char *p = doc->text, *end = p + doc->text_len;
     sm_status s = SM_OK;
     while (p < end && !s) {
+        if (*p == '\n') {
+            p++;
+            continue;
+        }
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         const char *stop = nl ? nl : end;
         if (is_heading(p, (size_t)(stop - p))) {
@@ -148,8 +152,6 @@ static sm_status cut_document(cutter *c, const sm_document *doc, sm_err *err)
         }
         s = add_paragraph(c, p, (size_t)(stop - p), err);
         p = stop;
-        while (p < end && *p == '\n')
-            p++;
     }
     return s ? s : write_passage(c, err);
 }

@@ -2,6 +2,7 @@
 /*
  * Fill the full-text tables.
  *   page(title, head, lead, body): one row a document; rowid = ordinal + 1
+ *   beginning(title, lead): one row a document
  *   passage(title, head, body): one row a passage; rowid = index + 1
  *   plain(body): the whole page in one field with FTS5's default tokenizer: the baseline,
  *     made only without names, that is for evaluation
@@ -71,8 +72,8 @@ static const char *text_of(const sm_buf *b)
     return b->data ? b->data : "";
 }
 
-static sm_status fill_pages(sm_index *x, sqlite3_stmt *page, sqlite3_stmt *plain,
-                            sm_err *err)
+static sm_status fill_pages(sm_index *x, sqlite3_stmt *page, sqlite3_stmt *lead,
+                            sqlite3_stmt *plain, sm_err *err)
 {
     page_text t = {0};
     sm_status s = SM_OK;
@@ -84,7 +85,10 @@ static sm_status fill_pages(sm_index *x, sqlite3_stmt *page, sqlite3_stmt *plain
         }
         const char *title = x->passage[x->first[d]].title;
         const char *row[] = {title, text_of(&t.head), text_of(&t.lead), text_of(&t.body)};
+        const char *beginning[] = {title, text_of(&t.lead)};
         s = bind_row(page, (sqlite3_int64)d + 1, row, 4, err);
+        if (!s)
+            s = bind_row(lead, (sqlite3_int64)d + 1, beginning, 2, err);
         if (!s && plain) {
             sm_buf_printf(&t.body, "%s\n", title);
             const char *whole[] = {text_of(&t.body)};
@@ -118,10 +122,12 @@ static sm_status prepare(sqlite3_stmt **out, sqlite3 *db, const char *sql, sm_er
 
 sm_status sm_index_fill(sm_index *x, sm_err *err)
 {
-    sqlite3_stmt *page = NULL, *passage = NULL, *plain = NULL;
+    sqlite3_stmt *page = NULL, *lead = NULL, *passage = NULL, *plain = NULL;
     sm_status s = sm_index_sql(
         x->db,
         "CREATE VIRTUAL TABLE page USING fts5(title, head, lead, body, content='',"
+        " tokenize='porter unicode61');"
+        "CREATE VIRTUAL TABLE beginning USING fts5(title, lead, content='',"
         " tokenize='porter unicode61');"
         "CREATE VIRTUAL TABLE passage USING fts5(title, head, body, content='',"
         " tokenize='porter unicode61');"
@@ -131,15 +137,18 @@ sm_status sm_index_fill(sm_index *x, sm_err *err)
         s = prepare(&page, x->db, "INSERT INTO page(rowid,title,head,lead,body) "
                                   "VALUES(?,?,?,?,?)", err);
     if (!s)
+        s = prepare(&lead, x->db, "INSERT INTO beginning(rowid,title,lead) VALUES(?,?,?)", err);
+    if (!s)
         s = prepare(&passage, x->db, "INSERT INTO passage(rowid,title,head,body) "
                                      "VALUES(?,?,?,?)", err);
     if (!s && !x->with_names)
         s = prepare(&plain, x->db, "INSERT INTO plain(rowid,body) VALUES(?,?)", err);
     if (!s)
-        s = fill_pages(x, page, plain, err);
+        s = fill_pages(x, page, lead, plain, err);
     if (!s)
         s = fill_passages(x, passage, err);
     sqlite3_finalize(page);
+    sqlite3_finalize(lead);
     sqlite3_finalize(passage);
     sqlite3_finalize(plain);
     return s;

@@ -70,6 +70,15 @@ static void visit_page(sm_index *x, candidates *c, sqlite3_int64 row, double bm2
         h->page = bm25;
 }
 
+static void visit_lead(sm_index *x, candidates *c, sqlite3_int64 row, double bm25)
+{
+    if (row < 0 || (size_t)row >= x->n_doc)
+        return;
+    sm_hit *h = candidate(c, (int32_t)row, x->first[row]);
+    if (h)
+        h->lead = bm25;
+}
+
 static void visit_passage(sm_index *x, candidates *c, sqlite3_int64 row, double bm25)
 {
     if (row < 0 || (size_t)row >= x->n_passage)
@@ -91,6 +100,9 @@ static sm_status gather(sm_index *x, candidates *c, const char *match, const sm_
     sm_status s = each_row(x, "SELECT rowid, bm25(page, 8, 2, 8, 1) FROM page "
                               "WHERE page MATCH ? ORDER BY 2, 1 LIMIT ?", match, N_PAGES,
                            visit_page, c, err);
+    if (!s)
+        s = each_row(x, "SELECT rowid, bm25(beginning, 2, 1) FROM beginning WHERE beginning MATCH ? "
+                        "ORDER BY 2, 1 LIMIT ?", match, N_PAGES, visit_lead, c, err);
     if (!s)
         s = each_row(x, "SELECT rowid, bm25(passage, 3, 1, 1) FROM passage "
                         "WHERE passage MATCH ? ORDER BY 2, 1 LIMIT ?", match, N_PASSAGES,
@@ -154,7 +166,8 @@ static void score_lexically(sm_index *x, candidates *c, const char *question,
         h->lexical = h->page;
         if (!rank->whole_page_only) {
             h->title = sm_index_abbreviation(x->passage[h->passage].title, question);
-            h->lexical += (double)rank->w_passage * h->passage_bm25 +
+            h->lexical += (double)rank->w_lead * h->lead +
+                          (double)rank->w_passage * h->passage_bm25 +
                           (double)rank->w_title * h->title;
         }
         h->score = h->lexical;
@@ -167,7 +180,7 @@ sm_status sm_index_search(sm_index *x, const char *question, const sm_rank *rank
                           sm_err *err)
 {
     sm_buf match = {0};
-    candidates c = {.cap = N_PAGES + N_PASSAGES};
+    candidates c = {.cap = 2 * N_PAGES + N_PASSAGES};
     c.hit = sm_alloc(c.cap, sizeof *c.hit);
     c.slot = sm_alloc(x->n_doc, sizeof *c.slot);
     sm_status s = c.hit && c.slot ? match_expression(&match, question, err)

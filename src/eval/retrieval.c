@@ -230,7 +230,11 @@ static sm_status report_model(json_t *figures, table *t, uint64_t seed, sm_err *
     double w[2] = {best_weight(t, 1), best_weight(t, 0)}; /* chosen on the other half */
     for (int64_t i = 0; i < t->n; i++)
         t->model[i] = measure_of(rank_at_weight(&t->lexical[i], w[i & 1]));
-    sm_interval all = {.value = best_weight(t, -1), .n = t->n};
+    /* a weight that did not pay on the other half is not worth serving with */
+    double gain = 0;
+    for (int64_t i = 0; i < t->n; i++)
+        gain += t->model[i].v[RECIPROCAL_RANK] - t->lex[i].v[RECIPROCAL_RANK];
+    sm_interval all = {.value = gain > 0 ? best_weight(t, -1) : 0, .n = t->n};
     all.low = w[0] < w[1] ? w[0] : w[1];
     all.high = w[0] < w[1] ? w[1] : w[0];
     if (!sm_figure_set(figures, "w_model", &all, "weight"))

@@ -5,16 +5,16 @@
 
 #include "internal.h"
 
-enum { MAX_K = 50 };
+enum { MAX_K = 50, MAX_QUESTION_BYTES = 4096 };
 
 static json_t *citation(const sm_index *x, const sm_hit *h)
 {
     sm_passage p = sm_index_passage(x, h->passage);
-    return json_pack("{ss ss ss ss ss ss ss ss ss sf s{sf sf sf sf}}", "title", p.title,
+    return json_pack("{ss ss ss ss ss ss ss ss ss sf s{sf sf sf sf sf}}", "title", p.title,
                      "summary", p.summary, "section", p.section, "heading", p.heading,
                      "path", p.path, "package", p.package, "version", p.version, "licence",
                      p.licence, "text", p.text, "score", h->score, "terms", "page", h->page,
-                     "passage", h->passage_bm25, "title", h->title, "model", h->model);
+                     "lead", h->lead, "passage", h->passage_bm25, "title", h->title, "model", h->model);
 }
 
 static json_t *answer_of(const sm_server *s, const char *question, const sm_hit *hit,
@@ -58,6 +58,8 @@ mhd_result answer_ask(exchange *x)
         return reply_status(x, s, NULL, &err);
     const char *question = json_string_value(json_object_get(body, "question"));
     const json_t *k = json_object_get(body, "k");
+    if (json_is_null(k))
+        k = NULL;
     int64_t n_want = k ? json_integer_value(k) : 5;
     mhd_result result;
     sm_hit hit[MAX_K];
@@ -65,6 +67,9 @@ mhd_result answer_ask(exchange *x)
     if (!question || !*question)
         result = reply_error(x, MHD_HTTP_BAD_REQUEST, "invalid_request_error", "question",
                              NULL, "question: want a string that is not empty");
+    else if (strlen(question) > MAX_QUESTION_BYTES)
+        result = reply_error(x, MHD_HTTP_BAD_REQUEST, "invalid_request_error", "question",
+                             NULL, "question: want at most 4096 bytes");
     else if ((k && !json_is_integer(k)) || n_want < 1 || n_want > MAX_K)
         result = reply_error(x, MHD_HTTP_BAD_REQUEST, "invalid_request_error", "k", NULL,
                              "k: want an integer in 1..50");

@@ -4,7 +4,7 @@
 export interface Passage {
   title: string; summary: string; section: string; heading: string; path: string;
   package: string; version: string; licence: string; text: string; score: number;
-  terms: { page: number; passage: number; title: number; model: number };
+  terms: { page: number; lead: number; passage: number; title: number; model: number };
 }
 export interface Answer { question: string; model: string; answer: string; passages: Passage[] }
 

@@ -20,7 +20,7 @@ function source(p: Passage): HTMLElement {
   return h("li", {}, h("details", {},
     h("summary", {}, h("b", {}, p.title || p.path), p.summary ? ` · ${p.summary}` : "",
       h("span", { class: "meta" }, `${p.heading ? p.heading + " · " : ""}${p.package} ${p.version} · ` +
-        `licence ${p.licence} · score ${p.score.toFixed(2)} (page ${p.terms.page.toFixed(2)}, ` +
+        `licence ${p.licence} · score ${p.score.toFixed(2)} (page ${p.terms.page.toFixed(2)}, lead ${p.terms.lead.toFixed(2)}, ` +
         `passage ${p.terms.passage.toFixed(2)}, title ${p.terms.title.toFixed(2)}, model ${p.terms.model.toFixed(2)})`)),
     h("pre", {}, p.text)));
 }
