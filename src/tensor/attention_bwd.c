@@ -140,25 +140,28 @@ static void prepare_masks(const bwd_task *t)
     }
 }
 
-/* p = exp(s*scale - m) * (1/l) where visible, else 0; ds = p * (dp - delta) * scale.  Loops
- * run over whole rows of the block, whatever its length: what lies behind is not packed. */
+/* p = exp(s*scale - m) * (1/l) where visible, else 0; ds = p * (dp - delta) * scale, dp
+ * coming in ds.  Loops run over whole rows of the block, whatever its length: what lies
+ * behind is not packed. */
 static void soft_row(const bwd_task *t, float *p, float *ds, int64_t index, int64_t key0,
                      float m, float l, float delta)
 {
     int64_t lo = sm_min_i64(t->w.first[index] - key0, B);
     int64_t hi = sm_min_i64(index - key0 + 1, B);
-    float inv = 1.0f / l, scale = t->scale;
+    float inv = 1.0f / l, scale = t->scale, slope[B];
+    const sm_kern *kern = t->a->kern;
     for (int j = 0; j < B; j++)
         p[j] = p[j] * scale - m;
     for (int64_t j = 0; j < lo; j++)
         p[j] = -INFINITY;
     for (int64_t j = hi; j < B; j++)
         p[j] = -INFINITY;
-    t->a->kern->exp(p, p, B);
-    for (int j = 0; j < B; j++) {
-        p[j] = p[j] * inv;
-        ds[j] = p[j] * (ds[j] - delta) * scale;
-    }
+    kern->exp(p, p, B);
+    kern->scale(p, p, inv, B);
+    for (int j = 0; j < B; j++)
+        slope[j] = ds[j] - delta;
+    kern->mul(ds, p, slope, B);
+    kern->scale(ds, ds, scale, B);
 }
 
 /* The pair (key block kb, query block qb) of head h: five products. */
