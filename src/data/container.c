@@ -47,6 +47,8 @@ struct sm_container {
     void *filter_self;
     int64_t file_bytes, produced;
     bool is_archive, is_bomb;
+    const void *memory; /* of sm_container_open_memory */
+    size_t memory_len;
     sm_buf carry; /* of a .jsonl entry under way */
     bool in_lines;
     int64_t line;
@@ -100,15 +102,24 @@ static void level_free(level *l)
     free(l);
 }
 
+/* Bytes of the entry a reader stands in; warnings and retries are gone over, not for ever. */
+static la_ssize_t read_some(struct archive *a, void *to, size_t n)
+{
+    for (int tries = 0; tries < 64; tries++) {
+        la_ssize_t got = archive_read_data(a, to, n);
+        if (got != ARCHIVE_RETRY && got != ARCHIVE_WARN)
+            return got;
+    }
+    archive_set_error(a, EIO, "retried too often");
+    return ARCHIVE_FATAL;
+}
+
 /* libarchive asks for bytes of the entry below. */
 static la_ssize_t read_below(struct archive *a, void *data, const void **out)
 {
     level *l = data;
     struct archive *below = l->c->level[l->index - 1]->a;
-    la_ssize_t n;
-    do
-        n = archive_read_data(below, l->input, sizeof l->input);
-    while (n == ARCHIVE_RETRY);
+    la_ssize_t n = read_some(below, l->input, sizeof l->input);
     if (n > 0)
         l->c->produced += n;
     if (n < 0 || over_limit(l->c)) {
@@ -138,7 +149,8 @@ static struct archive *new_reader(void)
     return a;
 }
 
-/* Push a level; disk_path NULL = over the entry the top level stands in. */
+/* Push a level: over the entry the top level stands in, or, as the first, over the file or
+ * the memory of the container. */
 static sm_status push(sm_container *c, const char *disk_path, const char *prefix,
                       const char *package_at, level_role role, sm_err *err)
 {
@@ -156,8 +168,9 @@ static sm_status push(sm_container *c, const char *disk_path, const char *prefix
         return sm_fail(err, SM_ENOMEM, "%s: no memory for a reader", prefix);
     }
     c->level[c->depth++] = l;
-    int r = disk_path ? archive_read_open_filename(l->a, disk_path, BLOCK)
-                      : archive_read_open(l->a, l, NULL, read_below, NULL);
+    int r = l->index > 0 ? archive_read_open(l->a, l, NULL, read_below, NULL)
+            : disk_path  ? archive_read_open_filename(l->a, disk_path, BLOCK)
+                         : archive_read_open_memory(l->a, c->memory, c->memory_len);
     if (r >= ARCHIVE_WARN)
         return SM_OK;
     return damaged(c, l, err);
@@ -174,11 +187,9 @@ static sm_status drain(sm_container *c, sm_err *err)
 {
     level *l = c->level[c->depth - 1];
     for (;;) {
-        la_ssize_t n = archive_read_data(l->a, c->block, sizeof c->block);
+        la_ssize_t n = read_some(l->a, c->block, sizeof c->block);
         if (n == 0 || n == ARCHIVE_FAILED)
             return SM_OK;
-        if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN)
-            continue;
         if (n < 0)
             return damaged(c, l, err);
         c->produced += n;
@@ -235,9 +246,7 @@ static sm_status read_whole(sm_container *c, sm_entry *e, size_t max, sm_err *er
     sm_buf b = {.max = max + BLOCK};
     sm_status s = SM_OK;
     while (!s && b.len <= max) {
-        la_ssize_t n = archive_read_data(l->a, c->block, sizeof c->block);
-        if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN)
-            continue;
+        la_ssize_t n = read_some(l->a, c->block, sizeof c->block);
         if (n == 0)
             break;
         if (n == ARCHIVE_FAILED) {
@@ -280,9 +289,7 @@ static sm_status read_lines(sm_container *c, sm_entry *e, sm_err *err)
     b->max = c->limits.max_file_bytes + BLOCK;
     size_t cut = 0;
     while (c->in_lines && cut == 0) {
-        la_ssize_t n = archive_read_data(l->a, c->block, sizeof c->block);
-        if (n == ARCHIVE_RETRY || n == ARCHIVE_WARN)
-            continue;
+        la_ssize_t n = read_some(l->a, c->block, sizeof c->block);
         if (n < 0)
             return damaged(c, l, err);
         c->produced += n;
@@ -509,26 +516,45 @@ sm_status sm_container_next(sm_container *c, sm_entry *out, bool *got, sm_err *e
     return SM_OK;
 }
 
-sm_status sm_container_open(sm_container **out, const char *disk_path, const char *name,
-                            const sm_container_limits *limits, sm_entry_filter filter,
-                            void *filter_self, sm_err *err)
+static sm_status open_container(sm_container **out, const char *disk_path, const void *data,
+                                int64_t bytes, const char *name,
+                                const sm_container_limits *limits, sm_entry_filter filter,
+                                void *filter_self, sm_err *err)
 {
-    struct stat st;
-    if (stat(disk_path, &st) != 0)
-        return sm_fail(err, SM_ENOENT, "%s: no such file", disk_path);
     sm_container *c = sm_alloc(1, sizeof *c);
     if (!c)
         return sm_fail(err, SM_ENOMEM, "%s: no memory for a reader", name);
     c->limits = *limits;
     c->filter = filter;
     c->filter_self = filter_self;
-    c->file_bytes = (int64_t)st.st_size;
+    c->file_bytes = bytes;
+    c->memory = data;
+    c->memory_len = (size_t)bytes;
     sm_status s = push(c, disk_path, name, NULL, ROLE_NORMAL, err);
     if (s)
         sm_container_close(c);
     else
         *out = c;
     return s;
+}
+
+sm_status sm_container_open(sm_container **out, const char *disk_path, const char *name,
+                            const sm_container_limits *limits, sm_entry_filter filter,
+                            void *filter_self, sm_err *err)
+{
+    struct stat st;
+    if (stat(disk_path, &st) != 0)
+        return sm_fail_errno(err, errno, "%s", disk_path);
+    return open_container(out, disk_path, NULL, (int64_t)st.st_size, name, limits, filter,
+                          filter_self, err);
+}
+
+sm_status sm_container_open_memory(sm_container **out, const void *data, size_t len,
+                                   const char *name, const sm_container_limits *limits,
+                                   sm_entry_filter filter, void *filter_self, sm_err *err)
+{
+    return open_container(out, NULL, data, (int64_t)len, name, limits, filter, filter_self,
+                          err);
 }
 
 bool sm_container_is_archive(const sm_container *c)
