@@ -28,31 +28,19 @@ static inline void transpose(__m256 v[8])
     }
 }
 
-static inline __m256 bf16_of(__m256 x)
+static inline void put_half(float *dst, __m256 x, int half)
 {
-    return _mm256_castsi256_ps(round_bf16_lanes(x));
+    if (half)
+        _mm_storeu_ps(dst, _mm256_extractf128_ps(x, 1));
+    else
+        _mm_storeu_ps(dst, _mm256_castps256_ps128(x));
 }
 
-/* 3 rows in lanes 0..2 to one panel, 3 more in lanes 3..5 to the next.  Masked stores are
- * slow on some makers' processors, so 8 and 4 bytes are written instead. */
-static inline void put_three(float *dst, __m128 x)
+/* Lanes 0..2 and 3..5 to 0..2 and 4..6, zeros between. */
+static inline __m256i spread_panels(__m256i x)
 {
-    _mm_storel_pi((void *)dst, x);
-    _mm_store_ss(dst + 2, _mm_movehl_ps(x, x));
-}
-
-static inline void put_rows_bf16(float *first, float *second, __m256 x)
-{
-    put_three(first, _mm256_castps256_ps128(x));
-    if (second)
-        put_three(second, _mm256_castps256_ps128(_mm256_permutevar8x32_ps(
-                              x, _mm256_setr_epi32(3, 4, 5, 6, 7, 7, 7, 7))));
-}
-
-static inline void put_rows_f32(float *dst, __m256 x)
-{
-    _mm_storeu_ps(dst, _mm256_castps256_ps128(x));
-    _mm_storel_pi((void *)(dst + 4), _mm256_extractf128_ps(x, 1));
+    x = _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 1, 2, 2, 3, 4, 5, 5));
+    return _mm256_blend_epi32(x, _mm256_setzero_si256(), 0x88);
 }
 
 #define viput(p, x) _mm256_storeu_si256((void *)(p), x)
@@ -62,9 +50,10 @@ static inline __m256i pairs_of_row(const matrix *s, ptrdiff_t index, ptrdiff_t c
 {
     if (s->type == SM_BF16 && count >= 16)
         return viload((const uint16_t *)s->data + index);
-    __m128i low = round_bf16(load_part(s, index, sm_min_index(count, 8)));
-    __m128i high = round_bf16(load_part(s, index + 8, sm_min_index(count - 8, 8)));
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+    __m256i low = round_bf16_lanes(load_part(s, index, sm_min_index(count, 8)));
+    __m256i high = round_bf16_lanes(load_part(s, index + 8, sm_min_index(count - 8, 8)));
+    low = _mm256_packus_epi32(_mm256_srli_epi32(low, 16), _mm256_srli_epi32(high, 16));
+    return _mm256_permute4x64_epi64(low, 0xd8);
 }
 
 /* Columns p (at index) and p+1, 8 rows of B, paired in lanes. */

@@ -112,17 +112,17 @@ static inline void join_pairs(vf a, vf b, vf *x, vf *y)
     *y = _mm256_permute2f128_ps(low, high, 0x31);
 }
 
-/* bf16 in the upper halves of 32-bit lanes, as to_bf16 of the reference. */
+/* bf16 in the upper halves of 32-bit lanes, as to_bf16 of the reference.  Multiplying by 1
+ * flushes denormals (MXCSR says so) and quiets NaN, which then must not be rounded. */
 static inline __m256i round_bf16_lanes(vf x)
 {
-    __m256i u = vbits(x), one = _mm256_set1_epi32(1);
-    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), one);
+    __m256 one = _mm256_set1_ps(1.0f);
+    __asm__("" : "+x"(one)); /* compilers drop a multiplication by a known 1 */
+    x = _mm256_mul_ps(x, one);
+    __m256i u = vbits(x);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
     __m256i r = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd);
-    __m256i magnitude = _mm256_and_si256(u, _mm256_set1_epi32(0x7fffffff));
-    __m256i tiny = _mm256_cmpgt_epi32(_mm256_set1_epi32(0x00800000), magnitude);
-    __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
-    r = _mm256_blendv_epi8(r, _mm256_and_si256(u, _mm256_set1_epi32(INT32_MIN)), tiny);
-    r = _mm256_blendv_epi8(r, _mm256_or_si256(u, _mm256_set1_epi32(0x00400000)), nan);
+    r = vbits(vselect(vnan(x), x, vfloat(r)));
     return _mm256_and_si256(r, _mm256_set1_epi32(-0x10000));
 }
 

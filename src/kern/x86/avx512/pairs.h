@@ -36,22 +36,18 @@ static inline void transpose(__m512 v[16])
     }
 }
 
-static inline __m512 bf16_of(__m512 x)
+static inline void put_half(float *dst, __m512 x, int half)
 {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(round_bf16(x)), 16));
+    if (half)
+        _mm256_storeu_ps(dst, _mm512_extractf32x8_ps(x, 1));
+    else
+        _mm256_storeu_ps(dst, _mm512_castps512_ps256(x));
 }
 
-/* 7 rows in lanes 0..6 to one panel, 7 more in lanes 7..13 to the next. */
-static inline void put_rows_bf16(float *first, float *second, __m512 x)
+/* Lanes 0..6 and 7..13 to 0..6 and 8..14, zeros between. */
+static inline __m512i spread_panels(__m512i x)
 {
-    _mm512_mask_storeu_ps(first, 0x007f, x);
-    if (second)
-        _mm512_mask_storeu_ps(second - 7, 0x3f80, x);
-}
-
-static inline void put_rows_f32(float *dst, __m512 x)
-{
-    _mm512_mask_storeu_ps(dst, 0x3fff, x);
+    return _mm512_maskz_expand_epi32(0x7f7f, x);
 }
 
 #define viput(p, x) _mm512_storeu_si512(p, x)

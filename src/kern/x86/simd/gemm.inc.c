@@ -4,15 +4,19 @@
  * by NR = 2W columns, k in blocks whose panel of B stays in L1, rows in blocks whose
  * panels of A stay in L2.
  *
- *   bf16  A: [kp][MR_BF16] floats;  B: [kp/2][NR] pairs (even k in the low half), kp = k
+ *   bf16  A: [kp][W/2] floats;  B: [kp/2][NR] pairs (even k in the low half), kp = k
  *         rounded up to 32.  A block of B is unpacked to floats once for many rows; few
  *         rows unpack in their inner loop instead.
- *   f32   A: [k][MR_F32] floats;  B: [k][NR] floats.
+ *   f32   A: [k][W] floats;  B: [k][NR] floats.
+ *
+ * A panel of A is a little wider than its rows, so that packing writes whole aligned
+ * vectors; the last one or two lanes are zero and never read.
  *
  * Accumulators have names, one per row and vector: compilers spill arrays of them.
  * Includer defines MR_BF16 and MR_F32 (<= 7 and <= 14).
  */
 enum { NR = 2 * W, K_BLOCK = 256, ROW_BLOCK = 126 };
+enum { STEP_BF16 = W / 2, STEP_F32 = W }; /* floats of A from one k to the next */
 
 _Static_assert(ROW_BLOCK % MR_BF16 == 0 && ROW_BLOCK % MR_F32 == 0, "whole panels");
 _Static_assert(K_BLOCK % SM_K_GROUP == 0, "whole groups");
@@ -46,14 +50,14 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
     x = vset(a[r]);                                                                        \
     vf e##r##_0 = vmul(x, b0), e##r##_1 = vmul(x, b1);
 #define FIRST_ODD(r)                                                                       \
-    x = vset(a[MR_BF16 + r]);                                                              \
+    x = vset(a[STEP_BF16 + r]);                                                              \
     vf o##r##_0 = vmul(x, b0), o##r##_1 = vmul(x, b1);
 #define EVEN(r)                                                                            \
     x = vset(a[r]);                                                                        \
     e##r##_0 = vfma(x, b0, e##r##_0);                                                      \
     e##r##_1 = vfma(x, b1, e##r##_1);
 #define ODD(r)                                                                             \
-    x = vset(a[MR_BF16 + r]);                                                              \
+    x = vset(a[STEP_BF16 + r]);                                                              \
     o##r##_0 = vfma(x, b0, o##r##_0);                                                      \
     o##r##_1 = vfma(x, b1, o##r##_1);
 #define JOIN(r)                                                                            \
@@ -72,9 +76,9 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
             b0 = get(b + NR, W);                                                           \
             b1 = get(b + NR + W, W);                                                       \
             ROWS_##rows(FIRST_ODD)                                                         \
-            a += 2 * MR_BF16;                                                              \
+            a += 2 * STEP_BF16;                                                              \
             b += 2 * NR;                                                                   \
-            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * MR_BF16, b += 2 * NR) {       \
+            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * STEP_BF16, b += 2 * NR) {       \
                 b0 = get(b, W);                                                            \
                 b1 = get(b + W, W);                                                        \
                 ROWS_##rows(EVEN)                                                          \
@@ -101,9 +105,9 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
             b0 = vfloat(viand(viload(b), high));                                           \
             b1 = vfloat(viand(viload(b + W), high));                                       \
             ROWS_##rows(FIRST_ODD)                                                         \
-            a += 2 * MR_BF16;                                                              \
+            a += 2 * STEP_BF16;                                                              \
             b += NR;                                                                       \
-            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * MR_BF16, b += NR) {           \
+            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * STEP_BF16, b += NR) {           \
                 b0 = vfloat(vishl(viload(b), 16));                                         \
                 b1 = vfloat(vishl(viload(b + W), 16));                                     \
                 ROWS_##rows(EVEN)                                                          \
@@ -130,7 +134,7 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
     {                                                                                      \
         const float *b = pb;                                                               \
         ROWS_##rows(LOAD) vf x;                                                            \
-        for (; steps > 0; steps--, a += MR_F32, b += NR) {                                 \
+        for (; steps > 0; steps--, a += STEP_F32, b += NR) {                                 \
             vf b0 = get(b, W), b1 = get(b + W, W);                                         \
             ROWS_##rows(CHAIN)                                                             \
         }                                                                                  \
@@ -265,6 +269,7 @@ static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb, p
     bool unpack = m >= 3 * MR_BF16;
     for (ptrdiff_t i = 0; i < m; i += ROW_BLOCK) {
         ptrdiff_t rows = sm_min_index(ROW_BLOCK, m - i), p = 0;
+        const float *a = (const float *)pa + i / MR_BF16 * STEP_BF16 * kp;
         do {
             ptrdiff_t block = sm_min_index(K_BLOCK, kp - p);
             for (ptrdiff_t j = 0; j < n; j += NR) {
@@ -272,8 +277,8 @@ static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb, p
                 if (unpack)
                     unpack_pairs(unpacked, b, block / 2);
                 run_strip(&(strip){
-                    c + i * ldc + j, ldc, rows, n - j, MR_BF16, kp * MR_BF16,
-                    block / SM_K_GROUP, (const float *)pa + i * kp + p * MR_BF16,
+                    c + i * ldc + j, ldc, rows, n - j, MR_BF16, kp * STEP_BF16,
+                    block / SM_K_GROUP, a + p * STEP_BF16,
                     unpack ? (const void *)unpacked : b, p == 0 && !accumulate,
                     unpack ? even_odd : even_odd_pairs});
             }
@@ -285,7 +290,7 @@ static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb, p
 /* Floats of one f32 panel, a whole number of cache lines. */
 static ptrdiff_t panel_f32(ptrdiff_t k)
 {
-    return sm_round_up(k * MR_F32, 16);
+    return sm_round_up(k * STEP_F32, 16);
 }
 
 static void gemm_f32(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdiff_t m,
@@ -298,7 +303,7 @@ static void gemm_f32(float *c, ptrdiff_t ldc, const void *pa, const void *pb, pt
             ptrdiff_t block = sm_min_index(K_BLOCK, k - p);
             for (ptrdiff_t j = 0; j < n; j += NR)
                 run_strip(&(strip){c + i * ldc + j, ldc, rows, n - j, MR_F32, panel_f32(k),
-                                   block, a + p * MR_F32,
+                                   block, a + p * STEP_F32,
                                    (const float *)pb + j * k + p * NR,
                                    p == 0 && !accumulate, chain});
             p += block;

@@ -5,8 +5,8 @@
  * Columns are taken K_TILE at a time across all panels, so that neither the reads nor the
  * writes touch too many pages at once.
  *
- * Needs the includer's pairs.h: transpose(vf[W]), bf16_of(vf) (rounded, as float),
- * pairs_of_row, pairs_of_columns, put_rows_bf16, put_rows_f32.
+ * Needs the includer's pairs.h: transpose(vf[W]), pairs_of_row, pairs_of_columns,
+ * put_half, spread_panels.
  */
 #define BLOCK_ROWS MR_F32
 enum { K_TILE = 64 };
@@ -16,14 +16,11 @@ _Static_assert(MR_F32 == 2 * MR_BF16 && BLOCK_ROWS <= (int)W, "one transpose, tw
 /* The vectors of `count` rows from row i, k = p..p+W-1 in lanes; then transposed, so that
  * v[q] holds k = p+q of all rows. */
 static inline void load_transposed(vf v[W], const matrix *s, ptrdiff_t i, ptrdiff_t count,
-                                   ptrdiff_t p, bool is_bf16)
+                                   ptrdiff_t p)
 {
     ptrdiff_t width = sm_min_index(W, s->k - p);
-    for (ptrdiff_t r = 0; r < W; r++) {
+    for (ptrdiff_t r = 0; r < W; r++)
         v[r] = r < count ? load_part(s, (i + r) * s->row_stride + p, width) : vzero();
-        if (is_bf16)
-            v[r] = bf16_of(v[r]);
-    }
     transpose(v);
 }
 
@@ -31,7 +28,8 @@ static inline void load_transposed(vf v[W], const matrix *s, ptrdiff_t i, ptrdif
 
 static size_t bytes_a_bf16(ptrdiff_t m, ptrdiff_t k)
 {
-    return (size_t)(sm_round_up(m, MR_BF16) * sm_round_up(k, SM_K_GROUP)) * sizeof(float);
+    ptrdiff_t panels = (m + MR_BF16 - 1) / MR_BF16;
+    return (size_t)(panels * STEP_BF16 * sm_round_up(k, SM_K_GROUP)) * sizeof(float);
 }
 
 static size_t bytes_a_f32(ptrdiff_t m, ptrdiff_t k)
@@ -39,80 +37,113 @@ static size_t bytes_a_f32(ptrdiff_t m, ptrdiff_t k)
     return (size_t)((m + MR_F32 - 1) / MR_F32 * panel_f32(k)) * sizeof(float);
 }
 
-/* Where BLOCK_ROWS rows from row i go: one f32 panel or two bf16 panels, the second NULL
- * when there are no rows for it. */
-typedef struct destination {
+/* The two panels that BLOCK_ROWS rows from row i fill; the second is NULL when there are no
+ * rows for it. */
+typedef struct two_panels {
     float *first, *second;
-} destination;
+} two_panels;
 
-static inline destination block_at(float *dst, const matrix *s, ptrdiff_t i, bool is_bf16)
+static inline two_panels panels_at(float *dst, const matrix *s, ptrdiff_t i)
 {
-    if (!is_bf16)
-        return (destination){dst + i / MR_F32 * panel_f32(s->k), NULL};
+    ptrdiff_t size = sm_round_up(s->k, SM_K_GROUP) * STEP_BF16;
+    float *d = dst + i / MR_BF16 * size;
+    return (two_panels){d, i + MR_BF16 < s->rows ? d + size : NULL};
+}
+
+/* Two k of both panels, paired in lanes: one panel in each half. */
+static inline void put_pairs(two_panels d, ptrdiff_t p, vi x)
+{
+    vf even = vfloat(vishl(x, 16)), odd = vfloat(viand(x, viset(-0x10000)));
+    put_half(d.first + p * STEP_BF16, even, 0);
+    put_half(d.first + (p + 1) * STEP_BF16, odd, 0);
+    if (d.second) {
+        put_half(d.second + p * STEP_BF16, even, 1);
+        put_half(d.second + (p + 1) * STEP_BF16, odd, 1);
+    }
+}
+
+static void pack_a_rows_bf16(float *dst, const matrix *s)
+{
     ptrdiff_t kp = sm_round_up(s->k, SM_K_GROUP);
-    float *d = dst + i * kp;
-    return (destination){d, i + MR_BF16 < s->rows ? d + kp * MR_BF16 : NULL};
-}
-
-static inline void put_block(destination d, ptrdiff_t p, vf x, bool is_bf16)
-{
-    if (is_bf16)
-        put_rows_bf16(d.first + p * MR_BF16, d.second ? d.second + p * MR_BF16 : NULL, x);
-    else
-        put_rows_f32(d.first + p * MR_F32, x);
-}
-
-static inline void pack_a_rows(float *dst, const matrix *s, ptrdiff_t kp, bool is_bf16)
-{
     for (ptrdiff_t i = 0; i < s->rows; i += BLOCK_ROWS) {
-        destination d = block_at(dst, s, i, is_bf16);
-        for (ptrdiff_t p = 0; p < kp; p += W) {
+        two_panels d = panels_at(dst, s, i);
+        for (ptrdiff_t p = 0; p < kp; p += 2 * W) {
             vf v[W];
-            load_transposed(v, s, i, sm_min_index(BLOCK_ROWS, s->rows - i), p, is_bf16);
-            ptrdiff_t width = sm_min_index(W, kp - p);
-            for (ptrdiff_t q = 0; q < width; q++)
-                put_block(d, p + q, v[q], is_bf16);
-        }
-    }
-}
-
-static inline void pack_a_columns(float *dst, const matrix *s, ptrdiff_t kp, bool is_bf16)
-{
-    for (ptrdiff_t start = 0; start < kp; start += K_TILE) {
-        ptrdiff_t end = sm_min_index(start + K_TILE, kp), stride = s->col_stride;
-        ptrdiff_t filled = sm_min_index(s->k, end);
-        for (ptrdiff_t i = 0; i < s->rows; i += BLOCK_ROWS) {
-            destination d = block_at(dst, s, i, is_bf16);
-            ptrdiff_t count = sm_min_index(BLOCK_ROWS, s->rows - i);
-            for (ptrdiff_t p = start; p < filled; p++) {
-                vf x = load_part(s, i + p * stride, count);
-                put_block(d, p, is_bf16 ? bf16_of(x) : x, is_bf16);
+            for (ptrdiff_t lane = 0; lane < W; lane++) {
+                ptrdiff_t r = lane % STEP_BF16, row = i + lane / STEP_BF16 * MR_BF16 + r;
+                v[lane] = r < MR_BF16 && row < s->rows
+                              ? vfloat(pairs_of_row(s, row * s->row_stride + p, s->k - p))
+                              : vzero();
             }
-            for (ptrdiff_t p = filled > start ? filled : start; p < end; p++)
-                put_block(d, p, vzero(), is_bf16);
+            transpose(v);
+            for (ptrdiff_t q = 0; q < W; q++)
+                put_pairs(d, p + 2 * q, vbits(v[q]));
         }
     }
 }
 
-static inline void pack_a(float *dst, const matrix *s, ptrdiff_t kp, bool is_bf16)
+static void pack_a_columns_bf16(float *dst, const matrix *s)
 {
-    if (s->col_stride == 1)
-        pack_a_rows(dst, s, kp, is_bf16);
-    else
-        pack_a_columns(dst, s, kp, is_bf16);
+    ptrdiff_t kp = sm_round_up(s->k, SM_K_GROUP), stride = s->col_stride;
+    for (ptrdiff_t start = 0; start < kp; start += K_TILE) {
+        ptrdiff_t end = sm_min_index(start + K_TILE, kp);
+        for (ptrdiff_t i = 0; i < s->rows; i += BLOCK_ROWS) {
+            ptrdiff_t rows = sm_min_index(BLOCK_ROWS, s->rows - i);
+            two_panels d = panels_at(dst, s, i);
+            for (ptrdiff_t p = start; p < end; p += 2) {
+                vi x = pairs_of_columns(s, i + p * stride, p < s->k ? rows : 0,
+                                        p + 1 < s->k ? rows : 0);
+                put_pairs(d, p, spread_panels(x));
+            }
+        }
+    }
 }
 
 static void pack_a_bf16(void *dst, const void *src, sm_dtype type, ptrdiff_t m, ptrdiff_t k,
                         ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
-    pack_a(dst, &(matrix){src, type, m, k, row_stride, col_stride},
-           sm_round_up(k, SM_K_GROUP), true);
+    matrix s = {src, type, m, k, row_stride, col_stride};
+    if (col_stride == 1)
+        pack_a_rows_bf16(dst, &s);
+    else
+        pack_a_columns_bf16(dst, &s);
+}
+
+static void pack_a_rows_f32(float *dst, const matrix *s)
+{
+    for (ptrdiff_t i = 0; i < s->rows; i += BLOCK_ROWS) {
+        float *d = dst + i / MR_F32 * panel_f32(s->k);
+        for (ptrdiff_t p = 0; p < s->k; p += W) {
+            vf v[W];
+            load_transposed(v, s, i, sm_min_index(BLOCK_ROWS, s->rows - i), p);
+            ptrdiff_t width = sm_min_index(W, s->k - p);
+            for (ptrdiff_t q = 0; q < width; q++)
+                put(d + (p + q) * STEP_F32, v[q], W);
+        }
+    }
+}
+
+static void pack_a_columns_f32(float *dst, const matrix *s)
+{
+    for (ptrdiff_t start = 0; start < s->k; start += K_TILE) {
+        ptrdiff_t end = sm_min_index(start + K_TILE, s->k), stride = s->col_stride;
+        for (ptrdiff_t i = 0; i < s->rows; i += BLOCK_ROWS) {
+            float *d = dst + i / MR_F32 * panel_f32(s->k);
+            ptrdiff_t rows = sm_min_index(BLOCK_ROWS, s->rows - i);
+            for (ptrdiff_t p = start; p < end; p++)
+                put(d + p * STEP_F32, load_part(s, i + p * stride, rows), W);
+        }
+    }
 }
 
 static void pack_a_f32(void *dst, const void *src, sm_dtype type, ptrdiff_t m, ptrdiff_t k,
                        ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
-    pack_a(dst, &(matrix){src, type, m, k, row_stride, col_stride}, k, false);
+    matrix s = {src, type, m, k, row_stride, col_stride};
+    if (col_stride == 1)
+        pack_a_rows_f32(dst, &s);
+    else
+        pack_a_columns_f32(dst, &s);
 }
 
 /* ------------------------------------------------------------------------- B */
@@ -175,7 +206,7 @@ static void pack_b_rows_f32(float *dst, const matrix *s)
         float *d = dst + j / NR * NR * s->k + j % NR;
         for (ptrdiff_t p = 0; p < s->k; p += W) {
             vf v[W];
-            load_transposed(v, s, j, sm_min_index(W, s->rows - j), p, false);
+            load_transposed(v, s, j, sm_min_index(W, s->rows - j), p);
             ptrdiff_t width = sm_min_index(W, s->k - p);
             for (ptrdiff_t q = 0; q < width; q++)
                 put(d + (p + q) * NR, v[q], W);
