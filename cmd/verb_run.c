@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* smelt run: the whole loop as a pipeline file declares it. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
@@ -72,6 +73,45 @@ static json_t *results(const char *path, sm_store *store)
     return out;
 }
 
+/* Is there a release among the results whose gate failed?  Names it. */
+static const char *failed_gate(const json_t *made, sm_store *store)
+{
+    const char *ref, *failed = NULL;
+    json_t *content;
+    json_object_foreach((json_t *)(uintptr_t)made, ref, content)
+    {
+        sm_artifact found = {0};
+        char *path = NULL;
+        json_t *verdict = NULL;
+        if (!sm_store_find(&found, store, json_string_value(content), NULL) &&
+            !strcmp(found.kind, "release") &&
+            !sm_store_path(&path, store, &found, "verdict.json", NULL) &&
+            !sm_json_load(&verdict, path, NULL) &&
+            !json_is_true(json_object_get(verdict, "passed")))
+            failed = ref;
+        json_decref(verdict);
+        free(path);
+        sm_artifact_free(&found);
+    }
+    return failed;
+}
+
+/* Print what was made; a gate that failed is a negative verdict. */
+static int report(const app *a, const char *path, sm_store *store)
+{
+    json_t *made = results(path, store);
+    const char *failed = failed_gate(made, store);
+    if (failed)
+        fprintf(stderr, "smelt: run: %s: its gate failed (smelt gate shows why)\n",
+                failed);
+    int rc = failed ? EXIT_FAILED : EXIT_GOOD;
+    if (a->json)
+        app_print_json(
+            json_pack("{s:O, s:b}", "results", made, "passed", failed == NULL));
+    json_decref(made);
+    return rc;
+}
+
 static int run(app *a, const verb *self, const args *in)
 {
     (void)self;
@@ -89,9 +129,7 @@ static int run(app *a, const verb *self, const args *in)
     json_decref(overrides);
     if (s)
         return app_fail(a, s, &err);
-    if (a->json)
-        return app_print_json(json_pack("{s:o}", "results", results(in->pos[0], store)));
-    return EXIT_GOOD;
+    return report(a, in->pos[0], store);
 }
 
 const verb verb_run = {

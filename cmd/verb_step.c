@@ -80,7 +80,7 @@ static sm_status read_file(request *r, const verb *self, const char *path, sm_er
     sm_positions *pos = NULL;
     sm_status s = sm_yaml_load(&r->file, &pos, path, err);
     if (s)
-        return s == SM_ECORRUPT ? SM_EINVAL : s; /* configuration, not damaged data */
+        return s;
     s = check_file(r->file, pos, self, err);
     const json_t *in = json_object_get(r->file, "in");
     if (!s && in && !json_is_array(in))

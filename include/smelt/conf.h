@@ -38,7 +38,8 @@ SM_API sm_status sm_json_pretty(sm_buf *out, const json_t *value, sm_err *err);
 typedef struct sm_positions sm_positions;
 
 /** Parse YAML 1.2 core schema into JSON values.  Anchors, tags other than the core ones,
- * duplicate keys and documents beyond the first are errors "NAME:LINE:COL: ...".
+ * duplicate keys and documents beyond the first are errors "NAME:LINE:COL: ...", SM_EINVAL
+ * all of them: YAML is what people write, so a fault in it is wrong configuration.
  * @param[out] pos  may be NULL; release with sm_positions_free */
 SM_API sm_status sm_yaml_parse(json_t **out, sm_positions **pos, const char *data,
                                size_t len, const char *name, sm_err *err);

@@ -46,7 +46,7 @@ static sm_status refuse(const reader *r, const struct fy_event *e, const char *w
 {
     char where[256];
     place(r, e, where, sizeof where);
-    return sm_fail(r->err, SM_ECORRUPT, "%s: %s", where, what);
+    return sm_fail(r->err, SM_EINVAL, "%s: %s", where, what);
 }
 
 /* What the parser collected about its failure. */
@@ -55,8 +55,8 @@ static sm_status syntax_error(const reader *r)
     void *iter = NULL;
     struct fy_diag_error *e = fy_diag_errors_iterate(r->diag, &iter);
     if (!e)
-        return sm_fail(r->err, SM_ECORRUPT, "%s:1:1: not YAML", r->name);
-    return sm_fail(r->err, SM_ECORRUPT, "%s:%d:%d: %s", r->name,
+        return sm_fail(r->err, SM_EINVAL, "%s:1:1: not YAML", r->name);
+    return sm_fail(r->err, SM_EINVAL, "%s:%d:%d: %s", r->name,
                    e->line > 0 ? e->line : 1, e->column > 0 ? e->column : 1,
                    e->msg ? e->msg : "not YAML");
 }
@@ -305,7 +305,7 @@ static sm_status read_stream(reader *r, json_t **out)
         if (s)
             break;
         if (state == BEGIN && e->type == FYET_STREAM_END)
-            s = sm_fail(r->err, SM_ECORRUPT, "%s:1:1: got an empty document", r->name);
+            s = sm_fail(r->err, SM_EINVAL, "%s:1:1: got an empty document", r->name);
         else if (state == NODE)
             s = read_node(r, &v, e, 0);
         else if (state == FINISH && e->type != FYET_STREAM_END)
@@ -355,7 +355,7 @@ static sm_status check_bytes(const char *data, size_t len, const char *name, sm_
             start = i + 1;
         }
     }
-    return sm_fail(err, SM_ECORRUPT,
+    return sm_fail(err, SM_EINVAL,
                    "%s:%zu:%zu: got a byte that is not text, want UTF-8", name, line,
                    bad - start + 1);
 }
@@ -369,7 +369,7 @@ sm_status sm_yaml_parse(json_t **out, sm_positions **pos, const char *data, size
     if (s)
         return s;
     if (len == 0)
-        return sm_fail(err, SM_ECORRUPT, "%s:1:1: got an empty document", name);
+        return sm_fail(err, SM_EINVAL, "%s:1:1: got an empty document", name);
     if (pos && !(r.pos = sm_positions_new(name)))
         s = out_of_memory(&r);
     if (!s)

@@ -92,7 +92,7 @@ static sm_status integer_value(json_t **out, const char *s, int base, const char
     errno = 0;
     long long v = strtoll(base == 10 ? s : s + 2, NULL, base);
     if (errno == ERANGE)
-        return sm_fail(err, SM_ECORRUPT, "%s: got integer %s, want at most 64 bits",
+        return sm_fail(err, SM_EINVAL, "%s: got integer %s, want at most 64 bits",
                        where, s);
     *out = json_integer(v);
     return SM_OK;
@@ -102,7 +102,7 @@ static sm_status float_value(json_t **out, const char *s, const char *where, sm_
 {
     double v = strtod(s, NULL);
     if (!isfinite(v))
-        return sm_fail(err, SM_ECORRUPT,
+        return sm_fail(err, SM_EINVAL,
                        "%s: got number %s, want one that a double holds", where, s);
     *out = json_real(v);
     return SM_OK;
@@ -123,7 +123,7 @@ sm_status sm_yaml_plain_scalar(json_t **out, const char *s, const char *where,
     else if (base)
         st = integer_value(&v, s, base, where, err);
     else if (is_infinite_or_nan(s))
-        st = sm_fail(err, SM_ECORRUPT, "%s: got %s, want a finite number", where, s);
+        st = sm_fail(err, SM_EINVAL, "%s: got %s, want a finite number", where, s);
     else if (is_float(s))
         st = float_value(&v, s, where, err);
     else

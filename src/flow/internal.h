@@ -47,6 +47,9 @@ sm_status flow_recipe(json_t **out, const sm_step *step, const json_t *options,
 json_t *flow_record(const sm_ctx *ctx, const char *run, const json_t *options,
                     json_t *figures);
 
+/** The options with which to run the recipe of `a` again. New reference or NULL. */
+json_t *flow_replay_options(sm_store *store, const sm_step *step, const sm_artifact *a);
+
 /** sm_step_find that names the nearest step when there is none. */
 sm_status flow_step_find(const sm_step **out, const char *name, const char *where,
                          sm_err *err);

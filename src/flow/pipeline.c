@@ -176,11 +176,6 @@ static sm_status read_head(pipeline *p, sm_err *err)
 static sm_status read_pipeline(pipeline *p, const char *path, sm_err *err)
 {
     sm_status s = sm_yaml_load(&p->root, &p->pos, path, err);
-    if (s == SM_ECORRUPT) { /* a configuration that is wrong, not data that is damaged */
-        s = SM_EINVAL;
-        if (err)
-            err->status = s;
-    }
     if (!s)
         s = read_head(p, err);
     if (s)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "internal.h"
 #include "smelt/kern.h"
@@ -37,7 +38,7 @@ static json_t *machine(void)
 json_t *flow_record(const sm_ctx *ctx, const char *run, const json_t *options,
                     json_t *figures)
 {
-    char started[32];
+    char started[32], cwd[4096];
     sm_wall_format(started, sm_wall_ns());
     json_t *build = json_pack("{s:s, s:s}", "smelt", SM_VERSION, "compiler",
 #ifdef __VERSION__
@@ -46,9 +47,12 @@ json_t *flow_record(const sm_ctx *ctx, const char *run, const json_t *options,
                               "unknown"
 #endif
     );
-    return json_pack("{s:s, s:o, s:o, s:o, s:i, s:s, s:s, s:O, s:O}", "id", run, "argv",
-                     command_line(), "build", build, "machine", machine(), "threads",
-                     ctx->pool ? sm_pool_n_threads(ctx->pool) : 1, "kernels",
-                     ctx->kern ? ctx->kern->name : "none", "started", started, "options",
-                     (json_t *)(uintptr_t)options, "figures", figures);
+    json_t *dir = getcwd(cwd, sizeof cwd) ? json_string(cwd) : NULL;
+    if (!dir) /* gone, or its name is not UTF-8 */
+        dir = json_string("");
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:i, s:s, s:s, s:O, s:O}", "id", run,
+                     "argv", command_line(), "cwd", dir, "build", build, "machine",
+                     machine(), "threads", ctx->pool ? sm_pool_n_threads(ctx->pool) : 1,
+                     "kernels", ctx->kern ? ctx->kern->name : "none", "started", started,
+                     "options", (json_t *)(uintptr_t)options, "figures", figures);
 }

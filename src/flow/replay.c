@@ -77,18 +77,6 @@ static sm_status compare_recipes(const sm_artifact *want, const sm_artifact *got
     return s;
 }
 
-/* The options to give the step: the recipe's, with the profile back in its place. */
-static json_t *recipe_options(const sm_artifact *a)
-{
-    json_t *options = json_deep_copy(json_object_get(a->recipe_json, "options"));
-    json_t *profile = json_object_get(a->recipe_json, "profile");
-    if (!options)
-        options = json_object();
-    if (options && json_is_string(profile))
-        json_object_set(options, "profile", profile);
-    return options;
-}
-
 static sm_status recorded_step(const sm_step **out, const sm_artifact *a, sm_err *err)
 {
     const char *name = json_string_value(json_object_get(a->recipe_json, "step"));
@@ -108,13 +96,13 @@ static sm_status recorded_step(const sm_step **out, const sm_artifact *a, sm_err
 }
 
 /* Run the recipe of `a` in the scratch workspace, whose inputs are there, and compare. */
-static sm_status recompute(const replay *r, const sm_artifact *a, const json_t *options,
-                           sm_err *err)
+static sm_status recompute(const replay *r, const sm_artifact *a, sm_err *err)
 {
     const sm_step *step = NULL;
     const json_t *inputs = json_object_get(a->recipe_json, "inputs");
     size_t n = json_array_size(inputs);
     sm_flow_result got = {0};
+    json_t *options = NULL;
     const char **ref = sm_alloc(n + 1, sizeof *ref);
     sm_status s = ref ? recorded_step(&step, a, err)
                       : sm_fail(err, SM_ENOMEM, "replay: out of memory");
@@ -124,6 +112,8 @@ static sm_status recompute(const replay *r, const sm_artifact *a, const json_t *
             s = sm_fail(err, SM_ECORRUPT, "replay: recipe of %.12s: bad input %zu",
                         a->content.hex, i);
     }
+    if (!s && !(options = flow_replay_options(r->from, step, a)))
+        s = sm_fail(err, SM_ENOMEM, "replay: out of memory");
     if (!s)
         s = sm_flow_step(&got, r->ctx, r->to, step->name, ref, n, options, "replay", NULL,
                          err);
@@ -135,6 +125,7 @@ static sm_status recompute(const replay *r, const sm_artifact *a, const json_t *
         sm_log_line(r->ctx->log, SM_LOG_INFO, "replay: %s %s %.12s: same bits, %.1f s",
                     step->name, a->kind, a->content.hex, got.seconds);
     sm_flow_result_free(&got);
+    json_decref(options);
     free(ref);
     return s;
 }
@@ -159,11 +150,7 @@ static sm_status replay_one(const replay *r, const sm_artifact *a, sm_err *err)
             s = sm_store_copy(r->to, r->from, &input, NULL, err);
         sm_artifact_free(&input);
     }
-    json_t *options = recipe_options(a);
-    if (!s)
-        s = recompute(r, a, options, err);
-    json_decref(options);
-    return s;
+    return s ? s : recompute(r, a, err);
 }
 
 /* Everything that led to `ref`: sources are copied, the rest is recomputed in order. */
@@ -183,48 +170,11 @@ static sm_status replay_whole(const replay *r, const char *ref, sm_err *err)
         if (!s && !has_inputs(&a)) {
             s = sm_store_copy(r->to, r->from, &a, NULL, err);
         } else if (!s) {
-            json_t *options = recipe_options(&a);
-            s = recompute(r, &a, options, err);
-            json_decref(options);
+            s = recompute(r, &a, err);
         }
         sm_artifact_free(&a);
     }
     json_decref(graph);
-    return s;
-}
-
-/* Options that the newest run of an artifact had; borrowed from a list of sm_store_list.
- */
-static json_t *recorded_options(const json_t *list, const sm_artifact *a)
-{
-    size_t i;
-    json_t *v;
-    json_array_foreach(json_object_get(list, "runs"), i, v)
-    {
-        const char *content = json_string_value(json_object_get(v, "content"));
-        json_t *options = json_object_get(json_object_get(v, "run"), "options");
-        if (content && !strcmp(content, a->content.hex) && json_is_object(options))
-            return options;
-    }
-    return NULL;
-}
-
-/* A source has no inputs but files outside: read them again where the run found them. */
-static sm_status replay_source(const replay *r, const sm_artifact *a, const char *ref,
-                               sm_err *err)
-{
-    json_t *list = NULL;
-    sm_status s = sm_store_list(&list, r->from, err);
-    json_t *options = recorded_options(list, a);
-    if (!s && !options)
-        s = sm_fail(
-            err, SM_EUNSUPPORTED,
-            "replay: %s: a source is read from files outside the workspace, and no "
-            "record says which",
-            ref);
-    if (!s)
-        s = recompute(r, a, options, err);
-    json_decref(list);
     return s;
 }
 
@@ -252,8 +202,8 @@ sm_status sm_flow_replay(const sm_ctx *ctx, sm_store *store, const char *ref, bo
     sm_status s = sm_store_find(&a, store, ref, err);
     if (!s)
         s = open_scratch(&r, err);
-    if (!s && !has_inputs(&a))
-        s = replay_source(&r, &a, ref, err);
+    if (!s && !has_inputs(&a)) /* a source: read again where its run found it */
+        s = recompute(&r, &a, err);
     else if (!s && whole)
         s = replay_whole(&r, ref, err);
     else if (!s)

@@ -159,5 +159,26 @@ SMELT_CPU=mmx bad 2 "mmx" train set tok
 bad 2 "in: got no dataset, want dataset" index
 bad 2 "passage_words" index set --passage-words 0
 
+# ------------------------------------------------- datasets, evaluation, answers
+bad 1 "nothing" data show nothing
+bad 2 "tok: got a tokenizer, want a source or a dataset" data show tok
+bad 2 "n_samples: got 1000, want an integer from 0 to 100" data show set --n-samples 1000
+bad 1 "No such file" data show set --html no/such/dir/x.html
+bad 2 "data export: got 1 word, want REF FILE.jsonl" data export set
+bad 2 "part: got \"half\", want one of all" data export set x.jsonl --part half
+bad 1 "no/such/dir" data export set no/such/dir/x.jsonl
+bad 2 "data diff: got 1 word, want REF REF" data diff set
+bad 2 "in: got no model" eval set
+bad 2 "heldout_docs: got -1, want an integer" eval set --heldout-docs=-1
+bad 2 "in: got no model" gate set --gate gate.yaml
+bad 2 "ask: got 0 words, want QUESTION" ask
+bad 1 "nothing" ask --model nothing "what is it?"
+bad 2 "k: got 0, want an integer from 1 to 50" ask --k 0 "what is it?"
+bad 1 "nothing" chat nothing
+bad 2 "temperature: got -1, want|temperature" chat tok --temperature=-1
+bad 1 "nothing" serve nothing
+bad 2 "port: got 70000, want an integer from 0 to 65535" serve tok --port 70000
+bad 2 "max_streams: got 0, want" serve tok --max-streams 0
+
 [ "$N" -ge 60 ] || not_ok "at least 60 bad inputs" "got $N"
 finish

@@ -36,8 +36,8 @@ expect 0 "^cpu" doctor
 expect 0 '"rungs"' doctor --json
 tiny_corpus
 tiny_pipeline
-expect 0 "\[5/5\] index -> idx [0-9a-f]{12}: made in" run tiny.yaml
-expect 0 "\[4/5\] train -> tiny [0-9a-f]{12}: skipped \(made before\)" run tiny.yaml
+expect 0 "\[7/7\] gate -> release [0-9a-f]{12}: made in" run tiny.yaml
+expect 0 "\[4/7\] train -> tiny [0-9a-f]{12}: skipped \(made before\)" run tiny.yaml
 expect 0 '"tiny": "[0-9a-f]{64}"' run tiny.yaml --json -q
 check "a second run moves nothing" bash -c '[ "$("$1" status --json | grep -c tiny@)" = 2 ]' - "$SMELT"
 expect 0 "tiny@v1 +model" status
@@ -59,13 +59,15 @@ M=$(content tiny)
 expect 0 "tiny: same bits" replay tiny
 expect 0 "train model [0-9a-f]{12}: same bits" replay tiny --whole
 expect 0 "docs: same bits" replay docs
+expect 0 "release: same bits" replay release
+expect 0 "eval evaluation [0-9a-f]{12}: same bits" replay release --whole
 for cpu in ref avx2 avx512; do
   grep -q "\"$cpu\"" < <(smelt doctor --json) || continue
   for threads in 1 3; do
     SMELT_CPU=$cpu expect 0 "same bits" replay tiny --threads $threads
   done
 done
-rm -rf other && mkdir other && cp -r corpus tiny.yaml other
+rm -rf other && mkdir other && cp -r corpus tiny.yaml gate.yaml other
 (cd other && smelt init >/dev/null && smelt run tiny.yaml -q --threads 1)
 check "another workspace makes the same model" test "$M" = "$(cd other && content tiny)"
 echo "A line that was not there." >> corpus/LICENSE.txt
@@ -81,10 +83,22 @@ expect 0 "tiny@v3" status
 mkdir more && cp corpus/* more/ && printf 'Another document, about nothing in particular.\n%.0s' {1..30} > more/z.txt
 expect 0 "data.add -> docs [0-9a-f]{12}: made" run tiny.yaml --source more
 
+printf 'gate: strict\nrequire:\n  - {figure: heldout.bpb, max: 0.1}\n' > strict.yaml
+expect 1 "release: its gate failed" run tiny.yaml --set gate.gate=strict.yaml
+expect 1 "\"passed\": false" run tiny.yaml --set gate.gate=strict.yaml --json
+expect 0 "" run tiny.yaml
+
 # ------------------------------------------------------------------ single verbs
 expect 0 "^docs: source" data add corpus --as docs
 expect 0 "made before" data add corpus --as docs
 expect 0 "^set: dataset" data curate docs --as set --allow-unknown-licence --heldout-frac 0.2
+expect 0 "train +[0-9]+ documents" data show set
+expect 0 "\"name\": \"set\"|\"set\"" data show set --json
+expect 0 "wrote set.html" data show set --html set.html
+check "the page needs no network" bash -c '! grep -E "src=.?http|<script src" set.html'
+expect 0 "wrote [0-9]+ documents to out.jsonl" data export set out.jsonl --part train
+check "what was exported can be added" "$SMELT" data add out.jsonl --as out -q
+expect 0 "same +[0-9]+" data diff set@v1 set
 expect 0 "^tok: tokenizer" tokenizer train set --vocab-size 400 --as tok
 expect 0 '"made_before": true' tokenizer train set --vocab-size 400 --as tok --json
 expect 0 "total_bytes" train set tok --dry-run
@@ -97,14 +111,25 @@ expect 0 "index [0-9a-f]{12}" index set
 text='naïve — list open files'
 check "encode and decode are inverse" bash -c '[ "$(printf %s "$2" | "$1" tokenizer encode tok | "$1" tokenizer decode tok)" = "$2" ]' - "$SMELT" "$text"
 check "a model has its tokenizer" bash -c '[ "$(printf %s "$2" | "$1" tokenizer encode tiny | "$1" tokenizer decode tiny)" = "$2" ]' - "$SMELT" "$text"
+expect 0 "heldout.bpb" eval tiny set --heldout-docs 1 --as quick
+expect 1 "gate FAILED" gate tiny figures --gate strict.yaml
+bad 1 "none.yaml: No such file" gate tiny figures --gate none.yaml
+printf 'gate: g\nrequire:\n  - {figure: x, max: many}\n' > wrong.yaml
+bad 2 "wrong.yaml:3:[0-9]+: .*max.*want" gate tiny figures --gate wrong.yaml
+printf 'gate: g\nrequire: [\n' > wrong.yaml
+bad 2 "wrong.yaml:3:1: flow sequence" gate tiny figures --gate wrong.yaml
+bad 2 "eval: in: got no dataset|in: got no dataset" eval tiny
+bad 1 "refused: tiny" serve tiny --port 0
+expect 0 "gate passed" gate tiny figures idx --gate gate.yaml
+expect 0 "lsfile" ask --model release "which program lists the files that are open?"
 expect 0 "read .*GB/s" bench --seconds 0.02
 expect 0 '"bf16_gflops"' bench --seconds 0.02 --json
 
 # ------------------------------------------------------- interruption and damage
 interrupted() { # interrupted SIGNAL: training is cut short, then done again
   local i
-  rm -rf cut && mkdir cut && cp -r corpus tiny.yaml cut && cd cut && smelt init >/dev/null
-  sed -i 's/n_steps: 12/n_steps: 60/' tiny.yaml
+  rm -rf cut && mkdir cut && cp -r corpus tiny.yaml gate.yaml cut && cd cut && smelt init >/dev/null
+  sed -i 's/n_steps: 12/n_steps: 60/; /step: index/,$d' tiny.yaml
   smelt run tiny.yaml -q >/dev/null 2>&1 &
   local pid=$!
   for i in $(seq 200); do
@@ -119,7 +144,7 @@ interrupted() { # interrupted SIGNAL: training is cut short, then done again
   content tiny > ../cut.content
   cd ..
 }
-(cd other && sed -i 's/n_steps: 12/n_steps: 60/' tiny.yaml && smelt run tiny.yaml -q)
+(cd other && sed -i 's/n_steps: 12/n_steps: 60/; /step: index/,$d' tiny.yaml && smelt run tiny.yaml -q)
 WANT=$(cd other && content tiny)
 for signal in KILL INT TERM; do
   check "SIG$signal, then again" interrupted $signal

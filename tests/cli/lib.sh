@@ -78,6 +78,19 @@ tiny_corpus() {
     cp "$f" "corpus/$(echo "${f#"$ROOT"/docs/}" | tr / -)"
   done
   cp "$ROOT/LICENSE" corpus/LICENSE.txt
+  man_page lsfile "list the files that processes hold open"
+  man_page sortline "put the lines of a text in order"
+  man_page copytree "copy a directory with all that is in it"
+  man_page findword "search files for a word or a pattern"
+}
+man_page() { # NAME SUMMARY: a page of the manual
+  {
+    printf '.TH %s 1\n.SH NAME\n%s \\- %s\n' "${1^^}" "$1" "$2"
+    printf '.SH SYNOPSIS\n.B %s\n[\\-a] [FILE...]\n.SH DESCRIPTION\n' "$1"
+    printf 'The program %s is there to %s, and it does so for every FILE that is named.\n' "$1" "$2"
+    printf 'With the option \\-a it does the same for all of the files of the directory.\n'
+    printf '.SH NOTES\nWhen %s has nothing to do it says so and ends with the status 1.\n' "$1"
+  } > "corpus/$1.1"
 }
 tiny_pipeline() {
   cat > tiny.yaml <<'YAML'
@@ -104,5 +117,14 @@ steps:
   - step: index
     as: idx
     in: [set]
+  - step: eval
+    as: figures
+    in: [tiny, set, idx]
+    options: {unseen_only: false, samples: [The files], sample_tokens: 8}
+  - step: gate
+    as: release
+    in: [tiny, figures, idx]
+    options: {gate: gate.yaml}
 YAML
+  printf 'gate: tiny\nrequire:\n  - {figure: heldout.bpb, max: 20}\n' > gate.yaml
 }
