@@ -14,6 +14,8 @@
 
 /* ----------------------------------------------------------- memory of the tree */
 
+enum { PROSE_PERCENT = 80, LINKED_SHARE = 8, PROSE_MIN = 500 };
+
 enum { CHUNK_BYTES = 256 << 10, ALIGN = 16 };
 
 typedef struct chunk {
@@ -139,12 +141,31 @@ static void read_metadata(sm_extract *out, const GumboNode *document)
 
 /* ------------------------------------------------------------------ main content */
 
+/* The deepest element that holds nearly all prose of the page. */
+static const GumboNode *find_prose(const GumboNode *body, const html_stats *stats)
+{
+    const GumboNode *best = body;
+    size_t index = 0;
+    bool into = true;
+    for (const GumboNode *n = body; n && index < stats->n; n = html_next(n, body, into)) {
+        const html_stat *s = &stats->v[index];
+        into = n == body || (n->type == GUMBO_NODE_ELEMENT &&
+                             s->prose >= stats->v[0].prose / 100 * PROSE_PERCENT);
+        html_role role = n->type == GUMBO_NODE_ELEMENT ? html_role_of(&n->v.element) : HTML_SKIP;
+        if (into && (role == HTML_BLOCK || role == HTML_CELL))
+            best = n;
+        index += into ? 1 : s->n_nodes;
+    }
+    return best;
+}
+
 /* The element that holds the main content: <main>, role=main, or the one <article> that
- * holds most of the text; else the whole body. */
+ * holds most of the text; on a page with many links, where the prose is; else the body. */
 static const GumboNode *find_main(const GumboNode *body, const html_stats *stats)
 {
     const GumboNode *article = NULL;
     size_t index = 0, article_text = 0;
+    const html_stat *all = &stats->v[0];
     for (const GumboNode *n = body; n && index < stats->n;
          n = html_next(n, body, true), index++) {
         if (n->type != GUMBO_NODE_ELEMENT)
@@ -152,14 +173,17 @@ static const GumboNode *find_main(const GumboNode *body, const html_stats *stats
         const GumboElement *e = &n->v.element;
         const char *role = html_attribute(e, "role");
         bool is_main = e->tag == GUMBO_TAG_MAIN || (role && strcasecmp(role, "main") == 0);
-        if (is_main && stats->v[index].text * 5 >= stats->v[0].text)
+        if (is_main && stats->v[index].text >= all->text / 5)
             return n;
         if (e->tag == GUMBO_TAG_ARTICLE && stats->v[index].text > article_text) {
             article = n;
             article_text = stats->v[index].text;
         }
     }
-    return article && article_text * 2 >= stats->v[0].text ? article : body;
+    if (article && article_text >= all->text / 2)
+        return article;
+    bool is_linked = all->link_text >= all->text / LINKED_SHARE && all->prose >= PROSE_MIN;
+    return is_linked ? find_prose(body, stats) : body;
 }
 
 static const GumboNode *find_body(const GumboNode *document)

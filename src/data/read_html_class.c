@@ -165,7 +165,7 @@ bool html_is_chrome(const GumboElement *e)
         "headerlink",    "skip-link",    "cookie",        "share",        "social",
         "comments",      "pagination",   "newsletter",    "advertisement", "ads",
         "table-of-contents", "node-nav", "nav-panel",     "header-nav",   "permalink",
-        "related-posts", "sharing",      "widget",        "widget-area",  "sharedaddy"};
+        "related-posts", "sharing",             "widget-area",  "sharedaddy"};
     static const char *const roles[] = {"navigation", "banner", "contentinfo",
                                         "complementary", "search", "menu", "menubar"};
     if (e->tag == GUMBO_TAG_NAV || e->tag == GUMBO_TAG_FOOTER || e->tag == GUMBO_TAG_ASIDE)

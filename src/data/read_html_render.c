@@ -8,7 +8,7 @@
 
 #include "read_html.h"
 
-enum { CELL_TEXT_MAX = 1500 };
+enum { CELL_TEXT_MAX = 1500, LIST_TENTHS = 8, BLOCK_TENTHS = 6 };
 
 const GumboVector *html_children(const GumboNode *node)
 {
@@ -81,6 +81,15 @@ static bool is_block_in_cell(GumboTag tag)
            tag == GUMBO_TAG_H2 || tag == GUMBO_TAG_H3 || tag == GUMBO_TAG_H4;
 }
 
+/* Text of a block that holds no smaller block of prose, when it is prose itself. */
+static uint32_t own_prose(const html_stat *s, html_role role)
+{
+    enum { PROSE_MIN = 40 };
+    bool is_block = role != HTML_INLINE && role != HTML_BREAK && role != HTML_HEADING;
+    uint32_t plain = s->text - s->link_text;
+    return is_block && plain >= PROSE_MIN && plain > s->link_text ? plain : 0;
+}
+
 /* Add a finished child to its parent. */
 static void fold(html_stat *parent, html_stat *child, const GumboNode *node)
 {
@@ -96,9 +105,13 @@ static void fold(html_stat *parent, html_stat *child, const GumboNode *node)
         child->link_text = child->text;
         child->n_links++;
     }
+    if (child->prose == 0)
+        child->prose = own_prose(child, html_role_of(e));
     parent->text += child->text;
     parent->link_text += child->link_text;
     parent->n_links += child->n_links;
+    if (!html_is_chrome(e))
+        parent->prose += child->prose;
     bool is_long_cell = (e->tag == GUMBO_TAG_TD || e->tag == GUMBO_TAG_TH) &&
                         child->text > CELL_TEXT_MAX;
     if (is_block_in_cell(e->tag) || is_long_cell || (child->is_layout && e->tag != GUMBO_TAG_TABLE))
@@ -171,10 +184,13 @@ static void edge(renderer *x)
         dw_para(x->w);
 }
 
-/* A list whose text is nearly all links to elsewhere: a menu or contents. */
-static bool is_link_list(const html_stat *s)
+/* A block whose text is nearly all links to elsewhere: a menu, contents, teasers. */
+static bool is_link_block(const html_stat *s, const GumboElement *e, html_role role)
 {
-    return s->n_links >= 4 && s->link_text * 10 >= s->text * 9 && s->text > 0;
+    if (role == HTML_LIST && e->tag != GUMBO_TAG_DL) /* glossaries link a lot */
+        return s->n_links >= 4 && s->link_text >= s->text / 10 * LIST_TENTHS;
+    return (role == HTML_BLOCK || role == HTML_TABLE) && s->n_links >= 3 && s->text < 2000 &&
+           s->link_text >= s->text / 10 * BLOCK_TENTHS;
 }
 
 static bool skips(const renderer *x, const GumboElement *e, const html_stat *s)
@@ -186,7 +202,7 @@ static bool skips(const renderer *x, const GumboElement *e, const html_stat *s)
         return false;
     if (html_is_chrome(e))
         return true;
-    return role == HTML_LIST && is_link_list(s);
+    return is_link_block(s, e, role);
 }
 
 static void enter(renderer *x, const GumboElement *e, const html_stat *s)

@@ -313,9 +313,9 @@ static bool same_ignoring_case(const char *a, const char *b, size_t n_b)
 /* The text of the first section: the line after its heading. */
 static const char *name_line(const sm_buf *text, size_t *n)
 {
-    const char *s = text->data, *end = s + text->len;
-    if (!s)
+    if (!text->data)
         return NULL;
+    const char *s = text->data, *end = s + text->len;
     while (s < end && !(s[0] == '#' && s + 1 < end && s[1] == ' ')) {
         s = memchr(s, '\n', (size_t)(end - s));
         if (!s)
@@ -458,7 +458,7 @@ static void roff_free(roff *r)
 
 static bool read_page(roff *r, sm_extract *out, const sm_buf *source, const char *path)
 {
-    enum { BUDGET_BASE = 8 << 20, BUDGET_PER_BYTE = 64 };
+    enum { BUDGET_BASE = 1 << 20, BUDGET_PER_BYTE = 24 };
     r->control = '.';
     r->escape = '\\';
     r->raw.max = ROFF_LINE_MAX * 2;

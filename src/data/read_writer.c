@@ -265,6 +265,7 @@ static void flush_pre(doc_writer *w)
     flush_term(w, false);
     if (w->has_marker) { /* an item that starts with a block: marker on its own */
         block_begin(w);
+        trim_line(w->out, 0);
         sm_buf_putc(w->out, '\n');
     } else {
         block_begin(w);
