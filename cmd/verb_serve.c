@@ -132,6 +132,7 @@ static int run(app *a, const verb *self, const args *in)
                          .about = page.about, .curves = page.curves,
                          .lineage_svg = page.svg.data, .asset = sm_pages,
                          .n_asset = sm_n_pages, .created_s = page.created_s,
+                         .fingerprint = v.model.content.hex,
                          .max_connections = (int)sm_opt_int(in->opt, "max_connections")};
     if (!s)
         s = serve(a, ctx, &c, &err);

@@ -48,6 +48,7 @@ typedef struct sm_serve_config {
     int max_connections;    /* default 64                                              */
     size_t max_body_bytes;  /* default 1 MiB                                           */
     int64_t created_s;      /* model's birth, seconds since 1970                       */
+    const char *fingerprint; /* "system_fingerprint" of completions; NULL: none        */
 } sm_serve_config;
 
 typedef struct sm_server sm_server;

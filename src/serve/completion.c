@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "smelt/sys.h"
-#include "smelt/text.h"
 #include "stream.h"
 
 static const char base_note[] =
@@ -20,15 +19,24 @@ typedef struct answer {
     sm_server *server;
     bool is_chat, include_usage, role_sent, finished;
     char id[40];
-    int64_t created;
+    int64_t created, seed;
     sm_buf out; /* events ready to be sent */
     size_t sent;
 } answer;
 
 static json_t *head(const answer *a, const char *object)
 {
-    return json_pack("{ss ss sI ss}", "id", a->id, "object", object, "created",
-                     (json_int_t)a->created, "model", a->server->config.model_name);
+    const sm_serve_config *c = &a->server->config;
+    return json_pack("{ss ss sI ss ss*}", "id", a->id, "object", object, "created",
+                     (json_int_t)a->created, "model", c->model_name, "system_fingerprint",
+                     c->fingerprint);
+}
+
+/* What OpenAI's objects have no place for. */
+static json_t *extra(const answer *a)
+{
+    return json_pack("{sI ss*}", "seed", (json_int_t)a->seed, "note",
+                     a->is_chat ? base_note : NULL);
 }
 
 static json_t *usage(const stream *s)
@@ -37,24 +45,17 @@ static json_t *usage(const stream *s)
                      s->n_generated, "total_tokens", s->n_prompt + s->n_generated);
 }
 
-static json_t *clean_string(const char *text, size_t len)
-{
-    sm_buf b = {0};
-    json_t *j = sm_utf8_put_clean(&b, text, len) ? json_stringn(b.data ? b.data : "", b.len) : NULL;
-    sm_buf_free(&b);
-    return j;
-}
-
 /* ------------------------------------------------------------------- whole */
 
 static json_t *whole_choice(const answer *a, const sm_buf *text)
 {
     json_t *content = clean_string(text->data ? text->data : "", text->len);
     if (a->is_chat)
-        return json_pack("{si s{ss so} ss}", "index", 0, "message", "role", "assistant",
-                         "content", content, "finish_reason", finish_name(a->s->why));
-    return json_pack("{si so ss}", "index", 0, "text", content, "finish_reason",
-                     finish_name(a->s->why));
+        return json_pack("{si s{ss so sn} sn ss}", "index", 0, "message", "role",
+                         "assistant", "content", content, "refusal", "logprobs",
+                         "finish_reason", finish_name(a->s->why));
+    return json_pack("{si so sn ss}", "index", 0, "text", content, "logprobs",
+                     "finish_reason", finish_name(a->s->why));
 }
 
 static mhd_result reply_whole(exchange *x, answer *a)
@@ -73,8 +74,7 @@ static mhd_result reply_whole(exchange *x, answer *a)
         json_t *body = head(a, a->is_chat ? "chat.completion" : "text_completion");
         json_object_set_new(body, "choices", json_pack("[o]", whole_choice(a, &text)));
         json_object_set_new(body, "usage", usage(a->s));
-        if (a->is_chat)
-            json_object_set_new(body, "smelt", json_pack("{ss}", "note", base_note));
+        json_object_set_new(body, "smelt", extra(a));
         result = reply_json(x, MHD_HTTP_OK, body);
     }
     sm_buf_free(&text);
@@ -104,12 +104,16 @@ static json_t *piece(answer *a, json_t *content, const char *finish)
         a->role_sent = true;
         if (content)
             json_object_set_new(delta, "content", content);
-        choice = json_pack("{si so ss?}", "index", 0, "delta", delta, "finish_reason", finish);
+        choice = json_pack("{si so sn ss?}", "index", 0, "delta", delta, "logprobs",
+                           "finish_reason", finish);
     } else {
-        choice = json_pack("{si so ss?}", "index", 0, "text",
-                           content ? content : json_string(""), "finish_reason", finish);
+        choice = json_pack("{si so sn ss?}", "index", 0, "text",
+                           content ? content : json_string(""), "logprobs",
+                           "finish_reason", finish);
     }
     json_object_set_new(event, "choices", json_pack("[o]", choice));
+    if (a->include_usage) /* null in all but the last */
+        json_object_set_new(event, "usage", json_null());
     return event;
 }
 
@@ -117,9 +121,12 @@ static bool put_end(answer *a)
 {
     a->finished = true;
     if (a->s->why == SM_FINISH_ERROR)
-        return put_event(a, json_pack("{s{ss ss}}", "error", "message", a->s->err.msg, "type",
-                                      "server_error"));
-    bool ok = put_event(a, piece(a, NULL, finish_name(a->s->why)));
+        return put_event(a, json_pack("{s{so ss}}", "error", "message",
+                                      clean_string(a->s->err.msg, strlen(a->s->err.msg)),
+                                      "type", "server_error"));
+    json_t *last = piece(a, NULL, finish_name(a->s->why));
+    json_object_set_new(last, "smelt", extra(a));
+    bool ok = put_event(a, last);
     if (ok && a->include_usage) {
         json_t *event = head(a, a->is_chat ? "chat.completion.chunk" : "text_completion");
         json_object_set_new(event, "choices", json_array());
@@ -213,14 +220,18 @@ mhd_result answer_completion(exchange *x, bool is_chat)
     a->is_chat = is_chat;
     a->include_usage = r.include_usage;
     a->created = sm_wall_ns() / 1000000000;
-    snprintf(a->id, sizeof a->id, "%s-%lld", is_chat ? "chatcmpl" : "cmpl",
-             (long long)atomic_fetch_add(&x->server->next_id, 1));
+    long long number = atomic_fetch_add(&x->server->next_id, 1);
+    snprintf(a->id, sizeof a->id, "%s-%lld", is_chat ? "chatcmpl" : "cmpl", number);
+    if (!r.has_seed) /* another text each time, as clients expect; 53 bits survive JSON */
+        r.sampling.seed = sm_rng_u64(x->server->seed, SM_STREAM_SAMPLE, 0,
+                                     (uint64_t)number) >> 11;
+    a->seed = (int64_t)r.sampling.seed;
     s = stream_start(&a->s, x, &r, &err);
     bool as_events = r.stream;
     request_free(&r);
     mhd_result result;
     if (s)
-        result = reply_status(x, s, NULL, &err);
+        result = reply_status(x, s, request_param_of(&err, is_chat), &err);
     else if (as_events)
         return reply_events(x, a);
     else

@@ -9,12 +9,18 @@
 
 #include "smelt/serve.h"
 
-enum { N_ROUTE_KIND = 10, N_CODE_CLASS = 6, MAX_STOP = 16 };
+enum { N_ROUTE_KIND = 10, N_CODE_CLASS = 6, MAX_STOP = 16, N_BUCKET = 13 };
 
 typedef enum route_kind {
     ROUTE_MODELS, ROUTE_COMPLETIONS, ROUTE_CHAT, ROUTE_ASK, ROUTE_HEALTH, ROUTE_METRICS,
     ROUTE_API, ROUTE_ASSET, ROUTE_UNKNOWN, ROUTE_REFUSED
 } route_kind;
+
+/** Durations counted into buckets; the last one has no upper bound. */
+typedef struct histogram {
+    atomic_llong n[N_BUCKET];
+    atomic_llong sum_ns;
+} histogram;
 
 struct sm_server {
     sm_serve_config config;
@@ -24,8 +30,11 @@ struct sm_server {
     atomic_bool stopping;
     pthread_mutex_t index_lock; /* an index answers one question at a time */
     atomic_llong n_answered[N_ROUTE_KIND][N_CODE_CLASS]; /* by kind and code / 100 */
+    histogram duration[N_ROUTE_KIND]; /* of requests that compute: completions, chat, ask */
+    histogram first_text;             /* from request to first text of a generation      */
     atomic_llong next_id;
     int64_t started_ns;
+    uint64_t seed; /* of requests that name none: mixed with their number */
 };
 
 /** One HTTP exchange. */
@@ -34,7 +43,8 @@ typedef struct exchange {
     struct MHD_Connection *connection;
     route_kind kind;
     sm_buf body;
-    bool too_large;
+    size_t n_dropped; /* bytes of a body that is too large */
+    int64_t started_ns;
 } exchange;
 
 typedef enum MHD_Result mhd_result;
@@ -50,6 +60,9 @@ mhd_result reply_error(exchange *x, unsigned http, const char *type, const char 
 mhd_result reply_status(exchange *x, sm_status s, const char *param, const sm_err *err);
 void add_common_headers(struct MHD_Response *r);
 void count_answer(exchange *x, unsigned code);
+bool is_post_route(route_kind kind);
+/** A JSON string of bytes, each that is not UTF-8 replaced by U+FFFD. */
+json_t *clean_string(const char *text, size_t len);
 
 /* request.c */
 /** What a completion request asks for.  Strings live in `body`. */
@@ -58,16 +71,32 @@ typedef struct completion_request {
     sm_buf prompt;
     sm_sampling sampling;
     const char *stop[MAX_STOP + 1];
-    bool stream, include_usage, is_chat;
+    bool stream, include_usage, is_chat, has_seed;
 } completion_request;
-/** Parse and check a body; on failure *param names the field. */
+/** Parse and check a body; on failure *param names the field (NULL: none in particular)
+ * and r is empty. */
 sm_status request_parse(completion_request *r, const exchange *x, bool is_chat,
                         const char **param, sm_err *err);
 void request_free(completion_request *r);
+/** The field that a message of a lower room is about ("top_p: got 0, ..."); NULL: none. */
+const char *request_param_of(const sm_err *err, bool is_chat);
 /** "model", when given, must be the one served. */
 bool request_model_matches(const json_t *body, const sm_server *s);
 
+/* guard.c */
+/** Whether a request with this Host header (NULL: none) may be answered by a server that
+ * listens on `address`. */
+bool host_is_allowed(const char *address, const char *host);
+/** The same of an Origin header. */
+bool origin_is_allowed(const char *address, const char *origin);
+/** Whether a header can be read in one way only; both strings end with a NUL. */
+bool header_is_plain(const char *name, size_t name_len, const char *value,
+                     size_t value_len);
+/** The same of all headers together: one length, or chunks, or neither. */
+bool headers_are_plain(struct MHD_Connection *c);
+
 /* completion.c, ask.c, metrics.c */
+void observe(histogram *h, int64_t ns);
 mhd_result answer_completion(exchange *x, bool is_chat);
 mhd_result answer_ask(exchange *x);
 mhd_result answer_metrics(exchange *x);

@@ -44,6 +44,50 @@ static void requests(sm_buf *b, sm_server *s)
         }
 }
 
+static const double bucket_s[N_BUCKET - 1] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+                                              0.5,   1,    2.5,   5,    10,  30};
+
+void observe(histogram *h, int64_t ns)
+{
+    int i = 0;
+    while (i < N_BUCKET - 1 && (double)ns * 1e-9 > bucket_s[i])
+        i++;
+    atomic_fetch_add(&h->n[i], 1);
+    atomic_fetch_add(&h->sum_ns, ns);
+}
+
+/* label is "" or `route="chat"` and the like. */
+static void put_histogram(sm_buf *b, const char *name, const char *label, histogram *h)
+{
+    const char *comma = *label ? "," : "", *open = *label ? "{" : "", *close = *label ? "}" : "";
+    long long sum = 0;
+    for (int i = 0; i < N_BUCKET; i++) {
+        sum += atomic_load(&h->n[i]);
+        sm_buf_printf(b, "smelt_%s_bucket{%s%sle=\"", name, label, comma);
+        if (i < N_BUCKET - 1)
+            sm_buf_printf(b, "%g", bucket_s[i]);
+        else
+            sm_buf_puts(b, "+Inf");
+        sm_buf_printf(b, "\"} %lld\n", sum);
+    }
+    sm_buf_printf(b, "smelt_%s_sum%s%s%s %.9g\n", name, open, label, close,
+                  (double)atomic_load(&h->sum_ns) * 1e-9);
+    sm_buf_printf(b, "smelt_%s_count%s%s%s %lld\n", name, open, label, close, sum);
+}
+
+static void durations(sm_buf *b, sm_server *s)
+{
+    sm_buf_puts(b, "# HELP smelt_request_duration_seconds From headers read to answer sent.\n"
+                   "# TYPE smelt_request_duration_seconds histogram\n");
+    put_histogram(b, "request_duration_seconds", "route=\"completions\"",
+                  &s->duration[ROUTE_COMPLETIONS]);
+    put_histogram(b, "request_duration_seconds", "route=\"chat\"", &s->duration[ROUTE_CHAT]);
+    put_histogram(b, "request_duration_seconds", "route=\"ask\"", &s->duration[ROUTE_ASK]);
+    sm_buf_puts(b, "# HELP smelt_time_to_first_text_seconds From request to first text.\n"
+                   "# TYPE smelt_time_to_first_text_seconds histogram\n");
+    put_histogram(b, "time_to_first_text_seconds", "", &s->first_text);
+}
+
 mhd_result answer_metrics(exchange *x)
 {
     sm_server *s = x->server;
@@ -51,6 +95,7 @@ mhd_result answer_metrics(exchange *x)
     sm_engine_stats_get(s->config.engine, &e);
     sm_buf b = {0};
     requests(&b, s);
+    durations(&b, s);
     counter(&b, "requests_total", "counter", "Generations asked for.", (double)e.n_requests);
     counter(&b, "streams_active", "gauge", "Generations under way.", (double)e.n_active);
     counter(&b, "streams_queued", "gauge", "Generations waiting.", (double)e.n_queued);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "smelt/text.h"
 
 void count_answer(exchange *x, unsigned code)
 {
@@ -18,7 +19,22 @@ void add_common_headers(struct MHD_Response *r)
     MHD_add_response_header(r, "Cache-Control", "no-store");
     MHD_add_response_header(r, "Content-Security-Policy",
                             "default-src 'self'; style-src 'self' 'unsafe-inline'; "
-                            "img-src 'self' data:; frame-ancestors 'none'");
+                            "img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+                            "frame-ancestors 'none'");
+}
+
+bool is_post_route(route_kind kind)
+{
+    return kind == ROUTE_COMPLETIONS || kind == ROUTE_CHAT || kind == ROUTE_ASK;
+}
+
+json_t *clean_string(const char *text, size_t len)
+{
+    sm_buf b = {0};
+    bool ok = sm_utf8_put_clean(&b, text, len);
+    json_t *j = ok ? json_stringn(b.data ? b.data : "", b.len) : NULL;
+    sm_buf_free(&b);
+    return j;
 }
 
 static mhd_result queue(exchange *x, unsigned code, const char *type, struct MHD_Response *r)
@@ -27,10 +43,7 @@ static mhd_result queue(exchange *x, unsigned code, const char *type, struct MHD
         return MHD_NO;
     MHD_add_response_header(r, "Content-Type", type);
     if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(r, "Allow", x->kind == ROUTE_COMPLETIONS ||
-                                                    x->kind == ROUTE_CHAT ||
-                                                    x->kind == ROUTE_ASK
-                                                ? "POST" : "GET, HEAD");
+        MHD_add_response_header(r, "Allow", is_post_route(x->kind) ? "POST" : "GET, HEAD");
     add_common_headers(r);
     count_answer(x, code);
     mhd_result ok = MHD_queue_response(x->connection, code, r);
@@ -68,8 +81,10 @@ mhd_result reply_bytes(exchange *x, const char *type, const void *data, size_t l
 mhd_result reply_error(exchange *x, unsigned http, const char *type, const char *param,
                        const char *code, const char *message)
 {
-    return reply_json(x, http, json_pack("{s{ss ss ss? ss?}}", "error", "message", message,
-                                         "type", type, "param", param, "code", code));
+    /* a message may quote the request, cut in the middle of a character */
+    return reply_json(x, http, json_pack("{s{so ss ss? ss?}}", "error", "message",
+                                         clean_string(message, strlen(message)), "type",
+                                         type, "param", param, "code", code));
 }
 
 mhd_result reply_status(exchange *x, sm_status s, const char *param, const sm_err *err)

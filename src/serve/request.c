@@ -5,13 +5,21 @@
 
 #include "internal.h"
 
-/* Fields that would change the answer and that smelt does not have: refused, not ignored. */
+/* Fields that would change the answer and that smelt does not have: refused, not ignored,
+ * unless they say what happens anyway. */
 static const char *const unsupported[] = {
     "best_of", "functions", "logit_bias", "logprobs", "response_format", "suffix", "tools",
-    "frequency_penalty", "presence_penalty", "echo"};
+    "frequency_penalty", "presence_penalty", "echo", "top_logprobs"};
 
-static bool is_neutral(const json_t *v)
+static bool is_neutral(const char *name, const json_t *v)
 {
+    if (!strcmp(name, "best_of") && json_is_integer(v))
+        return json_integer_value(v) == 1;
+    if (!strcmp(name, "logprobs") && json_is_integer(v))
+        return false; /* 0 asks for the chosen token's */
+    const char *type = json_string_value(json_object_get(v, "type"));
+    if (!strcmp(name, "response_format") && type)
+        return !strcmp(type, "text");
     return !v || json_is_null(v) || json_is_false(v) ||
            (json_is_number(v) && json_number_value(v) == 0) ||
            (json_is_string(v) && !*json_string_value(v)) ||
@@ -64,6 +72,18 @@ static sm_status boolean(bool *out, const json_t *body, const char *name,
     return SM_OK;
 }
 
+const char *request_param_of(const sm_err *err, bool is_chat)
+{
+    static const char *const names[] = {"temperature", "top_k", "top_p", "min_p", "seed",
+                                        "max_tokens", "stop", "prompt"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t n = strlen(names[i]);
+        if (!strncmp(err->msg, names[i], n) && err->msg[n] == ':')
+            return is_chat && !strcmp(names[i], "prompt") ? "messages" : names[i];
+    }
+    return NULL;
+}
+
 static sm_status sampling(completion_request *r, const char **param, sm_err *err)
 {
     double temperature = 1, top_p = 1, min_p = 0;
@@ -76,7 +96,7 @@ static sm_status sampling(completion_request *r, const char **param, sm_err *err
     if (!s)
         s = integer(&top_k, r->body, "top_k", 0, INT32_MAX, param, err);
     if (!s)
-        s = integer(&seed, r->body, "seed", 0, INT64_MAX, param, err);
+        s = integer(&seed, r->body, "seed", INT64_MIN, INT64_MAX, param, err);
     if (!s)
         s = integer(&max_tokens, r->body, "max_tokens", 0, INT32_MAX, param, err);
     if (!s)
@@ -92,8 +112,10 @@ static sm_status sampling(completion_request *r, const char **param, sm_err *err
                                 .seed = (uint64_t)seed,
                                 .max_tokens = (int32_t)max_tokens,
                                 .stop = r->stop};
-    *param = NULL;
-    return sm_sampling_check(&r->sampling, err);
+    r->has_seed = json_is_integer(json_object_get(r->body, "seed"));
+    s = sm_sampling_check(&r->sampling, err);
+    *param = s ? request_param_of(err, r->is_chat) : NULL;
+    return s;
 }
 
 static sm_status stops(completion_request *r, const char **param, sm_err *err)
@@ -128,6 +150,27 @@ static sm_status prompt(completion_request *r, const char **param, sm_err *err)
     return SM_OK;
 }
 
+static bool put_text(sm_buf *out, const json_t *text)
+{
+    if (json_is_string(text))
+        sm_buf_put(out, json_string_value(text), json_string_length(text));
+    return json_is_string(text);
+}
+
+/* A string, or a list of {"type": "text", "text": "..."}. */
+static bool put_content(sm_buf *out, const json_t *content)
+{
+    if (!json_is_array(content))
+        return put_text(out, content);
+    for (size_t i = 0; i < json_array_size(content); i++) {
+        const json_t *part = json_array_get(content, i);
+        const char *type = json_string_value(json_object_get(part, "type"));
+        if (!type || strcmp(type, "text") != 0 || !put_text(out, json_object_get(part, "text")))
+            return false;
+    }
+    return true;
+}
+
 /* A base model knows no roles: contents are joined by blank lines and continued. */
 static sm_status messages(completion_request *r, const char **param, sm_err *err)
 {
@@ -135,13 +178,13 @@ static sm_status messages(completion_request *r, const char **param, sm_err *err
     if (!json_is_array(v) || json_array_size(v) == 0)
         return wrong(param, "messages", "a list of at least one message", err);
     for (size_t i = 0; i < json_array_size(v); i++) {
-        const json_t *m = json_array_get(v, i), *content = json_object_get(m, "content");
-        if (!json_is_string(json_object_get(m, "role")) || !json_is_string(content))
-            return wrong(param, "messages", "objects with role and content, both strings",
-                         err);
+        const json_t *m = json_array_get(v, i);
         if (i > 0)
             sm_buf_puts(&r->prompt, "\n\n");
-        sm_buf_put(&r->prompt, json_string_value(content), json_string_length(content));
+        if (!json_is_string(json_object_get(m, "role")) ||
+            !put_content(&r->prompt, json_object_get(m, "content")))
+            return wrong(param, "messages", "objects with role, a string, and content, a "
+                         "string or parts of type text", err);
     }
     if (r->prompt.failed)
         return sm_fail(err, SM_ENOMEM, "messages: out of memory");
@@ -157,7 +200,7 @@ bool request_model_matches(const json_t *body, const sm_server *s)
 static sm_status refuse_unsupported(const json_t *body, const char **param, sm_err *err)
 {
     for (size_t i = 0; i < sizeof unsupported / sizeof *unsupported; i++)
-        if (!is_neutral(json_object_get(body, unsupported[i]))) {
+        if (!is_neutral(unsupported[i], json_object_get(body, unsupported[i]))) {
             *param = unsupported[i];
             return sm_fail(err, SM_EUNSUPPORTED, "%s: not supported by this server",
                            unsupported[i]);
@@ -184,9 +227,11 @@ sm_status request_parse(completion_request *r, const exchange *x, bool is_chat,
         s = sampling(r, param, err);
     if (!s)
         s = boolean(&r->stream, r->body, "stream", param, err);
+    const json_t *more = json_object_get(r->body, "stream_options");
+    if (!s && more && !json_is_null(more) && !json_is_object(more))
+        s = wrong(param, "stream_options", "an object", err);
     if (!s)
-        s = boolean(&r->include_usage, json_object_get(r->body, "stream_options"),
-                    "include_usage", param, err);
+        s = boolean(&r->include_usage, more, "include_usage", param, err);
     if (s)
         request_free(r);
     return s;

@@ -2,11 +2,13 @@
 /*
  * The daemon: one thread a connection, limits, routes.
  *
- * A browser on this machine may be made to send requests here by a page from elsewhere
- * (DNS rebinding); so a server on loopback answers only requests whose Host is loopback.
+ * Limits: connections at once; 64 KiB of headers; 30 s of silence; a body of max_body_bytes
+ * within a minute.  A body that is larger is read on and dropped up to DROP_FACTOR times
+ * that size, so that its sender sees the answer, and cut off beyond.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,31 +16,19 @@
 #include "internal.h"
 #include "smelt/sys.h"
 
-enum { TIMEOUT_S = 30, CONNECTION_MEMORY = 64 << 10 };
+enum { TIMEOUT_S = 30, BODY_TIMEOUT_S = 60, CONNECTION_MEMORY = 64 << 10, DROP_FACTOR = 16 };
 
 /* ------------------------------------------------------------------ routes */
 
-static bool is_loopback_host(const char *host)
+static const sm_asset *asset_of(const sm_server *s, const char *url)
 {
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
-    for (int i = 0; i < 3; i++) {
-        size_t n = strlen(names[i]);
-        if (!strncmp(host, names[i], n) && (host[n] == 0 || host[n] == ':'))
-            return true;
-    }
-    return false;
+    for (size_t i = 0; i < s->config.n_asset; i++)
+        if (!strcmp(s->config.asset[i].path, url))
+            return &s->config.asset[i];
+    return NULL;
 }
 
-static bool host_allowed(const exchange *x)
-{
-    const char *address = x->server->config.address;
-    if (strncmp(address, "127.", 4) != 0 && strcmp(address, "::1") != 0)
-        return true;
-    const char *host = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Host");
-    return host && is_loopback_host(host);
-}
-
-static route_kind kind_of(const char *url)
+static route_kind kind_of(const sm_server *s, const char *url)
 {
     static const struct {
         const char *url;
@@ -55,15 +45,7 @@ static route_kind kind_of(const char *url)
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
         if (!strcmp(url, routes[i].url))
             return routes[i].kind;
-    return ROUTE_UNKNOWN;
-}
-
-static const sm_asset *asset_of(const sm_server *s, const char *url)
-{
-    for (size_t i = 0; i < s->config.n_asset; i++)
-        if (!strcmp(s->config.asset[i].path, url))
-            return &s->config.asset[i];
-    return NULL;
+    return asset_of(s, url) ? ROUTE_ASSET : ROUTE_UNKNOWN;
 }
 
 static mhd_result not_found(exchange *x)
@@ -71,6 +53,15 @@ static mhd_result not_found(exchange *x)
     return reply_error(x, MHD_HTTP_NOT_FOUND, "invalid_request_error", NULL, "not_found",
                        "no such path; see /v1/models, /v1/completions, "
                        "/v1/chat/completions, /v1/ask, /health, /metrics");
+}
+
+static mhd_result reply_too_large(exchange *x)
+{
+    char message[80];
+    snprintf(message, sizeof message, "body: want at most %zu bytes",
+             x->server->config.max_body_bytes);
+    return reply_error(x, MHD_HTTP_CONTENT_TOO_LARGE, "invalid_request_error", NULL,
+                       "body_too_large", message);
 }
 
 static mhd_result answer_api(exchange *x, const char *url)
@@ -83,23 +74,42 @@ static mhd_result answer_api(exchange *x, const char *url)
     return value ? reply_json(x, MHD_HTTP_OK, json_deep_copy(value)) : not_found(x);
 }
 
+/* The answer to a request that is refused before its route is asked; false: go on. */
+static bool refuse(exchange *x, const char *method, mhd_result *result)
+{
+    const char *address = x->server->config.address;
+    const char *host = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Host");
+    const char *origin =
+        MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Origin");
+    bool host_ok = host_is_allowed(address, host);
+    if (!host_ok || !origin_is_allowed(address, origin)) {
+        x->kind = ROUTE_REFUSED;
+        *result = reply_error(x, MHD_HTTP_FORBIDDEN, "invalid_request_error", NULL,
+                              host_ok ? "bad_origin" : "bad_host",
+                              host_ok ? "Origin: want none, or a page on this machine"
+                                      : "Host: want localhost or a loopback address");
+        return true;
+    }
+    bool wants_post = is_post_route(x->kind);
+    bool is_get = !strcmp(method, "GET") || !strcmp(method, "HEAD");
+    if (x->kind == ROUTE_UNKNOWN)
+        *result = not_found(x);
+    else if (wants_post ? strcmp(method, "POST") != 0 : !is_get)
+        *result = reply_error(x, MHD_HTTP_METHOD_NOT_ALLOWED, "invalid_request_error", NULL,
+                              "method_not_allowed",
+                              wants_post ? "want POST" : "want GET or HEAD");
+    else if (x->n_dropped > 0)
+        *result = reply_too_large(x);
+    else
+        return false;
+    return true;
+}
+
 static mhd_result dispatch(exchange *x, const char *url, const char *method)
 {
-    if (!host_allowed(x)) {
-        x->kind = ROUTE_REFUSED;
-        return reply_error(x, MHD_HTTP_FORBIDDEN, "invalid_request_error", NULL, "bad_host",
-                           "Host: want localhost or a loopback address");
-    }
-    bool wants_post = x->kind == ROUTE_COMPLETIONS || x->kind == ROUTE_CHAT ||
-                      x->kind == ROUTE_ASK;
-    bool is_get = !strcmp(method, "GET") || !strcmp(method, "HEAD");
-    if (wants_post ? strcmp(method, "POST") != 0 : !is_get)
-        return reply_error(x, MHD_HTTP_METHOD_NOT_ALLOWED, "invalid_request_error", NULL,
-                           "method_not_allowed",
-                           wants_post ? "want POST" : "want GET");
-    if (x->too_large)
-        return reply_error(x, MHD_HTTP_CONTENT_TOO_LARGE, "invalid_request_error", NULL,
-                           "body_too_large", "the body is larger than this server reads");
+    mhd_result result;
+    if (refuse(x, method, &result))
+        return result;
     const sm_asset *asset;
     switch (x->kind) {
     case ROUTE_MODELS:
@@ -118,14 +128,46 @@ static mhd_result dispatch(exchange *x, const char *url, const char *method)
         return answer_api(x, url);
     default:
         asset = asset_of(x->server, url);
-        if (!asset)
-            return not_found(x);
-        x->kind = ROUTE_ASSET;
-        return reply_bytes(x, asset->type, asset->data, asset->len);
+        return asset ? reply_bytes(x, asset->type, asset->data, asset->len) : not_found(x);
     }
 }
 
 /* --------------------------------------------------------------- callbacks */
+
+/* Headers have come; the body follows. */
+static mhd_result begin(sm_server *s, struct MHD_Connection *connection, const char *url,
+                        void **con_cls)
+{
+    exchange *x = sm_alloc(1, sizeof *x);
+    if (!x)
+        return MHD_NO;
+    *con_cls = x;
+    x->server = s;
+    x->connection = connection;
+    x->kind = kind_of(s, url);
+    x->body.max = s->config.max_body_bytes;
+    x->started_ns = sm_clock_ns();
+    if (!headers_are_plain(connection)) {
+        x->kind = ROUTE_REFUSED;
+        return reply_error(x, MHD_HTTP_BAD_REQUEST, "invalid_request_error", NULL,
+                           "bad_headers", "a header that could be read in two ways");
+    }
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
+    if (length && strtoull(length, NULL, 10) / DROP_FACTOR >= s->config.max_body_bytes)
+        return reply_too_large(x);
+    return MHD_YES;
+}
+
+static mhd_result take_body(exchange *x, const char *upload, size_t *size)
+{
+    if (x->n_dropped > 0 || !sm_buf_put(&x->body, upload, *size))
+        x->n_dropped += *size;
+    *size = 0;
+    bool too_late = sm_clock_ns() - x->started_ns > BODY_TIMEOUT_S * (int64_t)1000000000;
+    bool too_much = x->n_dropped / DROP_FACTOR >= x->server->config.max_body_bytes;
+    return too_late || too_much ? MHD_NO : MHD_YES;
+}
 
 static mhd_result on_request(void *cls, struct MHD_Connection *connection, const char *url,
                              const char *method, const char *version, const char *upload,
@@ -133,23 +175,10 @@ static mhd_result on_request(void *cls, struct MHD_Connection *connection, const
 {
     (void)version;
     exchange *x = *con_cls;
-    if (!x) { /* headers have come; the body follows */
-        x = sm_alloc(1, sizeof *x);
-        if (!x)
-            return MHD_NO;
-        x->server = cls;
-        x->connection = connection;
-        x->kind = kind_of(url);
-        x->body.max = x->server->config.max_body_bytes;
-        *con_cls = x;
-        return MHD_YES;
-    }
-    if (*upload_size > 0) {
-        if (!sm_buf_put(&x->body, upload, *upload_size))
-            x->too_large = true; /* read on and drop, so that the answer is seen */
-        *upload_size = 0;
-        return MHD_YES;
-    }
+    if (!x)
+        return begin(cls, connection, url, con_cls);
+    if (*upload_size > 0)
+        return take_body(x, upload, upload_size);
     return dispatch(x, url, method);
 }
 
@@ -162,6 +191,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
     exchange *x = *con_cls;
     if (!x)
         return;
+    if (is_post_route(x->kind))
+        observe(&x->server->duration[x->kind], sm_clock_ns() - x->started_ns);
     sm_buf_free(&x->body);
     free(x);
     *con_cls = NULL;
@@ -206,6 +237,7 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
     s->config = *config;
     s->ctx = *ctx;
     s->started_ns = sm_clock_ns();
+    s->seed = (uint64_t)sm_wall_ns();
     if (!s->config.address)
         s->config.address = "127.0.0.1";
     if (s->config.max_connections <= 0)
@@ -225,7 +257,7 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
             (unsigned)s->config.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
             (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
             (size_t)CONNECTION_MEMORY, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
-            MHD_OPTION_END);
+            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!st && !s->daemon)
         st = sm_fail(err, SM_EIO, "cannot listen on %s port %d", s->config.address,
                      s->config.port);

@@ -29,6 +29,8 @@ static bool on_text(void *self, const char *bytes, size_t n, int32_t n_tokens)
     stream *s = self;
     pthread_mutex_lock(&s->lock);
     sm_buf_put(&s->text, bytes, n);
+    if (s->n_generated == 0 && !s->is_cancelled) /* else the server may be gone */
+        observe(&s->server->first_text, sm_clock_ns() - s->asked_ns);
     s->n_generated = n_tokens;
     bool go_on = !s->is_cancelled && !s->text.failed;
     pthread_cond_signal(&s->changed);
@@ -71,6 +73,7 @@ sm_status stream_start(stream **out, exchange *x, const completion_request *r, s
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&s->lock, NULL);
     s->server = x->server;
+    s->asked_ns = x->started_ns;
     s->fd = socket_of(x->connection);
     s->n_owners = 2;
     sm_stream_sink sink = {.text = on_text, .done = on_done, .self = s};

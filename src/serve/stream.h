@@ -11,7 +11,7 @@
  */
 typedef struct stream {
     sm_server *server;
-    int64_t engine_id;
+    int64_t engine_id, asked_ns;
     int fd; /* the connection's socket, to notice that the peer left */
     pthread_mutex_t lock;
     pthread_cond_t changed;

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The API as a client sees it: routes, shapes, streams, cancellation, determinism. */
+#include "fixture.h"
+
+#include <pthread.h>
+
+/* ------------------------------------------------------------------ shapes */
+
+static void models_are_listed(void **state)
+{
+    (void)state;
+    json_t *j = client_json(fx.port, "GET", "/v1/models", NULL, 200);
+    assert_string_equal(text_at(j, "object"), "list");
+    assert_int_equal(json_array_size(at(j, "data")), 1);
+    assert_string_equal(text_at(j, "data.0.id"), "tiny");
+    assert_string_equal(text_at(j, "data.0.object"), "model");
+    assert_int_equal(json_integer_value(at(j, "data.0.created")), 1700000000);
+    assert_string_equal(text_at(j, "data.0.owned_by"), "smelt");
+    json_decref(j);
+}
+
+static void check_usage(const json_t *u, int n_generated)
+{
+    int64_t prompt = json_integer_value(at(u, "prompt_tokens"));
+    assert_true(prompt > 0);
+    assert_int_equal(json_integer_value(at(u, "completion_tokens")), n_generated);
+    assert_int_equal(json_integer_value(at(u, "total_tokens")), prompt + n_generated);
+}
+
+static void check_head(const json_t *j, const char *object, const char *id)
+{
+    assert_string_equal(text_at(j, "object"), object);
+    assert_memory_equal(text_at(j, "id"), id, strlen(id));
+    assert_true(json_integer_value(at(j, "created")) > 1600000000);
+    assert_string_equal(text_at(j, "model"), "tiny");
+    assert_string_equal(text_at(j, "system_fingerprint"), "f00d");
+}
+
+static void completions_have_openai_shape(void **state)
+{
+    (void)state;
+    json_t *j = client_json(fx.port, "POST", "/v1/completions",
+                            "{\"model\":\"tiny\",\"prompt\":\"the quick\",\"max_tokens\":9,"
+                            "\"best_of\":1,\"n\":1,\"echo\":false,\"user\":\"u\"}", 200);
+    check_head(j, "text_completion", "cmpl-");
+    assert_int_equal(json_array_size(at(j, "choices")), 1);
+    assert_true(json_is_string(at(j, "choices.0.text")));
+    assert_int_equal(json_integer_value(at(j, "choices.0.index")), 0);
+    assert_true(json_is_null(at(j, "choices.0.logprobs")));
+    assert_string_equal(text_at(j, "choices.0.finish_reason"), "length");
+    check_usage(at(j, "usage"), 9);
+    json_decref(j);
+}
+
+static void chats_have_openai_shape(void **state)
+{
+    (void)state;
+    json_t *j = client_json(
+        fx.port, "POST", "/v1/chat/completions",
+        "{\"messages\":[{\"role\":\"system\",\"content\":\"the\"},{\"role\":\"user\",\"content\":"
+        "[{\"type\":\"text\",\"text\":\"lazy\"}]}],\"max_completion_tokens\":7,"
+        "\"response_format\":{\"type\":\"text\"}}", 200);
+    check_head(j, "chat.completion", "chatcmpl-");
+    assert_string_equal(text_at(j, "choices.0.message.role"), "assistant");
+    assert_true(json_is_string(at(j, "choices.0.message.content")));
+    assert_true(json_is_null(at(j, "choices.0.message.refusal")));
+    assert_string_equal(text_at(j, "choices.0.finish_reason"), "length");
+    check_usage(at(j, "usage"), 7);
+    assert_non_null(strstr(text_at(j, "smelt.note"), "base model"));
+    json_decref(j);
+}
+
+/* The events of a body, checked for form; the last is [DONE]. */
+static json_t *events_of(const reply *r)
+{
+    json_t *list = json_array();
+    const char *p = r->body.data;
+    while (!strncmp(p, "data: {", 7)) {
+        const char *end = strstr(p, "\n\n");
+        assert_non_null(end);
+        json_array_append_new(list, parse_json(p + 6, (size_t)(end - p) - 6));
+        p = end + 2;
+    }
+    assert_string_equal(p, "data: [DONE]\n\n");
+    return list;
+}
+
+/* Stream a request; the joined text. */
+static char *stream_text(const char *url, const char *body, bool is_chat, json_t **events_out)
+{
+    reply r = client_ask(fx.port, "POST", url, body);
+    assert_int_equal(r.code, 200);
+    char *type = reply_header(&r, "Content-Type");
+    assert_string_equal(type, "text/event-stream; charset=utf-8");
+    free(type);
+    json_t *events = events_of(&r), *e;
+    sm_buf text = {0};
+    size_t i;
+    sm_buf_puts(&text, "");
+    json_array_foreach(events, i, e)
+    {
+        check_head(e, is_chat ? "chat.completion.chunk" : "text_completion",
+                   is_chat ? "chatcmpl-" : "cmpl-");
+        const json_t *piece = at(e, is_chat ? "choices.0.delta.content" : "choices.0.text");
+        put_text(&text, piece);
+    }
+    if (events_out)
+        *events_out = json_incref(events);
+    json_decref(events);
+    reply_free(&r);
+    return text.data;
+}
+
+static void assert_text_equal(const char *text, const json_t *j)
+{
+    sm_buf want = {0};
+    put_text(&want, j);
+    assert_string_equal(text, want.data);
+    sm_buf_free(&want);
+}
+
+#define COMPLETION "\"prompt\":\"the quick\",\"max_tokens\":40,\"seed\":3"
+#define CHAT \
+    "\"messages\":[{\"role\":\"user\",\"content\":\"the quick\"}],\"max_tokens\":40,\"seed\":3"
+
+static void streams_equal_whole_answers(void **state)
+{
+    (void)state;
+    json_t *events;
+    json_t *whole = client_json(fx.port, "POST", "/v1/completions", "{" COMPLETION "}", 200);
+    char *text = stream_text("/v1/completions", "{" COMPLETION ",\"stream\":true}", false,
+                             &events);
+    assert_text_equal(text, at(whole, "choices.0.text"));
+    size_t n = json_array_size(events);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *why = at(json_array_get(events, i), "choices.0.finish_reason");
+        assert_true(i + 1 < n ? json_is_null(why) : !strcmp(json_string_value(why), "length"));
+        assert_null(at(json_array_get(events, i), "usage"));
+    }
+    json_decref(events);
+    json_decref(whole);
+    free(text);
+
+    whole = client_json(fx.port, "POST", "/v1/chat/completions", "{" CHAT "}", 200);
+    text = stream_text("/v1/chat/completions", "{" CHAT ",\"stream\":true,\"stream_options\":"
+                       "{\"include_usage\":true}}", true, &events);
+    assert_text_equal(text, at(whole, "choices.0.message.content"));
+    n = json_array_size(events);
+    assert_string_equal(text_at(json_array_get(events, 0), "choices.0.delta.role"),
+                        "assistant");
+    assert_true(json_is_null(at(json_array_get(events, 0), "usage")));
+    const json_t *last = json_array_get(events, n - 1);
+    assert_int_equal(json_array_size(at(last, "choices")), 0);
+    check_usage(at(last, "usage"), 40);
+    assert_string_equal(text_at(json_array_get(events, n - 2), "choices.0.finish_reason"),
+                        "length");
+    json_decref(events);
+    json_decref(whole);
+    free(text);
+}
+
+static void stop_strings_end_a_text(void **state)
+{
+    (void)state;
+    json_t *whole = client_json(fx.port, "POST", "/v1/completions", "{" COMPLETION "}", 200);
+    const char *text = text_at(whole, "choices.0.text");
+    /* three ASCII bytes of the text that JSON need not escape */
+    const char *at_byte = text;
+    while (strlen(at_byte) > 3 && strspn(at_byte, "abcdefghijklmnopqrstuvwxyz ") < 3)
+        at_byte++;
+    assert_true(strlen(at_byte) > 3);
+    char body[256], stop[4] = {at_byte[0], at_byte[1], at_byte[2], 0};
+    for (int as_list = 0; as_list < 2; as_list++) {
+        snprintf(body, sizeof body, "{" COMPLETION ",\"stop\":%s\"%s\"%s}",
+                 as_list ? "[\"never seen\"," : "", stop, as_list ? "]" : "");
+        json_t *j = client_json(fx.port, "POST", "/v1/completions", body, 200);
+        const char *short_text = text_at(j, "choices.0.text");
+        assert_string_equal(text_at(j, "choices.0.finish_reason"), "stop");
+        assert_null(strstr(short_text, stop));
+        assert_memory_equal(text, short_text, strlen(short_text));
+        json_decref(j);
+    }
+    json_decref(whole);
+}
+
+static void questions_are_answered_with_citations(void **state)
+{
+    (void)state;
+    json_t *j = client_json(fx.port, "POST", "/v1/ask",
+                            "{\"question\":\"list open files\",\"k\":2}", 200);
+    assert_string_equal(text_at(j, "question"), "list open files");
+    assert_string_equal(text_at(j, "model"), "tiny");
+    assert_true(strlen(text_at(j, "answer")) > 0);
+    assert_int_equal(json_array_size(at(j, "passages")), 2);
+    assert_string_equal(text_at(j, "passages.0.title"), "lsof(8)");
+    assert_string_equal(text_at(j, "passages.0.version"), "1.2-3");
+    assert_string_equal(text_at(j, "passages.0.licence"), "GPL-2.0");
+    assert_true(json_real_value(at(j, "passages.0.score")) >=
+                json_real_value(at(j, "passages.1.score")));
+    assert_true(json_is_real(at(j, "passages.0.terms.title")));
+    json_decref(j);
+    j = client_json(fx.port, "POST", "/v1/ask", "{\"question\":\"naïvely Grüße 漢字\"}", 200);
+    assert_string_equal(text_at(j, "passages.0.title"), "ls(1)");
+    json_decref(j);
+    j = client_json(fx.port, "POST", "/v1/ask", "{\"question\":\"zzzz\",\"k\":null}", 200);
+    assert_int_equal(json_array_size(at(j, "passages")), 0);
+    assert_string_equal(text_at(j, "answer"), "");
+    json_decref(j);
+}
+
+/* ------------------------------------------------------------- determinism */
+
+enum { N_CLIENT = 6 };
+
+static void *one_client(void *arg)
+{
+    char body[160];
+    snprintf(body, sizeof body, "{\"prompt\":\"the lazy dog\",\"max_tokens\":120,\"seed\":%d,"
+             "\"top_p\":0.95,\"stream\":%s}", *(int *)arg, *(int *)arg % 2 ? "true" : "false");
+    if (*(int *)arg % 2)
+        return stream_text("/v1/completions", body, false, NULL);
+    json_t *j = client_json(fx.port, "POST", "/v1/completions", body, 200);
+    sm_buf text = {0};
+    put_text(&text, at(j, "choices.0.text"));
+    json_decref(j);
+    return text.data;
+}
+
+static void company_does_not_change_a_text(void **state)
+{
+    (void)state;
+    pthread_t thread[N_CLIENT];
+    int seed[N_CLIENT];
+    char *alone[N_CLIENT];
+    for (int i = 0; i < N_CLIENT; i++) {
+        seed[i] = i;
+        alone[i] = one_client(&seed[i]);
+        assert_true(i == 0 || strcmp(alone[i], alone[i - 1]) != 0);
+    }
+    for (int i = 0; i < N_CLIENT; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, one_client, &seed[i]), 0);
+    for (int i = 0; i < N_CLIENT; i++) {
+        void *together;
+        pthread_join(thread[i], &together);
+        assert_string_equal(together, alone[i]);
+        free(together);
+        free(alone[i]);
+    }
+}
+
+static void a_reported_seed_repeats_a_text(void **state)
+{
+    (void)state;
+    static const char ask[] = "{\"prompt\":\"the\",\"max_tokens\":30}";
+    json_t *a = client_json(fx.port, "POST", "/v1/completions", ask, 200);
+    json_t *b = client_json(fx.port, "POST", "/v1/completions", ask, 200);
+    assert_string_not_equal(text_at(a, "choices.0.text"), text_at(b, "choices.0.text"));
+    char body[120];
+    snprintf(body, sizeof body, "{\"prompt\":\"the\",\"max_tokens\":30,\"seed\":%lld}",
+             (long long)json_integer_value(at(a, "smelt.seed")));
+    json_t *again = client_json(fx.port, "POST", "/v1/completions", body, 200);
+    assert_string_equal(text_at(a, "choices.0.text"), text_at(again, "choices.0.text"));
+    json_decref(a);
+    json_decref(b);
+    json_decref(again);
+}
+
+/* ------------------------------------------------------- streams, departures */
+
+#define LONG_TEXT "{\"prompt\":\"the\",\"max_tokens\":8000,\"stream\":true}"
+
+static void two_streams_run_at_once(void **state)
+{
+    (void)state;
+    sm_buf first = {0}, second = {0};
+    int a = client_open(fx.port, "/v1/completions", LONG_TEXT);
+    assert_true(client_read_until(a, &first, "data: {"));
+    int b = client_open(fx.port, "/v1/completions", LONG_TEXT);
+    assert_true(client_read_until(b, &second, "data: {"));
+    assert_int_equal(stats().n_active, 2); /* the first has not ended */
+    close(a);
+    close(b);
+    sm_buf_free(&first);
+    sm_buf_free(&second);
+    assert_true(wait_until_idle() < 2);
+}
+
+static void departure_cancels(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        LONG_TEXT, "{\"prompt\":\"the\",\"max_tokens\":8000}"};
+    for (int i = 0; i < 2; i++) {
+        int64_t before = stats().n_generated_tokens;
+        int fd = client_open(fx.port, "/v1/completions", bodies[i]);
+        while (stats().n_generated_tokens == before)
+            nap();
+        close(fd);
+        assert_true(wait_until_idle() < 2);
+        assert_true(stats().n_generated_tokens - before < 7000);
+    }
+    assert_alive();
+}
+
+static void stopping_ends_open_streams(void **state)
+{
+    (void)state;
+    sm_server *other;
+    sm_buf in = {0};
+    assert_int_equal(sm_serve_start(&other, &fx.ctx, &fx.config, NULL), SM_OK);
+    int fd = client_open(sm_serve_port(other), "/v1/completions", LONG_TEXT);
+    int idle = client_connect(sm_serve_port(other));
+    assert_true(client_read_until(fd, &in, "data: {"));
+    int64_t t0 = sm_clock_ns();
+    sm_serve_stop(other);
+    assert_true(sm_clock_ns() - t0 < 3000000000);
+    assert_false(client_read_until(fd, &in, "[DONE]"));
+    assert_true(wait_until_idle() < 2);
+    close(fd);
+    close(idle);
+    sm_buf_free(&in);
+}
+
+/* ----------------------------------------------------------------- metrics */
+
+/* The value of a sample; -1 when it is absent. */
+static double sample(const char *text, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = text; (p = strstr(p, name)); p += n)
+        if ((p == text || p[-1] == '\n') && p[n] == ' ')
+            return strtod(p + n + 1, NULL);
+    return -1;
+}
+
+/* NAME or NAME{k="v",...}, a space, a number. */
+static void check_sample(const char *line, const char *families)
+{
+    size_t n = strspn(line, "abcdefghijklmnopqrstuvwxyz_");
+    char type[96], *end;
+    assert_true(n > 6 && !strncmp(line, "smelt_", 6));
+    const char *p = line + n;
+    if (*p == '{') {
+        p = strchr(p, '}');
+        assert_non_null(p);
+        p++;
+    }
+    assert_int_equal(*p, ' ');
+    double v = strtod(p + 1, &end);
+    assert_true(v >= 0 && *end == 0);
+    static const char *const suffixes[] = {"", "_bucket", "_sum", "_count"};
+    bool found = false;
+    for (int i = 0; i < 4 && !found; i++) {
+        size_t k = strlen(suffixes[i]);
+        if (n > k && !strncmp(line + n - k, suffixes[i], k)) {
+            snprintf(type, sizeof type, "# TYPE %.*s ", (int)(n - k), line);
+            found = strstr(families, type) != NULL;
+        }
+    }
+    if (!found)
+        fail_msg("no # TYPE before %s", line);
+}
+
+static void metrics_are_prometheus_text(void **state)
+{
+    (void)state;
+    reply r = client_ask(fx.port, "GET", "/metrics", NULL);
+    assert_int_equal(r.code, 200);
+    char *type = reply_header(&r, "Content-Type");
+    assert_string_equal(type, "text/plain; version=0.0.4; charset=utf-8");
+    free(type);
+    char *copy = sm_strdup(r.body.data), *save = NULL;
+    assert_int_equal(r.body.data[r.body.len - 1], '\n');
+    for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        if (!strncmp(line, "# HELP ", 7) || !strncmp(line, "# TYPE ", 7))
+            continue;
+        check_sample(line, r.body.data);
+    }
+    free(copy);
+    assert_true(sample(r.body.data, "smelt_requests_total") > 0);
+    double all = sample(r.body.data, "smelt_time_to_first_text_seconds_count");
+    double cum = 0;
+    const char *p = r.body.data;
+    while ((p = strstr(p, "smelt_time_to_first_text_seconds_bucket"))) {
+        double v = strtod(strchr(p, '}') + 1, NULL);
+        assert_true(v >= cum);
+        cum = v;
+        p++;
+    }
+    assert_true(all > 0 && cum == all);
+    assert_true(sample(r.body.data, "smelt_streams_active") == 0);
+    reply_free(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(models_are_listed),
+        cmocka_unit_test(completions_have_openai_shape),
+        cmocka_unit_test(chats_have_openai_shape),
+        cmocka_unit_test(streams_equal_whole_answers),
+        cmocka_unit_test(stop_strings_end_a_text),
+        cmocka_unit_test(questions_are_answered_with_citations),
+        cmocka_unit_test(company_does_not_change_a_text),
+        cmocka_unit_test(a_reported_seed_repeats_a_text),
+        cmocka_unit_test(two_streams_run_at_once),
+        cmocka_unit_test(departure_cancels),
+        cmocka_unit_test(stopping_ends_open_streams),
+        cmocka_unit_test(metrics_are_prometheus_text),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
