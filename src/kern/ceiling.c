@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the machine can do at best.  Every thread multiplies its own small matrices, packed
- * and in cache, for a fixed number of rounds; then every thread sums its share of a buffer
- * that is larger than most caches.  The rate is that of the whole pool: work over the time
- * until the slowest thread is done.
+ * What the machine can do at best.  Every thread multiplies its own small matrices,
+ * packed and in cache, for a fixed number of rounds; then every thread sums its share of
+ * a buffer that is larger than most caches.  The rate is that of the whole pool: work
+ * over the time until the slowest thread is done.
  */
 #include "internal.h"
 #include "smelt/sys.h"

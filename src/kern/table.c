@@ -72,8 +72,8 @@ sm_status sm_kern_get(const sm_kern **out, const char *want, sm_err *err)
         if (!has_rung(cpu, (sm_rung)i))
             return sm_fail(err, SM_EUNSUPPORTED,
                            "%skernels %s: this CPU has no %s; its best are %s", source,
-                           want, i == SM_RUNG_AMX ? "AMX (or the OS does not allow it)"
-                                                  : want,
+                           want,
+                           i == SM_RUNG_AMX ? "AMX (or the OS does not allow it)" : want,
                            rung_names[best_rung(cpu)]);
         *out = &rungs[i];
         return SM_OK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The amx kernels over the software tile unit: the same source, its instructions replaced. */
+/* The amx kernels over the software tile unit: the same source, its instructions
+ * replaced. */
 #define SM_TILE_MODEL "tile_model.h"
 #define sm_kern_set_amx kc_set_amx_model
 #include "x86/amx/prod.c"

@@ -11,27 +11,28 @@
 
 enum { RUNS = 12, ROW = 4096 };
 
-/* Twelve independent chains, one instruction each; registers are named so that no compiler
- * moves them. */
-#define PEAK(reg)                                                                          \
-    __asm__ volatile("1:\n\t"                                                              \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "0\n\t"                  \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "1\n\t"                  \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "2\n\t"                  \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "3\n\t"                  \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "4\n\t"                  \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "5\n\t"                  \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "6\n\t"                  \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "7\n\t"                  \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "8\n\t"                  \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "9\n\t"                  \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "10\n\t"                 \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "11\n\t"                 \
-                     "dec %0\n\t"                                                          \
-                     "jnz 1b\n\t"                                                          \
-                     "vzeroupper"                                                          \
-                     : "+r"(loops)::"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",        \
-                       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm14", "xmm15")
+/* Twelve independent chains, one instruction each; registers are named so that no
+ * compiler moves them. */
+#define PEAK(reg)                                                                   \
+    __asm__ volatile("1:\n\t"                                                       \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "0\n\t"           \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "1\n\t"           \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "2\n\t"           \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "3\n\t"           \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "4\n\t"           \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "5\n\t"           \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "6\n\t"           \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "7\n\t"           \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "8\n\t"           \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "9\n\t"           \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "10\n\t"          \
+                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "11\n\t"          \
+                     "dec %0\n\t"                                                   \
+                     "jnz 1b\n\t"                                                   \
+                     "vzeroupper"                                                   \
+                     : "+r"(loops)::"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", \
+                       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm14",   \
+                       "xmm15")
 
 /* GFLOP/s of FMA at the rung's vector width; 0 where it has none. */
 static double fma_peak(sm_rung rung)
@@ -83,12 +84,15 @@ static double time_case(const sm_kern *k, const kc_case *c, kc_args *g)
 
 static void bench_case(const sm_kern *k, const kc_case *c)
 {
-    kc_args g = {.n = ROW, .a = {0.5f, 0.25f, 0.5f, 0.5f}, .target = 7,
+    kc_args g = {.n = ROW,
+                 .a = {0.5f, 0.25f, 0.5f, 0.5f},
+                 .target = 7,
                  .adamw = {1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 1.0f, 1.9f, 3.7f}};
     kc_rng r = {7};
     double bytes = 0;
     for (int i = 0; i < c->n_arrays; i++) {
-        size_t size = c->arrays[i].type == SM_BF16 ? 2 : 4, n = ROW / (size_t)c->arrays[i].divisor;
+        size_t size = c->arrays[i].type == SM_BF16 ? 2 : 4,
+               n = ROW / (size_t)c->arrays[i].divisor;
         g.p[i] = sm_aligned_alloc(n * size);
         if (!g.p[i])
             return;
@@ -111,9 +115,11 @@ static product_times time_product(const sm_prod *p, ptrdiff_t m, ptrdiff_t n, pt
 {
     product_times best = {1e18, 1e18, 1e18};
     kc_rng r = {3};
-    float *a = sm_aligned_alloc((size_t)(m * k) * 4), *b = sm_aligned_alloc((size_t)(n * k) * 4);
+    float *a = sm_aligned_alloc((size_t)(m * k) * 4),
+          *b = sm_aligned_alloc((size_t)(n * k) * 4);
     float *c = sm_aligned_alloc((size_t)(m * n) * 4);
-    void *pa = sm_aligned_alloc(p->bytes_a(m, k)), *pb = sm_aligned_alloc(p->bytes_b(n, k));
+    void *pa = sm_aligned_alloc(p->bytes_a(m, k)),
+         *pb = sm_aligned_alloc(p->bytes_b(n, k));
     if (a && b && c && pa && pb) {
         fill_ordinary(a, SM_F32, m * k, &r);
         fill_ordinary(b, SM_F32, n * k, &r);
@@ -140,16 +146,16 @@ static product_times time_product(const sm_prod *p, ptrdiff_t m, ptrdiff_t n, pt
 
 static void bench_products(const sm_kern *k, const sm_prod *p)
 {
-    static const ptrdiff_t shapes[][3] = {{1, 1024, 1024}, {16, 512, 512},   {64, 512, 512},
-                                          {512, 512, 512}, {1024, 1024, 1024},
-                                          {1000, 777, 515}};
+    static const ptrdiff_t shapes[][3] = {{1, 1024, 1024},    {16, 512, 512},
+                                          {64, 512, 512},     {512, 512, 512},
+                                          {1024, 1024, 1024}, {1000, 777, 515}};
     double peak = fma_peak(k->rung);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         ptrdiff_t m = shapes[i][0], n = shapes[i][1], d = shapes[i][2];
         product_times t = time_product(p, m, n, d, k->rung == SM_RUNG_REF ? 2 : RUNS);
         double flops = 2.0 * (double)m * (double)n * (double)d;
-        printf("%-8s %-7s %4td x %4td x %4td  %7.1f GFLOP/s", k->name, p->profile, m, n, d,
-               flops / t.gemm);
+        printf("%-8s %-7s %4td x %4td x %4td  %7.1f GFLOP/s", k->name, p->profile, m, n,
+               d, flops / t.gemm);
         if (peak > 0)
             printf(" (%3.0f %% of FMA peak %.0f)", 100 * flops / t.gemm / peak, peak);
         printf("  pack A %.2f B %.2f ns/element\n", t.pack_a / (double)(m * d),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One definition a kernel: its arrays and how to call it.  Bits of `variant` select in-place
- * calls (the output is first filled with the input), NULL options and flags.
+ * One definition a kernel: its arrays and how to call it.  Bits of `variant` select
+ * in-place calls (the output is first filled with the input), NULL options and flags.
  */
 #include "kcheck.h"
 
@@ -100,7 +100,8 @@ static void call_rmsnorm(const sm_kern *k, kc_args *g)
 static void call_rmsnorm_bwd(const sm_kern *k, kc_args *g)
 {
     k->rmsnorm_bwd(g->p[0], g->variant & 1 ? NULL : g->p[1], in(g, 2), in(g, 3),
-                   g->variant & 2 ? NULL : in(g, 4), g->a[0], g->n, (g->variant & 4) != 0);
+                   g->variant & 2 ? NULL : in(g, 4), g->a[0], g->n,
+                   (g->variant & 4) != 0);
 }
 
 static void call_swiglu(const sm_kern *k, kc_args *g)
@@ -144,10 +145,22 @@ static void call_adamw(const sm_kern *k, kc_args *g)
 }
 
 #define CASE(name) #name, offsetof(sm_kern, name)
-#define X {KC_IN, SM_F32, 1}
-#define Y {KC_OUT, SM_F32, 1}
-#define XY {KC_INOUT, SM_F32, 1}
-#define HALF {KC_IN, SM_F32, 2}
+#define X                \
+    {                    \
+        KC_IN, SM_F32, 1 \
+    }
+#define Y                 \
+    {                     \
+        KC_OUT, SM_F32, 1 \
+    }
+#define XY                  \
+    {                       \
+        KC_INOUT, SM_F32, 1 \
+    }
+#define HALF             \
+    {                    \
+        KC_IN, SM_F32, 2 \
+    }
 
 const kc_case kc_cases[] = {
     {CASE(sum), 1, {X}, call_sum, 0, 1},
@@ -180,7 +193,8 @@ const int kc_n_cases = sizeof kc_cases / sizeof *kc_cases;
 int kc_check_complete(void)
 {
     int missing = 0;
-    for (size_t at = offsetof(sm_kern, sum); at < sizeof(sm_kern); at += sizeof(void (*)(void))) {
+    for (size_t at = offsetof(sm_kern, sum); at < sizeof(sm_kern);
+         at += sizeof(void (*)(void))) {
         bool found = false;
         for (int i = 0; i < kc_n_cases; i++)
             found |= kc_cases[i].entry == at;

@@ -94,7 +94,8 @@ static void print_difference(const kc_case *c, const side *a, const side *b, int
     }
 }
 
-static bool check_once(kc_run *run, const kc_case *c, ptrdiff_t n, int mode, uint64_t seed)
+static bool check_once(kc_run *run, const kc_case *c, ptrdiff_t n, int mode,
+                       uint64_t seed)
 {
     kc_rng r = {seed};
     kc_next(&r);
@@ -170,12 +171,13 @@ static bool check_batch(kc_run *run, const kc_case *c, uint32_t first, uint32_t 
     return at < 0;
 }
 
-/* Every pattern near the places where a definition changes branch, then every stride-th of
- * all 2^32. */
+/* Every pattern near the places where a definition changes branch, then every stride-th
+ * of all 2^32. */
 static bool sweep(kc_run *run, const kc_case *c, uint32_t stride)
 {
-    static const float places[] = {0.0f, 88.72283f, -87.33654f, 0x1p-126f, 1.0f,
-                                   0x1.6a09e6p-1f, 0x1.fffffep127f, -0x1.fffffep127f};
+    static const float places[] = {
+        0.0f, 88.72283f,      -87.33654f,      0x1p-126f,
+        1.0f, 0x1.6a09e6p-1f, 0x1.fffffep127f, -0x1.fffffep127f};
     bool ok = true;
     for (size_t i = 0; i < sizeof places / sizeof *places && ok; i++)
         ok = check_batch(run, c, sm_bits(places[i]) - 2048, 1);

@@ -57,7 +57,8 @@ float kc_value(kc_rng *r, int mode)
     case KC_OVERFLOW:
         return with_exponent(bits, 184, 10);
     case KC_SPECIAL:
-        return bits % 8 ? uniform(bits, 8.0f) : sm_from_bits(specials[(bits >> 8) % N_SPECIALS]);
+        return bits % 8 ? uniform(bits, 8.0f)
+                        : sm_from_bits(specials[(bits >> 8) % N_SPECIALS]);
     case KC_SPARSE:
         return bits % 8 ? sm_from_bits((uint32_t)bits & 0x80000000u)
                         : with_exponent(kc_next(r), 44, 30);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kcheck: every kernel of the table at every rung, compared with the reference bit for bit,
- * checked against double arithmetic, and timed, from one definition a kernel.
- * To add a kernel: one kc_case in cases.c (a missing one fails the completeness check).
+ * kcheck: every kernel of the table at every rung, compared with the reference bit for
+ * bit, checked against double arithmetic, and timed, from one definition a kernel. To add
+ * a kernel: one kc_case in cases.c (a missing one fails the completeness check).
  */
 #ifndef KCHECK_H
 #define KCHECK_H

@@ -5,10 +5,12 @@
 #include "kcheck.h"
 
 static const char usage[] =
-    "usage: kcheck [--rung ref|avx2|avx512|amx] [--only PATTERN] [--trials N] [--seed S]\n"
+    "usage: kcheck [--rung ref|avx2|avx512|amx] [--only PATTERN] [--trials N] [--seed "
+    "S]\n"
     "              [--exhaustive: functions of one argument on all 2^32 inputs]\n"
     "       kcheck --oracle | --bench [PATTERN]\n"
-    "Compares every kernel with the reference, bit for bit.  Without --rung: all rungs.\n";
+    "Compares every kernel with the reference, bit for bit.  Without --rung: all "
+    "rungs.\n";
 
 typedef struct options {
     const char *rung, *pattern;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reference against the same formulas in double with libm, under a bound on the error:
- * a few ulp for elementwise kernels, a bound that grows with length for sums.  Each check
- * returns its worst error in units of its bound; above 1 it fails.
+ * The reference against the same formulas in double with libm, under a bound on the
+ * error: a few ulp for elementwise kernels, a bound that grows with length for sums. Each
+ * check returns its worst error in units of its bound; above 1 it fails.
  */
 #include <math.h>
 
@@ -118,7 +118,8 @@ static double check_gates(const sm_kern *k, inputs *t)
     }
     k->swiglu_bwd(t->out, t->out2, t->z, t->x, t->y, N);
     for (int i = 0; i < N; i++) {
-        double g = (double)t->x[i], u = (double)t->y[i], d = (double)t->z[i], s = sigmoid(g);
+        double g = (double)t->x[i], u = (double)t->y[i], d = (double)t->z[i],
+               s = sigmoid(g);
         double size = fabs(d) * (1 + fabs(u)) * (1 + fabs(g));
         w = worst(w, (double)t->out[i], d * u * s * (1 + g * (1 - s)), 16 * ULP * size);
         w = worst(w, (double)t->out2[i], d * g * s, 16 * ULP * size);
@@ -175,7 +176,8 @@ static double check_norm(const sm_kern *k, inputs *t)
         double g = (double)t->z[i] * (double)t->y[i], x = (double)t->x[i];
         double size = r * (fabs(g) + fabs(x) * 64 * r * r * 8);
         w = worst(w, (double)t->out[i], g * r - x * r * r * r * dot / N, bound * size);
-        w = worst(w, (double)t->out2[i], (double)t->z[i] * x * r, bound * fabs(x * r * 8));
+        w = worst(w, (double)t->out2[i], (double)t->z[i] * x * r,
+                  bound * fabs(x * r * 8));
     }
     return w;
 }
@@ -208,7 +210,8 @@ static double check_loss(const sm_kern *k, inputs *t)
     const double z = 1e-3, gain = 0.5;
     float lse;
     double top, total = softmax_total(t->x, &top), want = top + log(total), w = 0;
-    double loss = (double)k->cross_entropy(t->out, t->x, target, (float)gain, (float)z, N, &lse);
+    double loss =
+        (double)k->cross_entropy(t->out, t->x, target, (float)gain, (float)z, N, &lse);
     w = worst(w, loss, want - (double)t->x[target], 64 * ULP * (fabs(want) + 8));
     w = worst(w, (double)lse, want, 64 * ULP * (fabs(want) + 8));
     for (int i = 0; i < N; i++) {
@@ -232,10 +235,11 @@ static double check_adamw(const sm_kern *k, inputs *t)
         double g = (double)before.out[i] * (double)h.grad_scale;
         double m = b1 * (double)before.y[i] + (1 - b1) * g;
         double v = b2 * (double)before.z[i] + (1 - b2) * g * g;
-        double x = (double)before.x[i], step = m * (double)h.c1 / (sqrt(v * (double)h.c2) +
-                                                                   (double)h.eps);
+        double x = (double)before.x[i],
+               step = m * (double)h.c1 / (sqrt(v * (double)h.c2) + (double)h.eps);
         double want = x - (double)h.lr * (step + (double)h.weight_decay * x);
-        w = worst(w, (double)t->y[i], m, 16 * ULP * (fabs((double)before.y[i]) + fabs(g)));
+        w = worst(w, (double)t->y[i], m,
+                  16 * ULP * (fabs((double)before.y[i]) + fabs(g)));
         w = worst(w, (double)t->z[i], v, 16 * ULP * v);
         w = worst(w, (double)t->x[i], want, 4 * ULP * (fabs(x) + 1e-2 * fabs(step)));
     }
@@ -248,7 +252,8 @@ static double check_product(const sm_prod *p, inputs *t, bool is_bf16, const sm_
     enum { M = 10, NN = 20, K = 50 };
     float c[M * NN];
     double w = 0;
-    void *pa = sm_aligned_alloc(p->bytes_a(M, K)), *pb = sm_aligned_alloc(p->bytes_b(NN, K));
+    void *pa = sm_aligned_alloc(p->bytes_a(M, K)),
+         *pb = sm_aligned_alloc(p->bytes_b(NN, K));
     if (!pa || !pb)
         return NAN;
     if (is_bf16) {
@@ -291,12 +296,18 @@ int kc_oracle(uint64_t seed)
     static const struct {
         const char *name;
         double (*check)(const sm_kern *, inputs *);
-    } checks[] = {{"exp", check_exp},         {"log", check_log},
-                  {"sums", check_sums},       {"add mul scale axpy", check_simple},
-                  {"bf16", check_convert},    {"sigmoid swiglu", check_gates},
-                  {"softmax", check_softmax}, {"rmsnorm", check_norm},
-                  {"rope", check_rope},       {"cross_entropy", check_loss},
-                  {"adamw", check_adamw},     {"bf16 product", check_bf16_product},
+    } checks[] = {{"exp", check_exp},
+                  {"log", check_log},
+                  {"sums", check_sums},
+                  {"add mul scale axpy", check_simple},
+                  {"bf16", check_convert},
+                  {"sigmoid swiglu", check_gates},
+                  {"softmax", check_softmax},
+                  {"rmsnorm", check_norm},
+                  {"rope", check_rope},
+                  {"cross_entropy", check_loss},
+                  {"adamw", check_adamw},
+                  {"bf16 product", check_bf16_product},
                   {"f32 product", check_f32_product}};
     sm_kern ref;
     sm_kern_set_ref_plain(&ref);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products: random shapes, strides, source types and hostile values against the reference;
- * then three identities of one rung with itself: packing in pieces writes the same bytes,
- * and splitting i, j, or k at a multiple of 32 gives the same C.
+ * Products: random shapes, strides, source types and hostile values against the
+ * reference; then three identities of one rung with itself: packing in pieces writes the
+ * same bytes, and splitting i, j, or k at a multiple of 32 gives the same C.
  */
 #include <stdlib.h>
 
@@ -86,20 +86,21 @@ static bool multiply(const sm_prod *p, const shape *s, operands *o)
         return false;
     pack_rows_a(p, s, o, o->packed_a.data, 0, s->m);
     pack_rows_b(p, s, o, o->packed_b.data, 0, s->n);
-    p->gemm((float *)(void *)o->c.data, s->ldc, o->packed_a.data, o->packed_b.data, s->m, s->n,
-            s->k, s->accumulate);
+    p->gemm((float *)(void *)o->c.data, s->ldc, o->packed_a.data, o->packed_b.data, s->m,
+            s->n, s->k, s->accumulate);
     return kc_buffer_intact(&o->c) && kc_buffer_intact(&o->packed_a) &&
            kc_buffer_intact(&o->packed_b);
 }
 
 static void print_shape(const kc_run *run, const shape *s, const char *what)
 {
-    printf("FAIL %s %s %s: m=%td n=%td k=%td ldc=%td accumulate=%d A=%s%s B=%s%s inputs=%s "
-           "seed=%llu\n",
-           run->label, s->is_f32 ? "f32/1" : "bf16/1", what, s->m, s->n, s->k, s->ldc,
-           s->accumulate, s->type_a == SM_BF16 ? "bf16" : "f32", s->a_columns ? "^T" : "",
-           s->type_b == SM_BF16 ? "bf16" : "f32", s->b_columns ? "^T" : "",
-           kc_mode_name(s->mode), (unsigned long long)s->seed);
+    printf(
+        "FAIL %s %s %s: m=%td n=%td k=%td ldc=%td accumulate=%d A=%s%s B=%s%s inputs=%s "
+        "seed=%llu\n",
+        run->label, s->is_f32 ? "f32/1" : "bf16/1", what, s->m, s->n, s->k, s->ldc,
+        s->accumulate, s->type_a == SM_BF16 ? "bf16" : "f32", s->a_columns ? "^T" : "",
+        s->type_b == SM_BF16 ? "bf16" : "f32", s->b_columns ? "^T" : "",
+        kc_mode_name(s->mode), (unsigned long long)s->seed);
 }
 
 static bool check_against_ref(const kc_run *run, const shape *s)
@@ -185,11 +186,12 @@ static bool check_split_k(const kc_run *run, const shape *s)
         float *c = (float *)(void *)parts.c.data;
         for (int half = 0; half < 2; half++) {
             ptrdiff_t from = half ? k0 : 0, k = half ? s->k - k0 : k0;
-            size_t size_a = s->type_a == SM_BF16 ? 2 : 4, size_b = s->type_b == SM_BF16 ? 2 : 4;
-            p->pack_a(parts.packed_a.data, parts.a.data + (size_t)from * size_a, s->type_a,
-                      s->m, k, s->k, 1);
-            p->pack_b(parts.packed_b.data, parts.b.data + (size_t)from * size_b, s->type_b,
-                      s->n, k, s->k, 1);
+            size_t size_a = s->type_a == SM_BF16 ? 2 : 4,
+                   size_b = s->type_b == SM_BF16 ? 2 : 4;
+            p->pack_a(parts.packed_a.data, parts.a.data + (size_t)from * size_a,
+                      s->type_a, s->m, k, s->k, 1);
+            p->pack_b(parts.packed_b.data, parts.b.data + (size_t)from * size_b,
+                      s->type_b, s->n, k, s->k, 1);
             p->gemm(c, s->ldc, parts.packed_a.data, parts.packed_b.data, s->m, s->n, k,
                     half || s->accumulate);
         }
@@ -235,14 +237,16 @@ void kc_check_products(kc_run *run)
 }
 
 /* The sliver where tininess after rounding shows: 2^-126 - 2^-150 is representable in 24
- * bits with an unbounded exponent but lies below 2^-126, so it becomes zero; IEEE fmaf and
- * a flush of denormals afterwards would give 2^-126. */
+ * bits with an unbounded exponent but lies below 2^-126, so it becomes zero; IEEE fmaf
+ * and a flush of denormals afterwards would give 2^-126. */
 void kc_check_directed(kc_run *run)
 {
-    float a[64] = {[0] = 0x1p-63f, [2] = -0x1p-75f}, b[64] = {[0] = 0x1p-63f, [2] = 0x1p-75f};
+    float a[64] = {[0] = 0x1p-63f, [2] = -0x1p-75f},
+          b[64] = {[0] = 0x1p-63f, [2] = 0x1p-75f};
     for (int is_f32 = 0; is_f32 < 2; is_f32++) {
         const sm_prod *p = is_f32 ? &run->rung->f32 : &run->rung->bf16;
-        void *pa = sm_aligned_alloc(p->bytes_a(1, 64)), *pb = sm_aligned_alloc(p->bytes_b(1, 64));
+        void *pa = sm_aligned_alloc(p->bytes_a(1, 64)),
+             *pb = sm_aligned_alloc(p->bytes_b(1, 64));
         float c = 7.0f, y = 0x1p-126f;
         if (pa && pb) {
             p->pack_a(pa, a, SM_F32, 1, 64, 64, 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TDPBF16PS in integers.  A number is sign * mant * 2^exp; a sum is formed in 62 bits with
- * a sticky bit, rounded once to 24 bits by nearest even as if the exponent were unbounded,
- * and becomes zero when it is below 2^-126.
+ * TDPBF16PS in integers.  A number is sign * mant * 2^exp; a sum is formed in 62 bits
+ * with a sticky bit, rounded once to 24 bits by nearest even as if the exponent were
+ * unbounded, and becomes zero when it is below 2^-126.
  */
 #include "kcheck.h"
 
@@ -88,7 +88,9 @@ static uint32_t sum_of(number x, number y)
         y = t;
     }
     int shift = x.exp - y.exp;
-    uint64_t lost = shift == 0 ? 0 : shift > 61 ? y.mant : y.mant & ((UINT64_C(1) << shift) - 1);
+    uint64_t lost = shift == 0   ? 0
+                    : shift > 61 ? y.mant
+                                 : y.mant & ((UINT64_C(1) << shift) - 1);
     uint64_t aligned = (shift > 61 ? 0 : y.mant >> shift) | (lost != 0);
     if (x.negative == y.negative)
         x.mant += aligned;
@@ -194,10 +196,12 @@ int kc_check_tile_model(void)
     };
     int failures = 0;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        uint32_t got = model_fma(sm_bits(known[i].a), sm_bits(known[i].b), sm_bits(known[i].c));
+        uint32_t got =
+            model_fma(sm_bits(known[i].a), sm_bits(known[i].b), sm_bits(known[i].c));
         if (got != known[i].want) {
-            printf("FAIL tile model: fma(%a, %a, %a) = %08x, want %08x\n", (double)known[i].a,
-                   (double)known[i].b, (double)known[i].c, got, known[i].want);
+            printf("FAIL tile model: fma(%a, %a, %a) = %08x, want %08x\n",
+                   (double)known[i].a, (double)known[i].b, (double)known[i].c, got,
+                   known[i].want);
             failures++;
         }
     }

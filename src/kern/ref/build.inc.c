@@ -4,10 +4,12 @@
 #include "ref/scalar.h"
 
 #include "ref/reduce.inc.c"
-#include "ref/elementwise.inc.c"
-#include "ref/convert.inc.c"
-#include "ref/norm.inc.c"
+
+#include "ref/norm.inc.c" /* uses the reductions */
+
 #include "ref/attention.inc.c"
+#include "ref/convert.inc.c"
+#include "ref/elementwise.inc.c"
 #include "ref/loss.inc.c"
 #include "ref/optim.inc.c"
 #include "ref/prod.inc.c"
@@ -19,8 +21,8 @@ void SET_REF(sm_kern *t)
         .name = "ref",
         .bf16 = {"bf16/1", 1, NR, bytes_a, bytes_b, bytes_a, bytes_b, pack_a_bf16,
                  pack_b_bf16, gemm_bf16},
-        .f32 = {"f32/1", 1, NR, bytes_a, bytes_b, bytes_a, bytes_b, pack_a_f32, pack_b_f32,
-                gemm_f32},
+        .f32 = {"f32/1", 1, NR, bytes_a, bytes_b, bytes_a, bytes_b, pack_a_f32,
+                pack_b_f32, gemm_f32},
         .sum = sum,
         .sumsq = sumsq,
         .dot = dot,

@@ -30,7 +30,7 @@ static double from_bits(uint64_t u)
 /* Nearest integer of |x| < 2^51, ties to even. */
 static double round_to_integer(double x)
 {
-    volatile double shifted = x + 0x1.8p52; /* keeps the addition from being folded away */
+    volatile double shifted = x + 0x1.8p52; /* or compilers fold the addition */
     return shifted - 0x1.8p52;
 }
 

@@ -33,9 +33,9 @@ static void pack_a(float *dst, const void *src, sm_dtype type, ptrdiff_t m, ptrd
     ptrdiff_t kp = sm_round_up(k, SM_K_GROUP);
     for (ptrdiff_t i = 0; i < m; i++)
         for (ptrdiff_t p = 0; p < kp; p++)
-            dst[i * kp + p] = p < k ? element(src, type, i * row_stride + p * col_stride,
-                                              is_bf16)
-                                    : 0.0f;
+            dst[i * kp + p] =
+                p < k ? element(src, type, i * row_stride + p * col_stride, is_bf16)
+                      : 0.0f;
 }
 
 static void pack_b(float *dst, const void *src, sm_dtype type, ptrdiff_t n, ptrdiff_t k,
@@ -50,26 +50,26 @@ static void pack_b(float *dst, const void *src, sm_dtype type, ptrdiff_t n, ptrd
                     : 0.0f;
 }
 
-static void pack_a_bf16(void *dst, const void *src, sm_dtype type, ptrdiff_t m, ptrdiff_t k,
-                        ptrdiff_t row_stride, ptrdiff_t col_stride)
+static void pack_a_bf16(void *dst, const void *src, sm_dtype type, ptrdiff_t m,
+                        ptrdiff_t k, ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
     pack_a(dst, src, type, m, k, row_stride, col_stride, true);
 }
 
-static void pack_b_bf16(void *dst, const void *src, sm_dtype type, ptrdiff_t n, ptrdiff_t k,
-                        ptrdiff_t row_stride, ptrdiff_t col_stride)
+static void pack_b_bf16(void *dst, const void *src, sm_dtype type, ptrdiff_t n,
+                        ptrdiff_t k, ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
     pack_b(dst, src, type, n, k, row_stride, col_stride, true);
 }
 
-static void pack_a_f32(void *dst, const void *src, sm_dtype type, ptrdiff_t m, ptrdiff_t k,
-                       ptrdiff_t row_stride, ptrdiff_t col_stride)
+static void pack_a_f32(void *dst, const void *src, sm_dtype type, ptrdiff_t m,
+                       ptrdiff_t k, ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
     pack_a(dst, src, type, m, k, row_stride, col_stride, false);
 }
 
-static void pack_b_f32(void *dst, const void *src, sm_dtype type, ptrdiff_t n, ptrdiff_t k,
-                       ptrdiff_t row_stride, ptrdiff_t col_stride)
+static void pack_b_f32(void *dst, const void *src, sm_dtype type, ptrdiff_t n,
+                       ptrdiff_t k, ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
     pack_b(dst, src, type, n, k, row_stride, col_stride, false);
 }
@@ -104,7 +104,8 @@ static void row_bf16(float acc[NR], const float *a, const float *b, ptrdiff_t kp
 }
 
 #ifndef __FMA__
-/* The same where every product is exact: then mul and add is the fma, ten times faster. */
+/* The same where every product is exact: then mul and add is the fma, ten times faster.
+ */
 static void row_bf16_exact(float acc[NR], const float *a, const float *b, ptrdiff_t kp)
 {
     for (ptrdiff_t group = 0; group < kp; group += SM_K_GROUP) {
@@ -147,8 +148,8 @@ static bool products_are_exact(const float *a, const float *b, ptrdiff_t m, ptrd
 }
 #endif
 
-static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdiff_t m,
-                      ptrdiff_t n, ptrdiff_t k, bool accumulate)
+static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb,
+                      ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool accumulate)
 {
     ptrdiff_t kp = sm_round_up(k, SM_K_GROUP);
     void (*row)(float *, const float *, const float *, ptrdiff_t) = row_bf16;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The scalar operations that every definition is made of: fma with one rounding, exp, log,
- * the conversion to bf16, the fold of 32 lanes.  All of it assumes MXCSR 0x9fc0.
+ * The scalar operations that every definition is made of: fma with one rounding, exp,
+ * log, the conversion to bf16, the fold of 32 lanes.  All of it assumes MXCSR 0x9fc0.
  */
 #ifndef SMELT_KERN_REF_SCALAR_H
 #define SMELT_KERN_REF_SCALAR_H
@@ -47,8 +47,8 @@ static inline float sqrt32(float x)
     return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
 }
 
-/* exp: n = round(x/ln 2) by the 1.5*2^23 trick, r = x - n ln 2 in two steps, a polynomial,
- * and n added to the exponent bits.  At most 1.01 ulp. */
+/* exp: n = round(x/ln 2) by the 1.5*2^23 trick, r = x - n ln 2 in two steps, a
+ * polynomial, and n added to the exponent bits.  At most 1.01 ulp. */
 static inline float exp32(float x)
 {
     if (x != x)

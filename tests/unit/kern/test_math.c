@@ -16,7 +16,8 @@ enum { N = 200000 };
 
 static double uniform(uint64_t i, double low, double high)
 {
-    return low + (high - low) * (double)(sm_rng_u64(5, SM_STREAM_TEST, 0, i) >> 11) * 0x1p-53;
+    return low +
+           (high - low) * (double)(sm_rng_u64(5, SM_STREAM_TEST, 0, i) >> 11) * 0x1p-53;
 }
 
 static double error_ulp(double got, double want)
@@ -32,9 +33,10 @@ static void close_to_libm(void **state)
         double x = uniform(i, -700, 700), y = uniform(i + N, -20, 20);
         double z = i % 2 ? uniform(i, 1e-300, 4) : uniform(i, 0.7, 1.4);
         double t = i % 2 ? uniform(i, -20, 20) : uniform(i, -0x1p30, 0x1p30);
-        double e[5] = {error_ulp(sm_math_exp(x), exp(x)), error_ulp(sm_math_log(z), log(z)),
-                       error_ulp(sm_math_sin(t), sin(t)), error_ulp(sm_math_cos(t), cos(t)),
-                       error_ulp(sm_math_pow(z, y), pow(z, y)) / (1 + fabs(y * log(z)))};
+        double e[5] = {
+            error_ulp(sm_math_exp(x), exp(x)), error_ulp(sm_math_log(z), log(z)),
+            error_ulp(sm_math_sin(t), sin(t)), error_ulp(sm_math_cos(t), cos(t)),
+            error_ulp(sm_math_pow(z, y), pow(z, y)) / (1 + fabs(y * log(z)))};
         for (int q = 0; q < 5; q++)
             worst[q] = e[q] > worst[q] ? e[q] : worst[q];
     }
@@ -46,10 +48,13 @@ static void special_values(void **state)
 {
     (void)state;
     assert_true(sm_math_exp(0) == 1 && sm_math_log(1) == 0 && sm_math_sin(0) == 0 &&
-                sm_math_cos(0) == 1 && sm_math_pow(7, 0) == 1 && sm_math_pow(7, 1) > 6.99);
+                sm_math_cos(0) == 1 && sm_math_pow(7, 0) == 1 &&
+                sm_math_pow(7, 1) > 6.99);
     assert_true(isinf(sm_math_exp(1000)) && sm_math_exp(-1000) == 0);
-    assert_true(isnan(sm_math_exp(NAN)) && isnan(sm_math_log(-1)) && isnan(sm_math_sin(1e10)));
-    assert_true(isinf(sm_math_log(0)) && sm_math_log(0) < 0 && isinf(sm_math_log(INFINITY)));
+    assert_true(isnan(sm_math_exp(NAN)) && isnan(sm_math_log(-1)) &&
+                isnan(sm_math_sin(1e10)));
+    assert_true(isinf(sm_math_log(0)) && sm_math_log(0) < 0 &&
+                isinf(sm_math_log(INFINITY)));
 }
 
 /* Recorded for every compiler, flag and processor: these bits are the definition. */
@@ -58,9 +63,10 @@ static void same_bits_everywhere(void **state)
     (void)state;
     uint64_t hash = 0;
     for (uint64_t i = 0; i < 20000; i++) {
-        double v[5] = {sm_math_exp(uniform(i, -700, 700)), sm_math_log(uniform(i, 1e-9, 9)),
-                       sm_math_sin(uniform(i, -1e6, 1e6)), sm_math_cos(uniform(i, -1e6, 1e6)),
-                       sm_math_pow(uniform(i, 0.1, 9), uniform(i + 1, -9, 9))};
+        double v[5] = {
+            sm_math_exp(uniform(i, -700, 700)), sm_math_log(uniform(i, 1e-9, 9)),
+            sm_math_sin(uniform(i, -1e6, 1e6)), sm_math_cos(uniform(i, -1e6, 1e6)),
+            sm_math_pow(uniform(i, 0.1, 9), uniform(i + 1, -9, 9))};
         for (int q = 0; q < 5; q++) {
             uint64_t u;
             memcpy(&u, &v[q], sizeof u);
@@ -77,9 +83,11 @@ static void independent_of_mxcsr(void **state)
     (void)state;
     for (uint64_t i = 0; i < 2000; i++) {
         double x = uniform(i, -30, 30);
-        double a[4] = {sm_math_exp(x), sm_math_log(x * x), sm_math_sin(x), sm_math_cos(x)};
+        double a[4] = {sm_math_exp(x), sm_math_log(x * x), sm_math_sin(x),
+                       sm_math_cos(x)};
         unsigned saved = sm_fp_enter();
-        double b[4] = {sm_math_exp(x), sm_math_log(x * x), sm_math_sin(x), sm_math_cos(x)};
+        double b[4] = {sm_math_exp(x), sm_math_log(x * x), sm_math_sin(x),
+                       sm_math_cos(x)};
         sm_fp_leave(saved);
         assert_memory_equal(a, b, sizeof a);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bf16 products on AMX: C in blocks of 2 x 2 tiles (32 x 32), one TDPBF16PS for each group
- * of 32 k, which is where the definition of bf16/1 comes from.
+ * bf16 products on AMX: C in blocks of 2 x 2 tiles (32 x 32), one TDPBF16PS for each
+ * group of 32 k, which is where the definition of bf16/1 comes from.
  *
  *   A  panels of 16 rows: [kp/32][16][32] bf16, a tile is 1 KiB in one piece
  *   B  the panels of the avx512 rung, [kp/2][32] pairs: two tiles side by side
@@ -184,7 +184,8 @@ static void gemm(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdif
                         c + i * ldc + j, ldc, sm_min_index(BLOCK, bottom - i),
                         sm_min_index(BLOCK, n - j), length / SM_K_GROUP, kp * TILE_ROWS,
                         (const uint16_t *)pa + i * kp + p * TILE_ROWS,
-                        (const uint16_t *)pb + j * kp + p * BLOCK, p == 0 && !accumulate});
+                        (const uint16_t *)pb + j * kp + p * BLOCK,
+                        p == 0 && !accumulate});
             p += length;
         } while (p < kp);
     }

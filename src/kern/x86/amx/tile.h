@@ -24,17 +24,19 @@ _Static_assert(sizeof(tile_config) == 64, "the operand of ldtilecfg");
 #ifdef SM_TILE_MODEL
 #include SM_TILE_MODEL
 #else
-#define tile_configure(config) __asm__ volatile("ldtilecfg %0" ::"m"(*(config)) : "memory")
+#define tile_configure(config) \
+    __asm__ volatile("ldtilecfg %0" ::"m"(*(config)) : "memory")
 #define tile_release() __asm__ volatile("tilerelease" ::: "memory")
 #define tile_zero(t) __asm__ volatile("tilezero %%tmm" #t ::: "memory")
-#define tile_load(t, p, stride)                                                            \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"(p), "r"((ptrdiff_t)(stride))    \
+#define tile_load(t, p, stride)                                                         \
+    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"(p), "r"((ptrdiff_t)(stride)) \
                      : "memory")
-#define tile_store(t, p, stride)                                                           \
-    __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" ::"r"(p), "r"((ptrdiff_t)(stride)) \
+#define tile_store(t, p, stride)                                   \
+    __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" ::"r"(p), \
+                     "r"((ptrdiff_t)(stride))                      \
                      : "memory")
 /* c += a b: TDPBF16PS */
-#define tile_dot(c, a, b)                                                                  \
+#define tile_dot(c, a, b) \
     __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::: "memory")
 #endif
 

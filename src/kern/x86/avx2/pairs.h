@@ -6,7 +6,6 @@
 #include "x86/avx2/vec.h"
 #include "x86/simd/matrix.h"
 
-
 /* 8 x 8: 4 x 4 within 128-bit lanes, then the lanes. */
 static inline void transpose(__m256 v[8])
 {

@@ -112,8 +112,8 @@ static inline void join_pairs(vf a, vf b, vf *x, vf *y)
     *y = _mm256_permute2f128_ps(low, high, 0x31);
 }
 
-/* bf16 in the upper halves of 32-bit lanes, as to_bf16 of the reference.  Multiplying by 1
- * flushes denormals (MXCSR says so) and quiets NaN, which then must not be rounded. */
+/* bf16 in the upper halves of 32-bit lanes, as to_bf16 of the reference.  Multiplying by
+ * 1 flushes denormals (MXCSR says so) and quiets NaN, which then must not be rounded. */
 static inline __m256i round_bf16_lanes(vf x)
 {
     __m256 one = _mm256_set1_ps(1.0f);

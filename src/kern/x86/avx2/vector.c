@@ -6,9 +6,12 @@
 #include "x86/products.h"
 
 #include "x86/simd/math.inc.c"
-#include "x86/simd/reduce.inc.c"
+
 #include "x86/simd/elementwise.inc.c"
-#include "x86/simd/row.inc.c"
+#include "x86/simd/reduce.inc.c"
+
+#include "x86/simd/row.inc.c" /* uses both */
+
 #include "x86/simd/set.inc.c"
 
 void sm_kern_set_avx2(sm_kern *t)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What packing needs of avx512: the transpose of 16 x 16, bf16 in pairs, rows into panels. */
+/* What packing needs of avx512: the transpose of 16 x 16, bf16 in pairs, rows into
+ * panels. */
 #ifndef SMELT_KERN_AVX512_PAIRS_H
 #define SMELT_KERN_AVX512_PAIRS_H
 
 #include "x86/avx512/vec.h"
 #include "x86/simd/matrix.h"
-
 
 static inline void quads(__m512 *a, __m512 *b, __m512 *c, __m512 *d)
 {
@@ -56,8 +56,9 @@ static inline __m512i spread_panels(__m512i x)
 static inline __m512i pairs_of_row(const matrix *s, ptrdiff_t index, ptrdiff_t count)
 {
     if (s->type == SM_BF16) {
-        __mmask32 mask = count >= 32 ? 0xffffffffu
-                                     : count <= 0 ? 0 : (1u << (unsigned)count) - 1u;
+        __mmask32 mask = count >= 32  ? 0xffffffffu
+                         : count <= 0 ? 0
+                                      : (1u << (unsigned)count) - 1u;
         return _mm512_maskz_loadu_epi16(mask, (const uint16_t *)s->data + index);
     }
     __m512 low = load_part(s, index, sm_min_index(count, 16));
@@ -78,7 +79,8 @@ static inline __m512i pairs_of_columns(const matrix *s, ptrdiff_t index, ptrdiff
                                        ptrdiff_t odd)
 {
     __m512i low = words_at(s, index, even);
-    __m512i high = odd > 0 ? words_at(s, index + s->col_stride, odd) : _mm512_setzero_si512();
+    __m512i high =
+        odd > 0 ? words_at(s, index + s->col_stride, odd) : _mm512_setzero_si512();
     return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 

@@ -80,8 +80,8 @@ static inline void adamw_part(float *w, float *m, float *v, const float *grad,
     vf keep1 = vset(1.0f - h->beta1), keep2 = vset(1.0f - h->beta2), wi = get(w, count);
     vf mi = vfma(vset(h->beta1), get(m, count), vmul(keep1, g));
     vf vi_ = vfma(vset(h->beta2), get(v, count), vmul(vmul(keep2, g), g));
-    vf step = vdiv(vmul(mi, vset(h->c1)),
-                   vadd(vsqrt(vmul(vi_, vset(h->c2))), vset(h->eps)));
+    vf step =
+        vdiv(vmul(mi, vset(h->c1)), vadd(vsqrt(vmul(vi_, vset(h->c2))), vset(h->eps)));
     step = vadd(step, vmul(vset(h->weight_decay), wi));
     put(m, mi, count);
     put(v, vi_, count);

@@ -46,99 +46,94 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
 
 /* The first step of a chain is a product: fma(a, b, +0) differs from it in the sign of a
  * zero alone, which the +0.0 of store_tile hides. */
-#define FIRST_EVEN(r)                                                                      \
-    x = vset(a[r]);                                                                        \
+#define FIRST_EVEN(r) \
+    x = vset(a[r]);   \
     vf e##r##_0 = vmul(x, b0), e##r##_1 = vmul(x, b1);
-#define FIRST_ODD(r)                                                                       \
-    x = vset(a[STEP_BF16 + r]);                                                              \
+#define FIRST_ODD(r)            \
+    x = vset(a[STEP_BF16 + r]); \
     vf o##r##_0 = vmul(x, b0), o##r##_1 = vmul(x, b1);
-#define EVEN(r)                                                                            \
-    x = vset(a[r]);                                                                        \
-    e##r##_0 = vfma(x, b0, e##r##_0);                                                      \
+#define EVEN(r)                       \
+    x = vset(a[r]);                   \
+    e##r##_0 = vfma(x, b0, e##r##_0); \
     e##r##_1 = vfma(x, b1, e##r##_1);
-#define ODD(r)                                                                             \
-    x = vset(a[STEP_BF16 + r]);                                                              \
-    o##r##_0 = vfma(x, b0, o##r##_0);                                                      \
+#define ODD(r)                        \
+    x = vset(a[STEP_BF16 + r]);       \
+    o##r##_0 = vfma(x, b0, o##r##_0); \
     o##r##_1 = vfma(x, b1, o##r##_1);
-#define JOIN(r)                                                                            \
-    put(tile + r * NR, vadd(get(tile + r * NR, W), vadd(e##r##_0, o##r##_0)), W);          \
+#define JOIN(r)                                                                   \
+    put(tile + r * NR, vadd(get(tile + r * NR, W), vadd(e##r##_0, o##r##_0)), W); \
     put(tile + r * NR + W, vadd(get(tile + r * NR + W, W), vadd(e##r##_1, o##r##_1)), W);
 
 /* bf16 with B unpacked to floats. */
-#define DEFINE_EVEN_ODD(rows)                                                              \
-    static void even_odd_##rows(float *tile, const float *a, const void *pb,               \
-                                ptrdiff_t steps)                                           \
-    {                                                                                      \
-        const float *b = pb;                                                               \
-        for (; steps > 0; steps--) {                                                       \
-            vf x, b0 = get(b, W), b1 = get(b + W, W);                                      \
-            ROWS_##rows(FIRST_EVEN)                                                        \
-            b0 = get(b + NR, W);                                                           \
-            b1 = get(b + NR + W, W);                                                       \
-            ROWS_##rows(FIRST_ODD)                                                         \
-            a += 2 * STEP_BF16;                                                              \
-            b += 2 * NR;                                                                   \
-            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * STEP_BF16, b += 2 * NR) {       \
-                b0 = get(b, W);                                                            \
-                b1 = get(b + W, W);                                                        \
-                ROWS_##rows(EVEN)                                                          \
-                b0 = get(b + NR, W);                                                       \
-                b1 = get(b + NR + W, W);                                                   \
-                ROWS_##rows(ODD)                                                           \
-            }                                                                              \
-            TILE_STAYS_IN_MEMORY();                                                        \
-            ROWS_##rows(JOIN)                                                              \
-        }                                                                                  \
+#define DEFINE_EVEN_ODD(rows)                                                          \
+    static void even_odd_##rows(float *tile, const float *a, const void *pb,           \
+                                ptrdiff_t steps)                                       \
+    {                                                                                  \
+        const float *b = pb;                                                           \
+        for (; steps > 0; steps--) {                                                   \
+            vf x, b0 = get(b, W), b1 = get(b + W, W);                                  \
+            ROWS_##rows(FIRST_EVEN) b0 = get(b + NR, W);                               \
+            b1 = get(b + NR + W, W);                                                   \
+            ROWS_##rows(FIRST_ODD) a += 2 * STEP_BF16;                                 \
+            b += 2 * NR;                                                               \
+            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * STEP_BF16, b += 2 * NR) { \
+                b0 = get(b, W);                                                        \
+                b1 = get(b + W, W);                                                    \
+                ROWS_##rows(EVEN) b0 = get(b + NR, W);                                 \
+                b1 = get(b + NR + W, W);                                               \
+                ROWS_##rows(ODD)                                                       \
+            }                                                                          \
+            TILE_STAYS_IN_MEMORY();                                                    \
+            ROWS_##rows(JOIN)                                                          \
+        }                                                                              \
     }
 
 /* bf16 with B in pairs. */
-#define DEFINE_EVEN_ODD_PAIRS(rows)                                                        \
-    static void even_odd_pairs_##rows(float *tile, const float *a, const void *pb,         \
-                                      ptrdiff_t steps)                                     \
-    {                                                                                      \
-        const int32_t *b = pb;                                                             \
-        const vi high = viset(-0x10000);                                                   \
-        for (; steps > 0; steps--) {                                                       \
-            vf x, b0 = vfloat(vishl(viload(b), 16));                                       \
-            vf b1 = vfloat(vishl(viload(b + W), 16));                                      \
-            ROWS_##rows(FIRST_EVEN)                                                        \
-            b0 = vfloat(viand(viload(b), high));                                           \
-            b1 = vfloat(viand(viload(b + W), high));                                       \
-            ROWS_##rows(FIRST_ODD)                                                         \
-            a += 2 * STEP_BF16;                                                              \
-            b += NR;                                                                       \
-            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * STEP_BF16, b += NR) {           \
-                b0 = vfloat(vishl(viload(b), 16));                                         \
-                b1 = vfloat(vishl(viload(b + W), 16));                                     \
-                ROWS_##rows(EVEN)                                                          \
-                b0 = vfloat(viand(viload(b), high));                                       \
-                b1 = vfloat(viand(viload(b + W), high));                                   \
-                ROWS_##rows(ODD)                                                           \
-            }                                                                              \
-            TILE_STAYS_IN_MEMORY();                                                        \
-            ROWS_##rows(JOIN)                                                              \
-        }                                                                                  \
+#define DEFINE_EVEN_ODD_PAIRS(rows)                                                \
+    static void even_odd_pairs_##rows(float *tile, const float *a, const void *pb, \
+                                      ptrdiff_t steps)                             \
+    {                                                                              \
+        const int32_t *b = pb;                                                     \
+        const vi high = viset(-0x10000);                                           \
+        for (; steps > 0; steps--) {                                               \
+            vf x, b0 = vfloat(vishl(viload(b), 16));                               \
+            vf b1 = vfloat(vishl(viload(b + W), 16));                              \
+            ROWS_##rows(FIRST_EVEN) b0 = vfloat(viand(viload(b), high));           \
+            b1 = vfloat(viand(viload(b + W), high));                               \
+            ROWS_##rows(FIRST_ODD) a += 2 * STEP_BF16;                             \
+            b += NR;                                                               \
+            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * STEP_BF16, b += NR) { \
+                b0 = vfloat(vishl(viload(b), 16));                                 \
+                b1 = vfloat(vishl(viload(b + W), 16));                             \
+                ROWS_##rows(EVEN) b0 = vfloat(viand(viload(b), high));             \
+                b1 = vfloat(viand(viload(b + W), high));                           \
+                ROWS_##rows(ODD)                                                   \
+            }                                                                      \
+            TILE_STAYS_IN_MEMORY();                                                \
+            ROWS_##rows(JOIN)                                                      \
+        }                                                                          \
     }
 
 #define LOAD(r) vf c##r##_0 = get(tile + r * NR, W), c##r##_1 = get(tile + r * NR + W, W);
-#define CHAIN(r)                                                                           \
-    x = vset(a[r]);                                                                        \
-    c##r##_0 = vfma(x, b0, c##r##_0);                                                      \
+#define CHAIN(r)                      \
+    x = vset(a[r]);                   \
+    c##r##_0 = vfma(x, b0, c##r##_0); \
     c##r##_1 = vfma(x, b1, c##r##_1);
-#define STORE(r)                                                                           \
-    put(tile + r * NR, c##r##_0, W);                                                       \
+#define STORE(r)                     \
+    put(tile + r * NR, c##r##_0, W); \
     put(tile + r * NR + W, c##r##_1, W);
 
-#define DEFINE_CHAIN(rows)                                                                 \
-    static void chain_##rows(float *tile, const float *a, const void *pb, ptrdiff_t steps) \
-    {                                                                                      \
-        const float *b = pb;                                                               \
-        ROWS_##rows(LOAD) vf x;                                                            \
-        for (; steps > 0; steps--, a += STEP_F32, b += NR) {                                 \
-            vf b0 = get(b, W), b1 = get(b + W, W);                                         \
-            ROWS_##rows(CHAIN)                                                             \
-        }                                                                                  \
-        ROWS_##rows(STORE)                                                                 \
+#define DEFINE_CHAIN(rows)                                                \
+    static void chain_##rows(float *tile, const float *a, const void *pb, \
+                             ptrdiff_t steps)                             \
+    {                                                                     \
+        const float *b = pb;                                              \
+        ROWS_##rows(LOAD) vf x;                                           \
+        for (; steps > 0; steps--, a += STEP_F32, b += NR) {              \
+            vf b0 = get(b, W), b1 = get(b + W, W);                        \
+            ROWS_##rows(CHAIN)                                            \
+        }                                                                 \
+        ROWS_##rows(STORE)                                                \
     }
 
 DEFINE_EVEN_ODD(1)
@@ -261,8 +256,8 @@ static void unpack_pairs(float *dst, const int32_t *src, ptrdiff_t pairs)
     }
 }
 
-static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdiff_t m,
-                      ptrdiff_t n, ptrdiff_t k, bool accumulate)
+static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb,
+                      ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool accumulate)
 {
     _Alignas(64) float unpacked[K_BLOCK * NR];
     ptrdiff_t kp = sm_round_up(k, SM_K_GROUP);
@@ -276,11 +271,11 @@ static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb, p
                 const int32_t *b = (const int32_t *)pb + (j * kp + p * NR) / 2;
                 if (unpack)
                     unpack_pairs(unpacked, b, block / 2);
-                run_strip(&(strip){
-                    c + i * ldc + j, ldc, rows, n - j, MR_BF16, kp * STEP_BF16,
-                    block / SM_K_GROUP, a + p * STEP_BF16,
-                    unpack ? (const void *)unpacked : b, p == 0 && !accumulate,
-                    unpack ? even_odd : even_odd_pairs});
+                run_strip(&(strip){c + i * ldc + j, ldc, rows, n - j, MR_BF16,
+                                   kp * STEP_BF16, block / SM_K_GROUP, a + p * STEP_BF16,
+                                   unpack ? (const void *)unpacked : b,
+                                   p == 0 && !accumulate,
+                                   unpack ? even_odd : even_odd_pairs});
             }
             p += block;
         } while (p < kp);
@@ -302,8 +297,8 @@ static void gemm_f32(float *c, ptrdiff_t ldc, const void *pa, const void *pb, pt
         do {
             ptrdiff_t block = sm_min_index(K_BLOCK, k - p);
             for (ptrdiff_t j = 0; j < n; j += NR)
-                run_strip(&(strip){c + i * ldc + j, ldc, rows, n - j, MR_F32, panel_f32(k),
-                                   block, a + p * STEP_F32,
+                run_strip(&(strip){c + i * ldc + j, ldc, rows, n - j, MR_F32,
+                                   panel_f32(k), block, a + p * STEP_F32,
                                    (const float *)pb + j * k + p * NR,
                                    p == 0 && !accumulate, chain});
             p += block;

@@ -4,17 +4,17 @@
  * replaced by selection.  EACH_PART runs a statement over parts of W elements and one
  * shorter part; in it, i is the first element and count how many there are.
  */
-#define EACH_PART(n, statement)                                                            \
-    do {                                                                                   \
-        ptrdiff_t i = 0;                                                                   \
-        for (; i + W <= (n); i += W) {                                                     \
-            const ptrdiff_t count = W;                                                     \
-            statement;                                                                     \
-        }                                                                                  \
-        if (i < (n)) {                                                                     \
-            const ptrdiff_t count = (n) - i;                                               \
-            statement;                                                                     \
-        }                                                                                  \
+#define EACH_PART(n, statement)            \
+    do {                                   \
+        ptrdiff_t i = 0;                   \
+        for (; i + W <= (n); i += W) {     \
+            const ptrdiff_t count = W;     \
+            statement;                     \
+        }                                  \
+        if (i < (n)) {                     \
+            const ptrdiff_t count = (n)-i; \
+            statement;                     \
+        }                                  \
     } while (0)
 
 static inline vf vexp(vf x)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packing into the panels of gemm.inc.c.  A source is read along the direction in which it
- * is contiguous, W elements at a time: rows through a transpose of W x W, columns directly.
- * Columns are taken K_TILE at a time across all panels, so that neither the reads nor the
- * writes touch too many pages at once.
+ * Packing into the panels of gemm.inc.c.  A source is read along the direction in which
+ * it is contiguous, W elements at a time: rows through a transpose of W x W, columns
+ * directly. Columns are taken K_TILE at a time across all panels, so that neither the
+ * reads nor the writes touch too many pages at once.
  *
  * Needs the includer's pairs.h: transpose(vf[W]), pairs_of_row, pairs_of_columns,
  * put_half, spread_panels.
@@ -11,7 +11,8 @@
 #define BLOCK_ROWS MR_F32
 enum { K_TILE = 64 };
 
-_Static_assert(MR_F32 == 2 * MR_BF16 && BLOCK_ROWS <= (int)W, "one transpose, two panels");
+_Static_assert(MR_F32 == 2 * MR_BF16 && BLOCK_ROWS <= (int)W,
+               "one transpose, two panels");
 
 /* The vectors of `count` rows from row i, k = p..p+W-1 in lanes; then transposed, so that
  * v[q] holds k = p+q of all rows. */
@@ -37,8 +38,8 @@ static size_t bytes_a_f32(ptrdiff_t m, ptrdiff_t k)
     return (size_t)((m + MR_F32 - 1) / MR_F32 * panel_f32(k)) * sizeof(float);
 }
 
-/* The two panels that BLOCK_ROWS rows from row i fill; the second is NULL when there are no
- * rows for it. */
+/* The two panels that BLOCK_ROWS rows from row i fill; the second is NULL when there are
+ * no rows for it. */
 typedef struct two_panels {
     float *first, *second;
 } two_panels;
@@ -99,8 +100,8 @@ static void pack_a_columns_bf16(float *dst, const matrix *s)
     }
 }
 
-static void pack_a_bf16(void *dst, const void *src, sm_dtype type, ptrdiff_t m, ptrdiff_t k,
-                        ptrdiff_t row_stride, ptrdiff_t col_stride)
+static void pack_a_bf16(void *dst, const void *src, sm_dtype type, ptrdiff_t m,
+                        ptrdiff_t k, ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
     matrix s = {src, type, m, k, row_stride, col_stride};
     if (col_stride == 1)
@@ -136,8 +137,8 @@ static void pack_a_columns_f32(float *dst, const matrix *s)
     }
 }
 
-static void pack_a_f32(void *dst, const void *src, sm_dtype type, ptrdiff_t m, ptrdiff_t k,
-                       ptrdiff_t row_stride, ptrdiff_t col_stride)
+static void pack_a_f32(void *dst, const void *src, sm_dtype type, ptrdiff_t m,
+                       ptrdiff_t k, ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
     matrix s = {src, type, m, k, row_stride, col_stride};
     if (col_stride == 1)
@@ -165,9 +166,10 @@ static void pack_b_rows_bf16(int32_t *dst, const matrix *s)
         for (ptrdiff_t p = 0; p < kp; p += 2 * W) {
             vf v[W];
             for (ptrdiff_t r = 0; r < W; r++)
-                v[r] = j + r < s->rows ? vfloat(pairs_of_row(
-                                             s, (j + r) * s->row_stride + p, s->k - p))
-                                       : vzero();
+                v[r] =
+                    j + r < s->rows
+                        ? vfloat(pairs_of_row(s, (j + r) * s->row_stride + p, s->k - p))
+                        : vzero();
             transpose(v);
             int32_t *d = dst + (j / NR * kp + p) * NR / 2 + j % NR;
             for (ptrdiff_t q = 0; q < W; q++)
@@ -184,14 +186,14 @@ static void pack_b_columns_bf16(int32_t *dst, const matrix *s)
             ptrdiff_t count = sm_min_index(W, s->rows - j);
             for (ptrdiff_t p = start; p < end; p += 2)
                 viput(dst + (j / NR * kp + p) * NR / 2 + j % NR,
-                      pairs_of_columns(s, j + p * s->col_stride,
-                                       p < s->k ? count : 0, p + 1 < s->k ? count : 0));
+                      pairs_of_columns(s, j + p * s->col_stride, p < s->k ? count : 0,
+                                       p + 1 < s->k ? count : 0));
         }
     }
 }
 
-static void pack_b_bf16(void *dst, const void *src, sm_dtype type, ptrdiff_t n, ptrdiff_t k,
-                        ptrdiff_t row_stride, ptrdiff_t col_stride)
+static void pack_b_bf16(void *dst, const void *src, sm_dtype type, ptrdiff_t n,
+                        ptrdiff_t k, ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
     matrix s = {src, type, n, k, row_stride, col_stride};
     if (col_stride == 1)
@@ -231,8 +233,8 @@ static void pack_b_columns_f32(float *dst, const matrix *s)
     }
 }
 
-static void pack_b_f32(void *dst, const void *src, sm_dtype type, ptrdiff_t n, ptrdiff_t k,
-                       ptrdiff_t row_stride, ptrdiff_t col_stride)
+static void pack_b_f32(void *dst, const void *src, sm_dtype type, ptrdiff_t n,
+                       ptrdiff_t k, ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
     matrix s = {src, type, n, k, row_stride, col_stride};
     if (col_stride == 1)
@@ -245,8 +247,9 @@ static void pack_b_f32(void *dst, const void *src, sm_dtype type, ptrdiff_t n, p
 
 static void set_products(sm_kern *t)
 {
-    t->bf16 = (sm_prod){"bf16/1",     MR_BF16,      NR,          bytes_a_bf16, bytes_b_bf16,
-                        bytes_a_bf16, bytes_b_bf16, pack_a_bf16, pack_b_bf16,  gemm_bf16};
+    t->bf16 =
+        (sm_prod){"bf16/1",     MR_BF16,      NR,          bytes_a_bf16, bytes_b_bf16,
+                  bytes_a_bf16, bytes_b_bf16, pack_a_bf16, pack_b_bf16,  gemm_bf16};
     t->f32 = (sm_prod){"f32/1",     MR_F32,      NR,         bytes_a_f32, bytes_b_f32,
                        bytes_a_f32, bytes_b_f32, pack_a_f32, pack_b_f32,  gemm_f32};
 }

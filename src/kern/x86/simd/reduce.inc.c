@@ -6,21 +6,21 @@
  */
 enum { N_ACC = 32 / W };
 
-#define EACH_BLOCK(n, statement)                                                           \
-    do {                                                                                   \
-        ptrdiff_t base = 0;                                                                \
-        for (; base + 32 <= (n); base += 32)                                               \
-            for (int v = 0; v < N_ACC; v++) {                                              \
-                const ptrdiff_t i = base + v * W, count = W;                               \
-                statement;                                                                 \
-            }                                                                              \
-        if (base < (n))                                                                    \
-            for (int v = 0; v < N_ACC; v++) {                                              \
-                const ptrdiff_t left = (n) - base - v * W;                                 \
-                const ptrdiff_t count = left < W ? (left > 0 ? left : 0) : W;              \
-                const ptrdiff_t i = count > 0 ? base + v * W : base;                       \
-                statement;                                                                 \
-            }                                                                              \
+#define EACH_BLOCK(n, statement)                                              \
+    do {                                                                      \
+        ptrdiff_t base = 0;                                                   \
+        for (; base + 32 <= (n); base += 32)                                  \
+            for (int v = 0; v < N_ACC; v++) {                                 \
+                const ptrdiff_t i = base + v * W, count = W;                  \
+                statement;                                                    \
+            }                                                                 \
+        if (base < (n))                                                       \
+            for (int v = 0; v < N_ACC; v++) {                                 \
+                const ptrdiff_t left = (n)-base - v * W;                      \
+                const ptrdiff_t count = left < W ? (left > 0 ? left : 0) : W; \
+                const ptrdiff_t i = count > 0 ? base + v * W : base;          \
+                statement;                                                    \
+            }                                                                 \
     } while (0)
 
 static inline float fold_lanes(const vf acc[N_ACC])

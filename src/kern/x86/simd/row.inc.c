@@ -52,12 +52,13 @@ static inline vf weighted(const float *dy, const float *w, ptrdiff_t i, ptrdiff_
     return w ? vmul(d, get(w + i, count)) : d;
 }
 
-static inline void rmsnorm_dw(float *dw, const float *dy, const float *x, vf r, ptrdiff_t n)
+static inline void rmsnorm_dw(float *dw, const float *dy, const float *x, vf r,
+                              ptrdiff_t n)
 {
-    EACH_PART(n, put(dw + i,
-                     vfma(get(dy + i, count), vmul(get(x + i, count), r),
-                          get(dw + i, count)),
-                     count));
+    EACH_PART(
+        n, put(dw + i,
+               vfma(get(dy + i, count), vmul(get(x + i, count), r), get(dw + i, count)),
+               count));
 }
 
 static void rmsnorm_bwd(float *dx, float *dw, const float *dy, const float *x,
@@ -118,8 +119,8 @@ static float exp_sum(const float *x, ptrdiff_t n, float m)
 {
     vf top = vset(m), acc[N_ACC];
     clear_lanes(acc);
-    EACH_BLOCK(n, acc[v] = vadd(acc[v], keep_first(vexp(vsub(get(x + i, count), top)),
-                                                   count)));
+    EACH_BLOCK(
+        n, acc[v] = vadd(acc[v], keep_first(vexp(vsub(get(x + i, count), top)), count)));
     return fold_lanes(acc);
 }
 
