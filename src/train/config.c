@@ -59,6 +59,7 @@ static sm_status check_numbers(const sm_train_config *c, sm_err *err)
         const char *field;
         double got, min, max;
     } range[] = {
+        {"init_gain", c->init_gain, 0, 100},
         {"lr", c->lr, 1e-12, 10},
         {"min_lr_frac", c->min_lr_frac, 0, 1},
         {"decay_frac", c->decay_frac, 0, 1},
@@ -112,11 +113,12 @@ json_t *sm_train_config_to_json(const sm_train_config *c)
     char seed[24];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)c->seed);
     return json_pack(
-        "{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:I, s:f, s:f, s:f, s:f, "
+        "{s:o, s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:I, s:f, s:f, s:f, "
+        "s:f, "
         "s:f, "
         "s:f, s:f, s:f, s:f, s:f}",
-        "model", model, "profile", c->profile, "seed", seed, "n_ctx",
-        (json_int_t)c->n_ctx, "n_seq", (json_int_t)c->n_seq, "n_shard",
+        "model", model, "profile", c->profile, "seed", seed, "init_gain", c->init_gain,
+        "n_ctx", (json_int_t)c->n_ctx, "n_seq", (json_int_t)c->n_seq, "n_shard",
         (json_int_t)c->n_shard, "n_steps", (json_int_t)c->n_steps, "schedule",
         c->schedule == SM_SCHEDULE_WSD ? "wsd" : "cosine", "lr", c->lr, "min_lr_frac",
         c->min_lr_frac, "warmup_steps", (json_int_t)c->warmup_steps, "decay_frac",

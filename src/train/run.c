@@ -85,6 +85,7 @@ static sm_status begin(run *r, sm_err *err)
         s = train_optim_init(&r->optim, r->model, err);
     if (s)
         return s;
+    train_init_scale(r->model, c->init_gain);
     r->state = (train_state){.model = r->model,
                              .optim = &r->optim,
                              .config = r->json,

@@ -94,6 +94,9 @@ sm_status train_optim_step(double *weight_norm, train_optim *o, const sm_ctx *ct
 void train_bias_update(float *bias, const int64_t *counts, int64_t n_layer,
                        int64_t n_expert, double rate);
 
+/** Scale the matrices of a fresh model from 0.02 to gain/sqrt(fan_in); 0: leave them. */
+void train_init_scale(sm_model *m, double gain);
+
 /* ------------------------------------------------------------------- step */
 
 /** Buffers of one training step: what a rank computes of the global batch. */

@@ -192,6 +192,33 @@ static void test_bias(void **state)
     assert_true(fabs(sum) < 1e-9);
 }
 
+static void test_init_scale(void **state)
+{
+    (void)state;
+    sm_model_config c = SM_MODEL_CONFIG_DEFAULT;
+    sm_model *m = NULL;
+    sm_err err;
+    int n_checked = 0;
+    OK(sm_model_create(&m, &c, 1, &err));
+    train_init_scale(m, 1);
+    for (int32_t t = 0; t < m->n_param_tensors; t++) {
+        const sm_param *p = &m->param[t];
+        double sum = 0, want = 1 / sqrt((double)p->fan_in);
+        for (int64_t i = 0; i < p->n; i++)
+            sum += (double)m->weight[p->offset + i] * (double)m->weight[p->offset + i];
+        if (strstr(p->name, "o_proj") || strstr(p->name, "down_proj"))
+            want /= sqrt(2.0 * c.n_layer);
+        if (strstr(p->name, "embed_tokens"))
+            want = 0.02;
+        if (strstr(p->name, "norm"))
+            want = 1;
+        n_checked += strstr(p->name, "proj") != NULL;
+        assert_true(fabs(sqrt(sum / (double)p->n) - want) < 0.02 * want);
+    }
+    assert_int_equal(n_checked, 7 * c.n_layer);
+    sm_model_free(m);
+}
+
 static void test_config_names_field(void **state)
 {
     (void)state;
@@ -234,13 +261,10 @@ static void test_config_names_field(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_adamw_oracle),
-        cmocka_unit_test(test_norm_and_nan),
-        cmocka_unit_test(test_sqrt),
-        cmocka_unit_test(test_cosine),
-        cmocka_unit_test(test_wsd),
-        cmocka_unit_test(test_bias),
-        cmocka_unit_test(test_config_names_field),
+        cmocka_unit_test(test_adamw_oracle), cmocka_unit_test(test_norm_and_nan),
+        cmocka_unit_test(test_sqrt),         cmocka_unit_test(test_cosine),
+        cmocka_unit_test(test_wsd),          cmocka_unit_test(test_bias),
+        cmocka_unit_test(test_init_scale),   cmocka_unit_test(test_config_names_field),
     };
     return cmocka_run_group_tests_name("optim", tests, NULL, NULL);
 }
