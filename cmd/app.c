@@ -42,9 +42,8 @@ void app_catch_signals(void)
 static void emit(void *self, sm_log_level level, const char *line)
 {
     static const char *const prefix[] = {"smelt: error: ", "smelt: warning: ", "", ""};
-    app *a = self;
-    if (a->progress)
-        progress_clear(a->progress);
+    const app *a = self;
+    app_settle(a);
     fprintf(stderr, "%s%s\n", prefix[level], line);
 }
 
@@ -104,10 +103,15 @@ void app_close(app *a)
 
 /* ------------------------------------------------------------------ output */
 
-int app_fail(const app *a, sm_status s, const sm_err *err)
+void app_settle(const app *a)
 {
     if (a->progress)
         progress_clear(a->progress);
+}
+
+int app_fail(const app *a, sm_status s, const sm_err *err)
+{
+    app_settle(a);
     fprintf(stderr, "smelt: %s\n", err->msg);
     if (a->json)
         app_print_json(json_pack("{s:{s:s, s:s%}}", "error", "status", sm_status_name(s),

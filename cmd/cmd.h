@@ -74,6 +74,8 @@ const sm_option *verb_step_options(const verb *v);
 sm_status app_ctx(const sm_ctx **out, app *a, sm_err *err);
 /** The workspace, on first use. */
 sm_status app_store(sm_store **out, app *a, sm_err *err);
+/** Erase the progress line: long work is over, results are about to be printed. */
+void app_settle(const app *a);
 /** Report an error (and as JSON on stdout under --json); returns the exit status. */
 int app_fail(const app *a, sm_status s, const sm_err *err);
 /** The same for wrong usage; returns EXIT_USAGE. */

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "cmd.h"
 
@@ -57,6 +59,12 @@ static double rate_of(const phase *ph)
     return s > 0.05 ? (double)(ph->done - ph->first_done) / s : 0;
 }
 
+static int terminal_width(void)
+{
+    struct winsize w;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col - 1 : 79;
+}
+
 static void draw(const phase *ph, int64_t total, const char *detail)
 {
     char line[256];
@@ -76,7 +84,7 @@ static void draw(const phase *ph, int64_t total, const char *detail)
     }
     if (detail && *detail && (size_t)n < sizeof line)
         snprintf(line + n, sizeof line - (size_t)n, "  %s", detail);
-    fprintf(stderr, "\r\033[K%.120s", line);
+    fprintf(stderr, "\r\033[K%.*s", terminal_width(), line);
     fflush(stderr);
 }
 

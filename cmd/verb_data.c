@@ -110,6 +110,7 @@ static int run_show(app *a, const verb *self, const args *in)
     const char *html = sm_opt_str(in->opt, "html");
     sm_data_form form = *html ? SM_DATA_HTML : a->json ? SM_DATA_JSON : SM_DATA_TEXT;
     sm_status s = show(&out, a, in, form, &err);
+    app_settle(a);
     if (!s)
         s = app_write(*html ? html : "-", &out, &err);
     sm_buf_free(&out);
@@ -213,6 +214,7 @@ static int run_diff(app *a, const verb *self, const args *in)
         s = sm_data_diff(&diff, ctx, &x.files, &y.files, &err);
     opened_free(&x);
     opened_free(&y);
+    app_settle(a);
     if (s)
         return app_fail(a, s, &err);
     if (a->json)

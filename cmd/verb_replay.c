@@ -23,6 +23,7 @@ static int run(app *a, const verb *self, const args *in)
         s = app_ctx(&ctx, a, &err);
     if (!s)
         s = sm_flow_replay(ctx, store, in->pos[0], whole, &err);
+    app_settle(a);
     if (s)
         return app_fail(a, s, &err);
     if (a->json)

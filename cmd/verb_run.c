@@ -127,6 +127,7 @@ static int run(app *a, const verb *self, const args *in)
     if (!s)
         s = sm_flow_run(ctx, store, in->pos[0], overrides, &err);
     json_decref(overrides);
+    app_settle(a);
     if (s)
         return app_fail(a, s, &err);
     return report(a, in->pos[0], store);

@@ -280,6 +280,7 @@ int run_step_verb(app *a, const verb *self, const args *in)
     else if (!s)
         s = make(&got, a, self, &r, &err);
     int rc = EXIT_GOOD;
+    app_settle(a);
     if (s)
         rc = app_fail(a, s, &err);
     else if (plan)
