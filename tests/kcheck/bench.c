@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Times every case and the products: best of several runs, one thread.  Beside each
- * product its share of the FMA peak of its vector width, measured here by a loop of
- * independent FMAs; beside each row kernel its share of the rate at which `sum` reads the
- * same amount of cached data is left to the reader, who has both lines.
+ * Times every case and the products: best of several runs, one thread, data in cache.
+ * Beside each figure its share of a ceiling of the rung's vector width, measured here:
+ * independent FMAs for products, loads from L1 for the rest.
  */
 #include <stdlib.h>
 
@@ -34,21 +33,74 @@ enum { RUNS = 12, ROW = 4096 };
                        "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm14",   \
                        "xmm15")
 
+typedef enum rung_width { WIDTH_NONE, WIDTH_YMM, WIDTH_ZMM } rung_width;
+
+static rung_width width_of(const sm_kern *k)
+{
+    return k->rung == SM_RUNG_REF    ? WIDTH_NONE
+           : k->rung == SM_RUNG_AVX2 ? WIDTH_YMM
+                                     : WIDTH_ZMM;
+}
+
 /* GFLOP/s of FMA at the rung's vector width; 0 where it has none. */
-static double fma_peak(sm_rung rung)
+static double fma_peak(rung_width width)
 {
     double best = 0;
-    for (int r = 0; r < 5 && rung != SM_RUNG_REF; r++) {
+    for (int r = 0; r < 5 && width != WIDTH_NONE; r++) {
         long loops = 1000000;
         int64_t start = sm_clock_ns();
-        if (rung == SM_RUNG_AVX2)
+        if (width == WIDTH_YMM)
             PEAK("ymm");
         else
             PEAK("zmm");
         double ns = (double)(sm_clock_ns() - start);
-        double rate = 1e6 * 12 * 2 * (rung == SM_RUNG_AVX2 ? 8 : 16) / ns;
+        double rate = 1e6 * 12 * 2 * (width == WIDTH_YMM ? 8 : 16) / ns;
         best = rate > best ? rate : best;
     }
+    return best;
+}
+
+/* Eight loads of whole vectors from 16 KiB, round and round. */
+#define LOADS(reg, width)                                                              \
+    __asm__ volatile("1:\n\t"                                                          \
+                     "vmovups (%1),%%" reg "0\n\t"                                     \
+                     "vmovups 1*" width "(%1),%%" reg "1\n\t"                          \
+                     "vmovups 2*" width "(%1),%%" reg "2\n\t"                          \
+                     "vmovups 3*" width "(%1),%%" reg "3\n\t"                          \
+                     "vmovups 4*" width "(%1),%%" reg "4\n\t"                          \
+                     "vmovups 5*" width "(%1),%%" reg "5\n\t"                          \
+                     "vmovups 6*" width "(%1),%%" reg "6\n\t"                          \
+                     "vmovups 7*" width "(%1),%%" reg "7\n\t"                          \
+                     "add $8*" width ",%1\n\t"                                         \
+                     "cmp %2,%1\n\t"                                                   \
+                     "jb 1b\n\t"                                                       \
+                     "mov %3,%1\n\t"                                                   \
+                     "dec %0\n\t"                                                      \
+                     "jnz 1b\n\t"                                                      \
+                     "vzeroupper"                                                      \
+                     : "+&r"(loops), "+&r"(p)                                          \
+                     : "r"(end), "r"(start)                                            \
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", \
+                       "memory", "cc")
+
+/* GB/s of loads from L1 at the rung's vector width; 0 where it has none. */
+static double read_peak(rung_width width)
+{
+    enum { BYTES = 16384, LOOPS = 20000 };
+    double best = 0;
+    char *start = sm_aligned_alloc(BYTES), *end = start + BYTES;
+    for (int r = 0; r < 5 && start && width != WIDTH_NONE; r++) {
+        long loops = LOOPS;
+        char *p = start;
+        int64_t t0 = sm_clock_ns();
+        if (width == WIDTH_YMM)
+            LOADS("ymm", "32");
+        else
+            LOADS("zmm", "64");
+        double rate = (double)BYTES * LOOPS / (double)(sm_clock_ns() - t0);
+        best = rate > best ? rate : best;
+    }
+    sm_aligned_free(start);
     return best;
 }
 
@@ -82,7 +134,7 @@ static double time_case(const sm_kern *k, const kc_case *c, kc_args *g)
     return best;
 }
 
-static void bench_case(const sm_kern *k, const kc_case *c)
+static void bench_case(const sm_kern *k, const kc_case *c, double peak)
 {
     kc_args g = {.n = ROW,
                  .a = {0.5f, 0.25f, 0.5f, 0.5f},
@@ -100,8 +152,11 @@ static void bench_case(const sm_kern *k, const kc_case *c)
         bytes += (double)(n * size) * (c->arrays[i].direction == KC_INOUT ? 2 : 1);
     }
     double ns = time_case(k, c, &g);
-    printf("%-8s %-16s %9.0f ns  %6.3f ns/element  %7.1f GB/s\n", k->name, c->name, ns,
+    printf("%-8s %-16s %9.0f ns  %6.3f ns/element  %7.1f GB/s", k->name, c->name, ns,
            ns / ROW, bytes / ns);
+    if (peak > 0)
+        printf(" (%3.0f %% of L1 reads %.0f)", 100 * bytes / ns / peak, peak);
+    printf("\n");
     for (int i = 0; i < c->n_arrays; i++)
         sm_aligned_free(g.p[i]);
 }
@@ -149,7 +204,7 @@ static void bench_products(const sm_kern *k, const sm_prod *p)
     static const ptrdiff_t shapes[][3] = {{1, 1024, 1024},    {16, 512, 512},
                                           {64, 512, 512},     {512, 512, 512},
                                           {1024, 1024, 1024}, {1000, 777, 515}};
-    double peak = fma_peak(k->rung);
+    double peak = fma_peak(width_of(k));
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         ptrdiff_t m = shapes[i][0], n = shapes[i][1], d = shapes[i][2];
         product_times t = time_product(p, m, n, d, k->rung == SM_RUNG_REF ? 2 : RUNS);
@@ -166,9 +221,10 @@ static void bench_products(const sm_kern *k, const sm_prod *p)
 int kc_bench(const sm_kern *const *rungs, int n_rungs, const char *pattern)
 {
     for (int i = 0; i < n_rungs; i++) {
+        double peak = read_peak(width_of(rungs[i]));
         for (int c = 0; c < kc_n_cases; c++)
             if (!pattern || strstr(kc_cases[c].name, pattern))
-                bench_case(rungs[i], &kc_cases[c]);
+                bench_case(rungs[i], &kc_cases[c], peak);
         if (!pattern || strstr(rungs[i]->bf16.profile, pattern))
             bench_products(rungs[i], &rungs[i]->bf16);
         if (!pattern || strstr(rungs[i]->f32.profile, pattern))
