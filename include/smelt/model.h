@@ -206,6 +206,10 @@ SM_API sm_status sm_pass_pack(sm_pass *p, sm_err *err);
 SM_API sm_status sm_pass_forward(sm_pass *p, const sm_batch *b, int64_t slot,
                                  sm_shard_stats *stats, int64_t *counts,
                                  float *token_loss, sm_err *err);
+/** Only the routing of a micro-batch: adds to counts what sm_pass_forward would add, without
+ * the output head (for an auxiliary loss whose counts are needed before any backward, when
+ * not all micro-batches fit in memory).  Overwrites slot 0. */
+SM_API sm_status sm_pass_count(sm_pass *p, const sm_batch *b, int64_t *counts, sm_err *err);
 /** Backward of the micro-batch held in `slot`; gradients of
  *   loss_sum/n_target_global + auxiliary terms
  * summed over the micro-batch's shards along a binary tree over shard index.

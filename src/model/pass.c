@@ -25,9 +25,12 @@ static sm_status check_shape(const sm_pass_config *c, sm_err *err)
     if (c->seq_per_shard * c->n_ctx % SM_TOKEN_BLOCK)
         return sm_fail(err, SM_EINVAL, "pass: tokens in a shard: got %lld, want a multiple "
                        "of %d", (long long)(c->seq_per_shard * c->n_ctx), SM_TOKEN_BLOCK);
-    if (c->n_seq * c->n_ctx > INT32_MAX / 64)
-        return sm_fail(err, SM_EINVAL, "pass: tokens in a micro-batch: got %lld, want at "
-                       "most %d", (long long)(c->n_seq * c->n_ctx), INT32_MAX / 64);
+    int64_t most = INT32_MAX / 4, k = m->n_expert > 0 ? m->k_expert : 1;
+    int64_t padding = (int64_t)m->n_expert * shards * SM_TOKEN_BLOCK;
+    if (c->n_seq > most / c->n_ctx || c->n_seq * c->n_ctx > (most - padding) / k)
+        return sm_fail(err, SM_EINVAL, "pass: rows in a micro-batch: got %lld x %lld tokens "
+                       "x %lld experts, want below %lld", (long long)c->n_seq,
+                       (long long)c->n_ctx, (long long)k, (long long)most);
     if (c->n_micro < 1 || c->n_micro > 1 << 16)
         return sm_fail(err, SM_EINVAL, "pass: n_micro: got %lld, want 1..65536",
                        (long long)c->n_micro);
@@ -206,7 +209,7 @@ static void run_head(sm_pass *p, const sm_batch *b, pass_slot *s)
 }
 
 /* The first norm whose input held a NaN or an infinity names the tensor before it. */
-static sm_status check_forward(const sm_pass *p, const pass_slot *s, sm_err *err)
+static sm_status check_norms(const sm_pass *p, sm_err *err)
 {
     int32_t n_layer = p->c.model->config.n_layer;
     for (int64_t i = 0; i < 2 * (int64_t)n_layer * p->n_chunk; i++)
@@ -216,6 +219,15 @@ static sm_status check_forward(const sm_pass *p, const pass_slot *s, sm_err *err
                            (int)(norm / 2), norm % 2 ? "residual after attention"
                                                      : "block input");
         }
+    return SM_OK;
+}
+
+static sm_status check_forward(const sm_pass *p, const pass_slot *s, sm_err *err)
+{
+    int32_t n_layer = p->c.model->config.n_layer;
+    sm_status st = check_norms(p, err);
+    if (st)
+        return st;
     for (int64_t t = 0; t < p->n_tok; t++) {
         if (!(s->r[t] > 0 && s->r[t] - s->r[t] == 0))
             return sm_fail(err, SM_ENUMERIC, "forward: layer %d: block output of token "
@@ -260,6 +272,34 @@ static void z_task(void *arg, ptrdiff_t i, int thread)
     z->stats[i].aux_z_sum += (double)p->c.loss.z_coef * sum;
 }
 
+/* Everything below the head.  Counting stops where the last router has spoken. */
+static void run_layers(sm_pass *p, const sm_batch *b, int64_t slot, sm_shard_stats *stats,
+                       int64_t *counts, bool is_count)
+{
+    const sm_model *m = p->c.model;
+    fill_positions(p, b);
+    memset(p->bad, 0, (size_t)((2 * m->config.n_layer + 1) * p->n_chunk));
+    embed_stage e = {p, b, m->weight + sm_model_ends(m).embed, p->slot[slot].x[0]};
+    sm_pool_run(p->ctx.pool, p->n_chunk, embed_task, &e);
+    for (int32_t l = 0; l < m->config.n_layer; l++) {
+        stage g = stage_of(p, b, slot, l);
+        g.is_recompute = is_count && l == m->config.n_layer - 1;
+        sm_pass_layer_forward(&g, counts);
+        z_stage z = {p, g.s, stats};
+        if (stats && g.w->view.is_moe && p->c.loss.z_coef != 0)
+            sm_pool_run(p->ctx.pool, p->n_shard, z_task, &z);
+    }
+}
+
+sm_status sm_pass_count(sm_pass *p, const sm_batch *b, int64_t *counts, sm_err *err)
+{
+    sm_status s = check_batch(p, b, 0, err);
+    if (s)
+        return s;
+    run_layers(p, b, 0, NULL, counts, true);
+    return check_norms(p, err);
+}
+
 sm_status sm_pass_forward(sm_pass *p, const sm_batch *b, int64_t slot,
                           sm_shard_stats *stats, int64_t *counts, float *token_loss,
                           sm_err *err)
@@ -267,21 +307,10 @@ sm_status sm_pass_forward(sm_pass *p, const sm_batch *b, int64_t slot,
     sm_status st = check_batch(p, b, slot, err);
     if (st)
         return st;
-    const sm_model *m = p->c.model;
     pass_slot *s = &p->slot[slot];
     for (int64_t i = 0; i < p->n_shard; i++)
         stats[i] = (sm_shard_stats){0};
-    fill_positions(p, b);
-    memset(p->bad, 0, (size_t)((2 * m->config.n_layer + 1) * p->n_chunk));
-    embed_stage e = {p, b, m->weight + sm_model_ends(m).embed, s->x[0]};
-    sm_pool_run(p->ctx.pool, p->n_chunk, embed_task, &e);
-    for (int32_t l = 0; l < m->config.n_layer; l++) {
-        stage g = stage_of(p, b, slot, l);
-        sm_pass_layer_forward(&g, counts);
-        z_stage z = {p, g.s, stats};
-        if (g.w->view.is_moe && p->c.loss.z_coef != 0)
-            sm_pool_run(p->ctx.pool, p->n_shard, z_task, &z);
-    }
+    run_layers(p, b, slot, stats, counts, false);
     run_head(p, b, s);
     sum_losses(p, b, s, stats);
     if (token_loss)

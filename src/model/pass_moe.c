@@ -105,12 +105,11 @@ void sm_pass_moe_forward(stage *g, int64_t *counts)
     sm_pool_run(p->ctx.pool, p->n_chunk, moe_in_task, g);
     sm_perm_build(&g->s->perm, g->s->expert, p->n_tok, m->k_expert, m->n_expert,
                   p->n_shard);
-    sm_pool_run(p->ctx.pool, g->s->perm.n_chunk, expert_task, g);
-    if (g->is_recompute)
-        return;
-    sm_pool_run(p->ctx.pool, p->n_chunk, combine_task, g);
     for (int64_t i = 0; counts && i < m->n_expert * p->n_shard; i++)
         counts[(int64_t)g->layer * m->n_expert + i / p->n_shard] += g->s->perm.count[i];
+    sm_pool_run(p->ctx.pool, g->s->perm.n_chunk, expert_task, g);
+    if (!g->is_recompute)
+        sm_pool_run(p->ctx.pool, p->n_chunk, combine_task, g);
 }
 
 /* ---------------------------------------------------------------- backward */

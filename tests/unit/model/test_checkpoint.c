@@ -6,7 +6,7 @@
 
 static void temp_dir(char *dir)
 {
-    strcpy(dir, "/tmp/smelt-model-XXXXXX");
+    memcpy(dir, "/tmp/smelt-model-XXXXXX", sizeof "/tmp/smelt-model-XXXXXX");
     assert_non_null(mkdtemp(dir));
 }
 

@@ -59,6 +59,11 @@ static sm_status run(result *r, const kind *k, const char *profile, const sm_mod
     if (!s)
         s = sm_pass_create(&pass, &ctx, &pc, err);
     sm_shard_stats stats[N_SHARD];
+    int64_t counted[16] = {0};
+    for (int64_t i = 0; !s && i < n_micro; i++) {
+        sm_batch b = slice(&data->b, i * n_seq, n_seq);
+        s = sm_pass_count(pass, &b, counted, err);
+    }
     for (int64_t i = 0; !s && i < n_micro; i++) {
         sm_batch b = slice(&data->b, i * n_seq, n_seq);
         s = sm_pass_forward(pass, &b, i, stats + i * v->shards_per_micro, r->counts,
@@ -73,6 +78,8 @@ static sm_status run(result *r, const kind *k, const char *profile, const sm_mod
         r->loss_sum[i] = stats[i].loss_sum;
         r->aux_z[i] = stats[i].aux_z_sum;
     }
+    if (!s)
+        assert_memory_equal(counted, r->counts, sizeof counted);
     if (!s)
         join(ctx.kern, r->grad, n_micro, m->n_weight);
     sm_pass_free(pass);
