@@ -21,6 +21,7 @@ import hashlib
 import multiprocessing
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -124,6 +125,9 @@ def main():
     p.add_argument("--every", type=int, default=1, help="take each N-th page")
     p.add_argument("dirs", nargs="+")
     a = p.parse_args()
+    if a.kind == "man" and not shutil.which("mandoc"):
+        print("skipped: mandoc is not installed")
+        return 77
     cache = os.path.join(a.cache, a.kind)
     paths = list(find_pages(a.dirs, a.kind))[::a.every]
     with multiprocessing.Pool(a.jobs) as pool:
@@ -139,8 +143,8 @@ def main():
         rows = pool.map(score, todo, chunksize=32)
     scored = sorted((s, path, page) for path, page, s in rows if s is not None)
     if not scored:
-        print("no pages found")
-        return 1
+        print("skipped: no %s pages below %s" % (a.kind, " ".join(a.dirs)))
+        return 77
     mean = sum(s for s, _, _ in scored) / len(scored)
     below = sum(s < 0.98 for s, _, _ in scored)
     print("kind %s: %d files, %d distinct pages scored, %d refused by the oracle" %
