@@ -115,6 +115,15 @@ function(smelt_program)
   target_include_directories(smelt PRIVATE ${CMAKE_SOURCE_DIR}/cmd)
   target_link_libraries(smelt PRIVATE ${objects} PkgConfig::JANSSON)
   smelt_pages(smelt)
+  # The manual page and the completions are what the program says of itself.
+  set(manual ${CMAKE_BINARY_DIR}/manual)
+  add_custom_command(TARGET smelt POST_BUILD
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${manual}
+    COMMAND smelt help --man > ${manual}/smelt.1
+    COMMAND smelt help --completions bash > ${manual}/smelt.bash
+    COMMAND smelt help --completions zsh > ${manual}/_smelt
+    COMMAND smelt help --completions fish > ${manual}/smelt.fish
+    VERBATIM)
 endfunction()
 
 # smelt_test(name sources... [DEPS module...] [LABELS label...] [LONG])
@@ -154,6 +163,25 @@ function(smelt_tests)
   endforeach()
 endfunction()
 
+# The manual page and the shell completions, printed by the program itself.
+function(smelt_manual)
+  set(out ${CMAKE_BINARY_DIR}/manual)
+  file(MAKE_DIRECTORY ${out})
+  add_custom_command(OUTPUT ${out}/smelt.1 ${out}/smelt.bash ${out}/_smelt ${out}/smelt.fish
+    COMMAND smelt help --man > ${out}/smelt.1
+    COMMAND smelt help --completions bash > ${out}/smelt.bash
+    COMMAND smelt help --completions zsh > ${out}/_smelt
+    COMMAND smelt help --completions fish > ${out}/smelt.fish
+    DEPENDS smelt VERBATIM)
+  add_custom_target(manual ALL DEPENDS ${out}/smelt.1)
+  install(FILES ${out}/smelt.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${out}/smelt.bash RENAME smelt
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${out}/_smelt DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+  install(FILES ${out}/smelt.fish
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endfunction()
+
 function(smelt_install)
   include(GNUInstallDirs)
   install(TARGETS smelt_shared smelt_static
@@ -161,6 +189,14 @@ function(smelt_install)
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
   if(TARGET smelt)
     install(TARGETS smelt RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    set(manual ${CMAKE_BINARY_DIR}/manual)
+    install(FILES ${manual}/smelt.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    install(FILES ${manual}/smelt.bash RENAME smelt
+      DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+    install(FILES ${manual}/_smelt
+      DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+    install(FILES ${manual}/smelt.fish
+      DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
   endif()
   install(DIRECTORY include/smelt DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
   if(EXISTS ${CMAKE_SOURCE_DIR}/cmake/smelt.pc.in)

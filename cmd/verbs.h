@@ -2,7 +2,7 @@
 /*
  * The verbs, in the order of --help.  To add one: write cmd/verb_NAME.c that defines
  * `const verb verb_NAME = {...};` (verb_init.c is the shortest example) and add a line
- * here.  Then run tests/cli/docs --write, which makes its page in docs/commands.
+ * here.  Then run tests/cli/docs.sh --write, which makes its page in docs/commands.
  */
 #define SMELT_VERBS(X)  \
     X(init)             \
@@ -23,6 +23,7 @@
     X(chat)             \
     X(ask)              \
     X(serve)            \
+    X(show)             \
     X(lineage)          \
     X(verify)           \
     X(replay)           \
