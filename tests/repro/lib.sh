@@ -11,22 +11,20 @@ skip() { # WHAT WHY
   echo "ok $N - $1 # SKIP $2"
 }
 
-# The files that the tiny pipeline reads, put into the directory DIR: the repository's own
-# documentation and the manual pages beside this script.
-tiny_inputs() { # DIR
-  local f
-  mkdir -p "$1/corpus"
-  cp "$ROOT/tests/repro/tiny.yaml" "$ROOT/tests/repro/gate.yaml" "$1"
-  cp "$ROOT"/tests/repro/pages/*.1 "$1/corpus"
-  cp "$ROOT/LICENSE" "$1/corpus/LICENSE.txt"
-  for f in "$ROOT"/docs/*.md "$ROOT"/docs/*/*.md; do
-    cp "$f" "$1/corpus/$(tr / - <<<"${f#"$ROOT"/docs/}")"
-  done
-}
+# What the tiny pipeline reads, taken once, so that an edit of the repository meanwhile changes
+# nothing: its own documentation and the manual pages beside this script.
+INPUTS=$WORK/inputs
+mkdir -p "$INPUTS/corpus"
+cp "$ROOT/tests/repro/tiny.yaml" "$ROOT/tests/repro/gate.yaml" "$INPUTS"
+cp "$ROOT"/tests/repro/pages/*.1 "$INPUTS/corpus"
+cp "$ROOT/LICENSE" "$INPUTS/corpus/LICENSE.txt"
+for f in "$ROOT"/docs/*.md "$ROOT"/docs/*/*.md; do
+  cp "$f" "$INPUTS/corpus/$(tr / - <<<"${f#"$ROOT"/docs/}")"
+done
 
 # A directory with the inputs and an empty workspace.
 tiny_workspace() { # DIR
-  tiny_inputs "$1"
+  cp -r "$INPUTS" "$1"
   (cd "$1" && "$SMELT" init >/dev/null)
 }
 
