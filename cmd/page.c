@@ -149,7 +149,7 @@ static void put_second_words(sm_buf *out)
         size_t n = strcspn(verb_at(i)->name, " ");
         if (!verb_at(i)->name[n] || !first_of_group(i))
             continue;
-        sm_buf_printf(out, "    %.*s) words='", (int)n, verb_at(i)->name);
+        sm_buf_printf(out, "    %.*s) second='", (int)n, verb_at(i)->name);
         const char *space = "";
         for (size_t j = i; verb_at(j); j++) {
             if (strncmp(verb_at(j)->name, verb_at(i)->name, n + 1) != 0)
@@ -167,16 +167,16 @@ static void bash_completion(sm_buf *out)
                 "# bash completion of smelt; made by: smelt help --completions bash\n"
                 "_smelt() {\n"
                 "  local cur=${COMP_WORDS[COMP_CWORD]} one=${COMP_WORDS[1]} "
-                "two=${COMP_WORDS[2]} flags= words=\n"
+                "two=${COMP_WORDS[2]} flags= second=\n"
                 "  if [ \"$COMP_CWORD\" = 1 ]; then\n    COMPREPLY=($(compgen -W '");
     put_first_words(out);
     sm_buf_puts(out, "' -- \"$cur\"))\n    return\n  fi\n  case $one in\n");
     put_second_words(out);
-    sm_buf_puts(out,
-                "  esac\n"
-                "  if [ -n \"$words\" ] && [ \"$COMP_CWORD\" = 2 ]; then\n"
-                "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n    return\n  fi\n"
-                "  [ -n \"$words\" ] && one=\"$one $two\"\n  case $one in\n");
+    sm_buf_puts(
+        out, "  esac\n"
+             "  if [ -n \"$second\" ] && [ \"$COMP_CWORD\" = 2 ]; then\n"
+             "    COMPREPLY=($(compgen -W \"$second\" -- \"$cur\"))\n    return\n  fi\n"
+             "  [ -n \"$second\" ] && one=\"$one $two\"\n  case $one in\n");
     for (size_t i = 0; verb_at(i); i++)
         bash_verb(out, verb_at(i));
     sm_buf_puts(out, "  esac\n"
@@ -184,6 +184,24 @@ static void bash_completion(sm_buf *out)
                      "    -*) COMPREPLY=($(compgen -W \"$flags\" -- \"$cur\")) ;;\n"
                      "    *) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
                      "  esac\n}\ncomplete -o filenames -F _smelt smelt\n");
+}
+
+static void zsh_completion(sm_buf *out)
+{
+    sm_buf_puts(out, "#compdef smelt\n"
+                     "# zsh completion of smelt; made by: smelt help --completions zsh\n"
+                     "local one=$words[2] flags= second=\n"
+                     "if (( CURRENT == 2 )); then\n  compadd -- ");
+    put_first_words(out);
+    sm_buf_puts(out, "\n  return\nfi\ncase $one in\n");
+    put_second_words(out);
+    sm_buf_puts(out, "esac\nif [[ -n $second ]]; then\n"
+                     "  if (( CURRENT == 3 )); then\n    compadd -- ${=second}\n"
+                     "    return\n  fi\n  one=\"$one $words[3]\"\nfi\ncase $one in\n");
+    for (size_t i = 0; verb_at(i); i++)
+        bash_verb(out, verb_at(i));
+    sm_buf_puts(out, "esac\nif [[ $PREFIX == -* ]]; then\n  compadd -- ${=flags}\n"
+                     "else\n  _files\nfi\n");
 }
 
 static void fish_completion(sm_buf *out)
@@ -221,13 +239,11 @@ static void fish_completion(sm_buf *out)
 
 bool page_completions(sm_buf *out, const char *shell)
 {
-    if (!strcmp(shell, "fish")) {
+    if (!strcmp(shell, "fish"))
         fish_completion(out);
-    } else {
-        if (!strcmp(shell, "zsh")) /* zsh runs bash's functions through bashcompinit */
-            sm_buf_puts(out,
-                        "#compdef smelt\nautoload -U +X bashcompinit && bashcompinit\n");
+    else if (!strcmp(shell, "zsh"))
+        zsh_completion(out);
+    else
         bash_completion(out);
-    }
     return !out->failed;
 }
