@@ -163,25 +163,6 @@ function(smelt_tests)
   endforeach()
 endfunction()
 
-# The manual page and the shell completions, printed by the program itself.
-function(smelt_manual)
-  set(out ${CMAKE_BINARY_DIR}/manual)
-  file(MAKE_DIRECTORY ${out})
-  add_custom_command(OUTPUT ${out}/smelt.1 ${out}/smelt.bash ${out}/_smelt ${out}/smelt.fish
-    COMMAND smelt help --man > ${out}/smelt.1
-    COMMAND smelt help --completions bash > ${out}/smelt.bash
-    COMMAND smelt help --completions zsh > ${out}/_smelt
-    COMMAND smelt help --completions fish > ${out}/smelt.fish
-    DEPENDS smelt VERBATIM)
-  add_custom_target(manual ALL DEPENDS ${out}/smelt.1)
-  install(FILES ${out}/smelt.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-  install(FILES ${out}/smelt.bash RENAME smelt
-    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-  install(FILES ${out}/_smelt DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
-  install(FILES ${out}/smelt.fish
-    DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
-endfunction()
-
 function(smelt_install)
   include(GNUInstallDirs)
   install(TARGETS smelt_shared smelt_static
