@@ -32,7 +32,7 @@ typedef struct sm_document {
     const char *id;      /* 32 lower-case hex digits                              */
     const char *source;  /* name of the source                                    */
     const char *path;    /* inside the source; containers joined by '!'           */
-    const char *format;  /* text, markdown, html, man, jsonl                      */
+    const char *format;  /* text, markdown, rst, html, man, jsonl                 */
     const char *title;   /* "lsof(8)", an HTML title, a first heading, or ""      */
     const char *summary; /* a man page's NAME line without the names, or ""       */
     const char *section; /* man section, or ""                                    */

@@ -34,6 +34,11 @@ static const phrase phrases[] = {
      "BSD-3-Clause"},
     {"redistribution and use in source and binary forms",
      "redistributions in binary form must reproduce", "BSD-2-Clause"},
+    {"the authors hereby grant permission to use, copy, modify, distribute, and license "
+     "this software",
+     NULL, "TCL"},
+    {"permission to use, copy, modify, distribute, and sell this software", NULL,
+     "HPND-sell-variant"},
     {"apache license", "version 2.0", "Apache-2.0"},
     {"/usr/share/common-licenses/apache-2.0", NULL, "Apache-2.0"},
     {"/usr/share/common-licenses/artistic", NULL, "Artistic-1.0"},
