@@ -61,7 +61,7 @@ static sm_status check_file(const json_t *file, const sm_positions *pos, const v
             ok ? SM_OK
                : sm_fail(err, SM_EINVAL,
                          "%s: unknown key '%.60s', want step, as, in or options",
-                         sm_positions_at(pos, at.data ? at.data : ""), key);
+                         sm_positions_key(pos, at.data ? at.data : ""), key);
         sm_buf_free(&at);
         if (s)
             return s;

@@ -47,6 +47,8 @@ SM_API sm_status sm_yaml_load(json_t **out, sm_positions **pos, const char *path
                               sm_err *err);
 /** "NAME:LINE:COL" of a pointer (the nearest enclosing node when absent); borrowed. */
 SM_API const char *sm_positions_at(const sm_positions *pos, const char *pointer);
+/** The same of the key of a mapping's member, for keys that should not be there. */
+SM_API const char *sm_positions_key(const sm_positions *pos, const char *pointer);
 SM_API void sm_positions_free(sm_positions *pos);
 
 /* -------------------------------------------------------------- option table */

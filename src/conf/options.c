@@ -321,6 +321,7 @@ sm_status sm_options_check(const sm_option *table, const json_t *given,
         const char *where = sm_positions_at(pos, at.data ? at.data : pointer);
         if (!o) {
             json_t *one = json_pack("{s:O}", key, v);
+            where = sm_positions_key(pos, at.data ? at.data : pointer);
             s = check_names(table, one, where, err);
             json_decref(one);
         } else if (!json_is_null(v)) {

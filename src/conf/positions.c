@@ -93,6 +93,15 @@ const char *sm_positions_at(const sm_positions *pos, const char *pointer)
     }
 }
 
+const char *sm_positions_key(const sm_positions *pos, const char *pointer)
+{
+    sm_buf key = {0};
+    sm_buf_printf(&key, "%s%s", pointer, SM_KEY_MARK);
+    const char *text = pos && key.data ? find(pos, key.data, key.len) : NULL;
+    sm_buf_free(&key);
+    return text ? text : sm_positions_at(pos, pointer);
+}
+
 void sm_positions_free(sm_positions *pos)
 {
     if (!pos)

@@ -56,9 +56,8 @@ static sm_status syntax_error(const reader *r)
     struct fy_diag_error *e = fy_diag_errors_iterate(r->diag, &iter);
     if (!e)
         return sm_fail(r->err, SM_EINVAL, "%s:1:1: not YAML", r->name);
-    return sm_fail(r->err, SM_EINVAL, "%s:%d:%d: %s", r->name,
-                   e->line > 0 ? e->line : 1, e->column > 0 ? e->column : 1,
-                   e->msg ? e->msg : "not YAML");
+    return sm_fail(r->err, SM_EINVAL, "%s:%d:%d: %s", r->name, e->line > 0 ? e->line : 1,
+                   e->column > 0 ? e->column : 1, e->msg ? e->msg : "not YAML");
 }
 
 /* The next event; the caller frees it. */
@@ -204,6 +203,18 @@ static sm_status read_key(reader *r, char **out, struct fy_event *e, const json_
         char what[160];
         snprintf(what, sizeof what, "got key '%.100s' twice, want it once", *out);
         s = refuse(r, e, what);
+    }
+    if (!s && r->pos) {
+        const struct fy_mark *m = fy_event_start_mark(e);
+        size_t len = r->pointer.len;
+        push_key(r, *out);
+        sm_buf_puts(&r->pointer, SM_KEY_MARK);
+        if (m && !r->pointer.failed &&
+            !sm_positions_add(r->pos, r->pointer.data, m->line + 1, m->column + 1))
+            s = out_of_memory(r);
+        pop_key(r, len);
+    }
+    if (s) {
         free(*out);
         *out = NULL;
     }
@@ -355,9 +366,8 @@ static sm_status check_bytes(const char *data, size_t len, const char *name, sm_
             start = i + 1;
         }
     }
-    return sm_fail(err, SM_EINVAL,
-                   "%s:%zu:%zu: got a byte that is not text, want UTF-8", name, line,
-                   bad - start + 1);
+    return sm_fail(err, SM_EINVAL, "%s:%zu:%zu: got a byte that is not text, want UTF-8",
+                   name, line, bad - start + 1);
 }
 
 sm_status sm_yaml_parse(json_t **out, sm_positions **pos, const char *data, size_t len,

@@ -92,8 +92,8 @@ static sm_status integer_value(json_t **out, const char *s, int base, const char
     errno = 0;
     long long v = strtoll(base == 10 ? s : s + 2, NULL, base);
     if (errno == ERANGE)
-        return sm_fail(err, SM_EINVAL, "%s: got integer %s, want at most 64 bits",
-                       where, s);
+        return sm_fail(err, SM_EINVAL, "%s: got integer %s, want at most 64 bits", where,
+                       s);
     *out = json_integer(v);
     return SM_OK;
 }
@@ -102,8 +102,8 @@ static sm_status float_value(json_t **out, const char *s, const char *where, sm_
 {
     double v = strtod(s, NULL);
     if (!isfinite(v))
-        return sm_fail(err, SM_EINVAL,
-                       "%s: got number %s, want one that a double holds", where, s);
+        return sm_fail(err, SM_EINVAL, "%s: got number %s, want one that a double holds",
+                       where, s);
     *out = json_real(v);
     return SM_OK;
 }

@@ -11,6 +11,9 @@ sm_status sm_yaml_plain_scalar(json_t **out, const char *s, const char *where,
 
 /** An empty map for the file `name`; NULL when out of memory. */
 sm_positions *sm_positions_new(const char *name);
+/** Ends the entry of a member's key, where its own entry is the value's. */
+#define SM_KEY_MARK "\001"
+
 /** Remember a pointer; pointers arrive in document order. */
 bool sm_positions_add(sm_positions *pos, const char *pointer, int line, int column);
 /** To be called once after the last add. */

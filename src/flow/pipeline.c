@@ -56,7 +56,7 @@ static sm_status check_keys(const pipeline *p, const json_t *object, const char 
         sm_buf_printf(&at, "%s/%s", pointer, key);
         sm_status s =
             sm_fail(err, SM_EINVAL, "%s: unknown key '%.60s'%s%s%s",
-                    sm_positions_at(p->pos, at.data ? at.data : pointer), key,
+                    sm_positions_key(p->pos, at.data ? at.data : pointer), key,
                     near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
         sm_buf_free(&at);
         return s;

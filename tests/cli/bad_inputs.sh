@@ -91,19 +91,19 @@ yaml "bad.yaml:1:[0-9]+: got an anchor" "pipeline: &x p\nsteps: []\n"
 yaml "bad.yaml:2:1: got a second document" "pipeline: p\n---\npipeline: q\n"
 yaml "bad.yaml:1:1: pipeline: missing" "steps: []\n"
 yaml "bad.yaml:2:8: steps: want a list" "pipeline: p\nsteps: []\n"
-yaml "bad.yaml:2:8: unknown key 'stepz' \(did you mean 'steps'" "pipeline: p\nstepz: []\n"
+yaml "bad.yaml:2:1: unknown key 'stepz' \(did you mean 'steps'" "pipeline: p\nstepz: []\n"
 yaml "bad.yaml:1:10: version: want 1" "version: 2\npipeline: p\nsteps: [x]\n"
 yaml "bad.yaml:3:11: unknown step 'data.ad' \(did you mean 'data.add'" \
   "pipeline: p\nsteps:\n  - step: data.ad\n    as: x\n"
 yaml "bad.yaml:3:5: as: want a name" "pipeline: p\nsteps:\n  - step: data.add\n"
 yaml "bad.yaml:4:9: as: want a name" "pipeline: p\nsteps:\n  - step: data.add\n    as: a@v1\n"
-yaml "bad.yaml:5:10: unknown key 'inn'" \
+yaml "bad.yaml:5:5: unknown key 'inn'" \
   "pipeline: p\nsteps:\n  - step: data.curate\n    as: x\n    inn: [y]\n"
 yaml "bad.yaml:5:10: in: 'y' is neither an earlier step's result nor in the workspace" \
   "pipeline: p\nsteps:\n  - step: data.curate\n    as: x\n    in: [y]\n"
 yaml "bad.yaml:5:29: heldout_frac: got 7, want a number from 0 to 0.9" \
   "pipeline: p\nsteps:\n  - step: data.curate\n    as: x\n    options: {heldout_frac: 7}\n"
-yaml "bad.yaml:6:20: unknown option 'heldoutfrac' \(did you mean 'heldout_frac'" \
+yaml "bad.yaml:6:7: unknown option 'heldoutfrac' \(did you mean 'heldout_frac'" \
   "pipeline: p\nsteps:\n  - step: data.curate\n    as: x\n    options:\n      heldoutfrac: 0.1\n"
 yaml "bad.yaml:5:21: min_chars: got \"many\", want an integer|bad.yaml:5:2[0-9]: min_chars" \
   "pipeline: p\nsteps:\n  - step: data.curate\n    as: x\n    options: {min_chars: many}\n"
@@ -150,7 +150,7 @@ bad 1 "none.yaml: No such file" train none.yaml
 printf 'in: [set, tok]\noptions:\n  n_layer: two\n' > config.yaml
 bad 2 "config.yaml:3:12: n_layer: got \"two\", want an integer" train config.yaml
 printf 'in: [set, tok]\noption: {}\n' > config.yaml
-bad 2 "config.yaml:2:9: unknown key 'option'" train config.yaml
+bad 2 "config.yaml:2:1: unknown key 'option'" train config.yaml
 printf 'in: set\n' > config.yaml
 bad 2 "config.yaml:1:5: in: want a list of names" train config.yaml
 printf 'step: index\n' > config.yaml

@@ -121,6 +121,9 @@ static void positions_by_pointer(void **state)
     /* the nearest enclosing node stands in for what is not there */
     assert_string_equal(sm_positions_at(pos, "/steps/0/in/2"), "p.yaml:3:5");
     assert_string_equal(sm_positions_at(pos, "/nothing"), "p.yaml:1:1");
+    assert_string_equal(sm_positions_key(pos, "/steps/0/options"), "p.yaml:4:5");
+    assert_string_equal(sm_positions_key(pos, "/steps/0/options/min~1max"), "p.yaml:5:7");
+    assert_string_equal(sm_positions_key(pos, "/steps/0"), "p.yaml:3:5");
     assert_string_equal(sm_positions_at(NULL, "/x"), "");
     sm_positions_free(pos);
     json_decref(v);
