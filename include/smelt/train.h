@@ -247,11 +247,14 @@ typedef struct sm_train_summary {
 /**
  * Train.  Progress ("train", steps) and log lines go to ctx.
  * Stop request: the step is finished, a checkpoint saved, SM_ECANCEL returned.
+ * Ranks: collective over ctx->comm (NULL: alone), a power of two of ranks up to n_shard
+ * that share `scratch`; rank 0 writes checkpoints and evaluates; every rank returns the
+ * same model.  The number of ranks may change between a checkpoint and its resumption.
  * @param[out] out  the trained model, owned by the caller
  * @param[out] summary may be NULL
  * @return SM_EINVAL (config, data), SM_ENUMERIC (names step and tensor; the newest
  *         checkpoint is older than the fault), SM_ENOSPC or SM_EIO (a checkpoint could
- * not be written; the one before is intact), SM_ECANCEL, SM_ENOMEM
+ *         not be written; the one before is intact), SM_ECANCEL, SM_ENOMEM
  */
 SM_API sm_status sm_train_run(sm_model **out, sm_train_summary *summary,
                               const sm_ctx *ctx, const sm_train_config *c,

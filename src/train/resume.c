@@ -114,6 +114,21 @@ static void copy_tensors(train_state *t, const sm_safetensors *f,
                (size_t)train_ckpt_n_bias(t) * sizeof(float));
 }
 
+static double figure(const json_t *state, const char *key)
+{
+    return json_number_value(json_object_get(json_object_get(state, "last"), key));
+}
+
+static void copy_figures(train_step_result *last, const json_t *state)
+{
+    *last = (train_step_result){.loss = figure(state, "loss"),
+                                .router_z = figure(state, "router_z"),
+                                .grad_norm = figure(state, "grad_norm"),
+                                .weight_norm = figure(state, "weight_norm"),
+                                .load_min = figure(state, "load_min"),
+                                .load_max = figure(state, "load_max")};
+}
+
 static sm_status load(const char *dir, train_state *t, int64_t step, sm_err *err)
 {
     json_t *state = NULL;
@@ -130,8 +145,10 @@ static sm_status load(const char *dir, train_state *t, int64_t step, sm_err *err
         s = sm_safetensors_open(&f, path, err);
     if (!s)
         s = train_ckpt_check_tensors(f, e, n, state, err);
-    if (!s)
+    if (!s) {
         copy_tensors(t, f, e);
+        copy_figures(&t->last, state);
+    }
     if (f)
         sm_safetensors_close(f);
     json_decref(state);

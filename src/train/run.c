@@ -51,6 +51,32 @@ static bool keeps_checkpoints(const run *r)
     return r->io->scratch && r->config->checkpoint_steps > 0;
 }
 
+static sm_train_metrics measure(const run *r, const train_step_result *f, int64_t step,
+                                int64_t ns)
+{
+    const sm_train_config *c = r->config;
+    double tok = (double)c->n_seq * (double)c->n_ctx;
+    sm_train_metrics m = {.step = step + 1,
+                          .n_tok = (step + 1) * c->n_seq * c->n_ctx,
+                          .epoch = (double)((step + 1) * c->n_seq) /
+                                   (double)r->io->data->rows.n_row,
+                          .loss = f->loss,
+                          .router_z = f->router_z,
+                          .lr = sm_train_lr(c, step),
+                          .grad_norm = f->grad_norm,
+                          .weight_norm = f->weight_norm,
+                          .load_min = f->load_min,
+                          .load_max = f->load_max};
+    if (ns <= 0) /* read back from a checkpoint: no clock ran */
+        return m;
+    double seconds = (double)ns * 1e-9;
+    m.tok_per_s = tok / seconds;
+    m.step_ms = seconds * 1e3;
+    m.gflops = m.tok_per_s * sm_model_flops_per_token(&c->model, c->n_ctx) * 1e-9;
+    m.ceiling_frac = c->ceiling_gflops > 0 ? m.gflops / c->ceiling_gflops : 0;
+    return m;
+}
+
 static sm_status resume(run *r, sm_err *err)
 {
     int64_t step = 0;
@@ -71,6 +97,8 @@ static sm_status resume(run *r, sm_err *err)
         sm_log_line(r->ctx->log, SM_LOG_INFO, "resumed from the checkpoint of step %lld",
                     (long long)step);
     r->summary.resumed_step = r->saved_step = step;
+    if (!s && step > 0)
+        r->summary.last = measure(r, &r->state.last, step - 1, 0);
     return s;
 }
 
@@ -113,30 +141,6 @@ static void end(run *r)
 }
 
 /* --------------------------------------------------------------- metrics */
-
-static sm_train_metrics measure(const run *r, const train_step_result *f, int64_t step,
-                                int64_t ns)
-{
-    const sm_train_config *c = r->config;
-    double tok = (double)c->n_seq * (double)c->n_ctx;
-    sm_train_metrics m = {.step = step + 1,
-                          .n_tok = (step + 1) * c->n_seq * c->n_ctx,
-                          .epoch = (double)((step + 1) * c->n_seq) /
-                                   (double)r->io->data->rows.n_row,
-                          .loss = f->loss,
-                          .router_z = f->router_z,
-                          .lr = sm_train_lr(c, step),
-                          .grad_norm = f->grad_norm,
-                          .weight_norm = f->weight_norm,
-                          .load_min = f->load_min,
-                          .load_max = f->load_max};
-    double seconds = (double)(ns > 0 ? ns : 1) * 1e-9;
-    m.tok_per_s = tok / seconds;
-    m.step_ms = seconds * 1e3;
-    m.gflops = m.tok_per_s * sm_model_flops_per_token(&c->model, c->n_ctx) * 1e-9;
-    m.ceiling_frac = c->ceiling_gflops > 0 ? m.gflops / c->ceiling_gflops : 0;
-    return m;
-}
 
 json_t *sm_train_metrics_to_json(const sm_train_metrics *m)
 {
@@ -181,17 +185,15 @@ static bool is_time(int64_t done, int64_t interval)
     return interval > 0 && done % interval == 0;
 }
 
-/* Rank 0 scores the held-out documents; a stop request leaves the figure out. */
+/* Rank 0 scores the held-out documents. */
 static sm_status evaluate(const run *r, sm_train_metrics *m, sm_err *err)
 {
-    bool last = m->step == r->config->n_steps;
-    if (!r->io->held_out || (r->ctx->comm && r->ctx->comm->rank != 0) ||
-        !(last || is_time(m->step, r->config->eval_steps)))
+    if (!r->io->held_out || (r->ctx->comm && r->ctx->comm->rank != 0))
         return SM_OK;
     sm_status s = sm_eval_bpb(&m->eval, r->ctx, r->model, r->config->profile,
                               r->io->held_out, r->step.micro_seq, NULL, err);
     m->has_eval = s == SM_OK;
-    return s == SM_ECANCEL ? SM_OK : s;
+    return s;
 }
 
 /* ------------------------------------------------------------------ loop */
@@ -227,8 +229,10 @@ static sm_status one_step(run *r, int64_t step, sm_err *err)
     sm_train_metrics m = measure(r, &f, step, t1 - t0);
     r->summary.n_steps_run++;
     r->summary.seconds = (double)(t1 - r->began_ns) * 1e-9;
-    s = evaluate(r, &m, err);
-    if (s)
+    r->state.last = f;
+    if (step + 1 == r->config->n_steps || is_time(step + 1, r->config->eval_steps))
+        s = evaluate(r, &m, err);
+    if (s && s != SM_ECANCEL) /* a stop request leaves the figure out for now */
         return s;
     r->summary.last = m;
     show(r, &m);
@@ -257,6 +261,16 @@ static sm_status loop(run *r, sm_err *err)
     return SM_OK;
 }
 
+/* The held-out figure of the result, when this call has not met it: the run was finished
+ * before, or stopped while it was evaluated. */
+static sm_status finish(run *r, sm_err *err)
+{
+    sm_status s = SM_OK;
+    if (!r->summary.last.has_eval)
+        s = evaluate(r, &r->summary.last, err);
+    return train_ranks_agree(r->ctx, s, err);
+}
+
 static void summarise(run *r)
 {
     sm_train_summary *s = &r->summary;
@@ -282,6 +296,8 @@ sm_status sm_train_run(sm_model **out, sm_train_summary *summary, const sm_ctx *
     r.began_ns = sm_clock_ns();
     if (!s)
         s = loop(&r, err);
+    if (!s)
+        s = finish(&r, err);
     sm_fp_leave(saved);
     summarise(&r);
     if (summary)

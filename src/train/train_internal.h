@@ -146,7 +146,8 @@ typedef struct train_state {
     train_optim *optim;
     const json_t *config; /* what affects the result                          */
     uint64_t data_checksum;
-    char run[17]; /* hex of config and data: names the checkpoints    */
+    train_step_result last; /* what the newest step found out */
+    char run[17];           /* hex of config and data: names the checkpoints    */
     int64_t n_seq;
 } train_state;
 

@@ -112,6 +112,7 @@ static void resumes(sm_train_config c)
     c.n_steps = 30;
     c.checkpoint_steps = 5;
     OK(train(&want, &sum, &w, &c, NULL, &err));
+    sm_train_metrics last = sum.last;
 
     make_dir(dir);
     w = (watch){.kill_at = 13};
@@ -136,6 +137,9 @@ static void resumes(sm_train_config c)
     OK(train(&got, &sum, &w, &c, dir, &err));
     assert_int_equal(sum.n_steps_run, 0);
     assert_true(got == want);
+    assert_true(sum.last.loss == last.loss && sum.last.grad_norm == last.grad_norm);
+    assert_true(sum.last.load_max == last.load_max && sum.last.n_tok == last.n_tok);
+    assert_memory_equal(&sum.last.eval, &last.eval, sizeof last.eval);
     OK(sm_remove_tree(dir, &err));
 }
 
