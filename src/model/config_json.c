@@ -101,12 +101,20 @@ static void read_bool(reader *r, bool *out, const char *key)
     const json_t *v = get(r, key);
     if (!v)
         return;
-    if (json_is_integer(v) && json_integer_value(v) <= 1 && json_integer_value(v) >= 0)
-        *out = json_integer_value(v) == 1;
-    else if (json_is_boolean(v))
+    if (json_is_boolean(v))
         *out = json_is_true(v);
     else
         refuse(r, key, "true or false");
+}
+
+/* A switch that early Llama 4 files give as a number. */
+static void read_switch(reader *r, bool *out, const char *key)
+{
+    const json_t *v = get(r, key);
+    if (json_is_integer(v))
+        *out = json_integer_value(v) != 0;
+    else
+        read_bool(r, out, key);
 }
 
 static void read_router(reader *r, sm_router *out, const char *key)
@@ -154,11 +162,14 @@ static void refuse_unsupported(reader *r)
         if (json_is_true(get(r, off[i])))
             r->status = sm_fail(r->err, SM_EUNSUPPORTED, "%s: %s: got true, want false",
                                 r->where, off[i]);
-    const json_t *scaling = get(r, "rope_scaling");
-    const char *type = json_string_value(json_object_get(scaling, "rope_type"));
-    if (scaling && !(type && !strcmp(type, "default")))
-        r->status = sm_fail(r->err, SM_EUNSUPPORTED, "%s: rope_scaling: got type %s, want "
-                            "none", r->where, type ? type : "unknown");
+    static const char *const rope[] = {"rope_scaling", "rope_parameters"};
+    for (size_t i = 0; i < sizeof rope / sizeof *rope; i++) {
+        const json_t *scaling = get(r, rope[i]);
+        const char *type = json_string_value(json_object_get(scaling, "rope_type"));
+        if (scaling && !(type && !strcmp(type, "default")))
+            r->status = sm_fail(r->err, SM_EUNSUPPORTED, "%s: %s: got type %s, want none",
+                                r->where, rope[i], type ? type : "unknown");
+    }
     const char *act = json_string_value(get(r, "hidden_act"));
     if (act && strcmp(act, "silu"))
         r->status = sm_fail(r->err, SM_EUNSUPPORTED, "%s: hidden_act: got %s, want silu",
@@ -180,6 +191,10 @@ static void read_common(reader *r, sm_model_config *c)
     read_int(r, &c->d_head, "head_dim", false);
     read_int(r, &c->d_ff, "intermediate_size", true);
     read_float(r, &c->rope_theta, "rope_theta");
+    reader rope = *r; /* where newer files keep it */
+    rope.object = get(r, "rope_parameters");
+    read_float(&rope, &c->rope_theta, "rope_theta");
+    r->status = rope.status;
     read_float(r, &c->norm_eps, "rms_norm_eps");
     read_bool(r, &c->tied, "tie_word_embeddings");
     read_int(r, &c->max_ctx, "max_position_embeddings", false);
@@ -229,7 +244,7 @@ static void read_llama4(reader *r, sm_model_config *c)
         c->attn_chunk = 0;
     c->qk_norm = true;
     read_bool(r, &c->qk_norm, "use_qk_norm");
-    read_bool(r, &has_temp, "attn_temperature_tuning");
+    read_switch(r, &has_temp, "attn_temperature_tuning");
     c->attn_temp_scale = 0.1f;
     c->attn_temp_floor = 8192;
     read_float(r, &c->attn_temp_scale, "attn_scale");

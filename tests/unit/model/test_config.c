@@ -131,13 +131,22 @@ static void test_reads_scout(void **state)
     json_t *json = json_loads(text, 0, NULL);
     sm_model_config c;
     sm_err err = {0};
-    assert_int_equal(sm_model_config_from_json(&c, json, &err), SM_EINVAL);
-    assert_non_null(strstr(err.msg, "attn_temperature_tuning"));
     json_t *inner = json_object_get(json, "text_config");
-    json_object_set_new(inner, "attn_temperature_tuning", json_integer(1));
     assert_int_equal(sm_model_config_from_json(&c, json, &err), SM_OK);
     assert_int_equal(sm_model_n_param(&c), sm_model_n_param(&scout));
     assert_int_equal(c.nope_every, 4);
+    assert_true(c.attn_temp_scale == 0.1f);
+    json_object_set_new(inner, "use_qk_norm", json_string("yes"));
+    assert_int_equal(sm_model_config_from_json(&c, json, &err), SM_EINVAL);
+    assert_non_null(strstr(err.msg, "use_qk_norm"));
+    json_object_set_new(inner, "use_qk_norm", json_true());
+    json_object_set_new(inner, "rope_parameters",
+                        json_pack("{s:s,s:f}", "rope_type", "default", "rope_theta", 77.0));
+    assert_int_equal(sm_model_config_from_json(&c, json, &err), SM_OK);
+    assert_true(c.rope_theta == 77.0f);
+    json_object_set_new(inner, "rope_parameters", json_pack("{s:s}", "rope_type", "yarn"));
+    assert_int_equal(sm_model_config_from_json(&c, json, &err), SM_EUNSUPPORTED);
+    json_object_del(inner, "rope_parameters");
     json_object_set_new(inner, "rope_scaling", json_pack("{s:s}", "rope_type", "llama3"));
     assert_int_equal(sm_model_config_from_json(&c, json, &err), SM_EUNSUPPORTED);
     json_decref(json);
