@@ -141,8 +141,64 @@ static const sm_option export_options[] = {
      .def = "all",
      .choices = "all|documents|train|heldout|rejected",
      .help = "which documents"},
+    {.key = "format",
+     .type = SM_OPT_ENUM,
+     .def = "jsonl",
+     .choices = "jsonl|text",
+     .help = "text: the texts alone, one after another"},
+    {.key = "max_docs",
+     .type = SM_OPT_INT,
+     .def = "0",
+     .min = 0,
+     .max = 1e12,
+     .help = "format text: the first so many documents; 0: all"},
     SM_OPTION_END,
 };
+
+static const char *path_of_part(const sm_data_files *f, const char *part)
+{
+    const char *const name[] = {"documents", "train", "heldout", "rejected"};
+    const char *const path[] = {f->documents, f->train, f->heldout, f->rejected};
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++)
+        if (!strcmp(name[i], part))
+            return path[i];
+    return NULL;
+}
+
+static sm_status write_texts(sm_file_writer *w, const sm_dataset *d, int64_t max, int64_t *n,
+                             sm_err *err)
+{
+    sm_document doc;
+    sm_status s = SM_OK;
+    for (size_t at = 0; !s && (max == 0 || *n < max) && sm_dataset_next(d, &at, &doc); ++*n)
+        s = sm_file_writer_put(w, doc.text, doc.text_len, err);
+    return s;
+}
+
+static sm_status export_text(app *a, const sm_data_files *files, const char *part,
+                             int64_t max, const char *out, int64_t *n, sm_err *err)
+{
+    const sm_ctx *ctx;
+    sm_dataset *d = NULL;
+    sm_file_writer *w = NULL;
+    const char *path = path_of_part(files, part);
+    *n = 0;
+    sm_status s = path ? app_ctx(&ctx, a, err)
+                       : sm_fail(err, SM_EINVAL, "part: got %s, want one that %s has", part,
+                                 files->name);
+    if (!s)
+        s = sm_dataset_open(&d, ctx, &path, 1, err);
+    if (!s)
+        s = sm_file_writer_open(&w, out, 0644, err);
+    if (!s)
+        s = write_texts(w, d, max, n, err);
+    if (s)
+        sm_file_writer_abort(w);
+    else
+        s = sm_file_writer_commit(w, err);
+    sm_dataset_close(d);
+    return s;
+}
 
 static int run_export(app *a, const verb *self, const args *in)
 {
@@ -151,8 +207,12 @@ static int run_export(app *a, const verb *self, const args *in)
     opened o = {0};
     int64_t n = 0;
     sm_status s = open_ref(&o, a, in->pos[0], &err);
-    if (!s)
-        s = sm_data_export(&o.files, sm_opt_str(in->opt, "part"), in->pos[1], &n, &err);
+    const char *part = sm_opt_str(in->opt, "part");
+    if (!s && !strcmp(sm_opt_str(in->opt, "format"), "text"))
+        s = export_text(a, &o.files, part, sm_opt_int(in->opt, "max_docs"), in->pos[1], &n,
+                        &err);
+    else if (!s)
+        s = sm_data_export(&o.files, part, in->pos[1], &n, &err);
     opened_free(&o);
     if (s)
         return app_fail(a, s, &err);
@@ -165,8 +225,8 @@ static int run_export(app *a, const verb *self, const args *in)
 
 const verb verb_data_export = {
     .name = "data export",
-    .usage = "REF FILE.jsonl",
-    .summary = "write the documents of a source or dataset to a JSONL file",
+    .usage = "REF FILE",
+    .summary = "write the documents of a source or dataset to a file",
     .example = "smelt data export unix train.jsonl --part train",
     .options = export_options,
     .min_pos = 2,
