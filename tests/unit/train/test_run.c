@@ -9,8 +9,9 @@
 
 /* What on_step saw, and when it is to interfere. */
 typedef struct watch {
-    int64_t stop_at; /* set the stop flag after this step        */
-    int64_t kill_at; /* return an error after this step          */
+    int64_t stop_at;   /* set the stop flag after this step        */
+    bool stop_in_eval; /* set the stop flag while held-out documents are scored */
+    int64_t kill_at;   /* return an error after this step          */
     volatile int stop;
     double first, last, bpb;
     int64_t n_calls, n_eval;
@@ -40,6 +41,17 @@ static void listen(void *self, sm_log_level level, const char *line)
     snprintf(w->said + n, sizeof w->said - n, "%s\n", line);
 }
 
+static void on_progress(void *self, const char *what, int64_t done, int64_t total,
+                        const char *unit, const char *detail)
+{
+    watch *w = self;
+    (void)total;
+    (void)unit;
+    (void)detail;
+    if (w->stop_in_eval && !strcmp(what, "evaluate") && done > 0)
+        w->stop = 1;
+}
+
 static sm_status train(uint64_t *sum, sm_train_summary *summary, watch *w,
                        const sm_train_config *c, const char *scratch, sm_err *err)
 {
@@ -52,7 +64,9 @@ static sm_status train(uint64_t *sum, sm_train_summary *summary, watch *w,
                       .on_step = on_step,
                       .self = w};
     sm_model *m = NULL;
+    sm_progress progress = {.update = on_progress, .self = w};
     ctx.log = &log;
+    ctx.progress = &progress;
     ctx.stop = &w->stop;
     sm_status s = sm_train_run(&m, summary, &ctx, c, &io, err);
     if (!s)
@@ -153,6 +167,31 @@ static void test_resume_moe(void **state)
 {
     (void)state;
     resumes(tiny_moe());
+}
+
+/* Stopped while the finished model is evaluated: all is saved, the figure comes later. */
+static void test_stop_in_last_evaluation(void **state)
+{
+    (void)state;
+    sm_train_config c = tiny_dense();
+    sm_train_summary want, sum;
+    uint64_t h = 0, again = 0;
+    sm_err err;
+    char dir[32];
+    watch w = {0};
+    c.n_steps = 8;
+    c.micro_shards = 1;
+    OK(train(&h, &want, &w, &c, NULL, &err));
+    make_dir(dir);
+    w = (watch){.stop_in_eval = true};
+    assert_int_equal(train(&again, &sum, &w, &c, dir, &err), SM_ECANCEL);
+    assert_false(sum.last.has_eval);
+    w = (watch){0};
+    OK(train(&again, &sum, &w, &c, dir, &err));
+    assert_int_equal(sum.resumed_step, 8);
+    assert_true(h == again);
+    assert_memory_equal(&sum.last.eval, &want.last.eval, sizeof want.last.eval);
+    OK(sm_remove_tree(dir, &err));
 }
 
 static void test_nan_names_tensor(void **state)
@@ -285,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_overfits_mixtral),
         cmocka_unit_test(test_resume_dense),
         cmocka_unit_test(test_resume_moe),
+        cmocka_unit_test(test_stop_in_last_evaluation),
         cmocka_unit_test(test_nan_names_tensor),
         cmocka_unit_test(test_explosion_keeps_checkpoint),
         cmocka_unit_test(test_refuses),
