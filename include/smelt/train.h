@@ -110,7 +110,8 @@ typedef struct sm_train_config {
                             a d_model of thousands                                   */
     int64_t n_ctx;       /* positions a sequence; <= model.max_ctx                    */
     int64_t n_seq;       /* sequences in the global batch                             */
-    int64_t n_shard;     /* logical shards V: a power of two that divides n_seq       */
+    int64_t n_shard;     /* logical shards V: a power of two that divides n_seq; a
+                            shard's tokens are a multiple of 32                     */
     int64_t n_steps;
     sm_schedule schedule;
     double lr;            /* peak                                                      */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "smelt/tensor.h"
 #include "train_internal.h"
 
 static bool is_power_of_two(int64_t x)
@@ -32,6 +33,11 @@ static sm_status check_batch(const sm_train_config *c, sm_err *err)
                        "train: n_shard: got %lld, want a power of two that divides n_seq "
                        "= %lld",
                        (long long)c->n_shard, (long long)c->n_seq);
+    if (c->n_seq / c->n_shard * c->n_ctx % SM_TOKEN_BLOCK)
+        return sm_fail(
+            err, SM_EINVAL,
+            "train: n_ctx: a shard has %lld * %lld tokens, want a multiple of %d",
+            (long long)(c->n_seq / c->n_shard), (long long)c->n_ctx, SM_TOKEN_BLOCK);
     if (c->micro_shards != 0 &&
         (!is_power_of_two(c->micro_shards) || c->micro_shards > c->n_shard))
         return sm_fail(err, SM_EINVAL,

@@ -9,6 +9,7 @@
  */
 #include <stdlib.h>
 
+#include "smelt/tensor.h"
 #include "train_internal.h"
 
 static const double LN2 = 0x1.62e42fefa39efp-1;
@@ -25,13 +26,22 @@ typedef struct scorer {
     double *nats; /* [n_doc] */
 } scorer;
 
+/* Rows at once, rounded up so that their tokens are a multiple of SM_TOKEN_BLOCK. */
+static int64_t whole_blocks(int64_t n_seq, int64_t n_ctx)
+{
+    int64_t step = 1;
+    while (step * n_ctx % SM_TOKEN_BLOCK)
+        step *= 2;
+    return (n_seq + step - 1) / step * step;
+}
+
 static sm_status scorer_init(scorer *s, const sm_ctx *ctx, const sm_model *model,
                              const char *profile, const sm_token_data *data,
                              int64_t max_seq, sm_err *err)
 {
     int64_t n_row = data->rows.n_row;
     *s = (scorer){.ctx = ctx, .data = data, .n_ctx = data->config.n_ctx};
-    s->n_seq = max_seq < n_row ? max_seq : n_row;
+    s->n_seq = whole_blocks(max_seq < n_row ? max_seq : n_row, s->n_ctx);
     size_t n = (size_t)s->n_seq * (size_t)s->n_ctx;
     size_t n_count = (size_t)model->config.n_layer * (size_t)model->config.n_expert;
     s->token = sm_alloc(n, 3 * sizeof *s->token);

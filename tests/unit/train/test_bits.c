@@ -225,6 +225,11 @@ static void test_eval_batch_invariant(void **state)
     double want = 6.0 * (double)one.n_tok / (double)one.n_bytes;
     assert_true(one.bpb > want * 0.98 && one.bpb < want * 1.02);
     assert_true(one.std_err > 0 && one.std_err < one.bpb / 10);
+    sm_token_data *odd = tiny_data(27); /* rows that fill no whole block of tokens */
+    OK(sm_eval_bpb(&one, &ctx, m, "bf16/1", odd, 1, nats, &err));
+    OK(sm_eval_bpb(&all, &ctx, m, "bf16/1", odd, 1000, again, &err));
+    assert_memory_equal(nats, again, sizeof nats);
+    sm_token_data_free(odd);
     int stop = 1;
     ctx.stop = &stop;
     assert_int_equal(sm_eval_bpb(&one, &ctx, m, "bf16/1", data, 4, NULL, &err),

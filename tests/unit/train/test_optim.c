@@ -241,6 +241,7 @@ static void test_config_names_field(void **state)
     REFUSE(profile, "fp16");
     REFUSE(n_ctx, 1);
     REFUSE(n_ctx, 100000);
+    REFUSE(n_ctx, 41);
     REFUSE(n_seq, 0);
     REFUSE(n_shard, 3);
     REFUSE(n_shard, 32);
