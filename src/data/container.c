@@ -516,8 +516,8 @@ sm_status sm_container_next(sm_container *c, sm_entry *out, bool *got, sm_err *e
     return SM_OK;
 }
 
-static sm_status open_container(sm_container **out, const char *disk_path, const void *data,
-                                int64_t bytes, const char *name,
+static sm_status open_container(sm_container **out, const char *disk_path,
+                                const void *data, int64_t bytes, const char *name,
                                 const sm_container_limits *limits, sm_entry_filter filter,
                                 void *filter_self, sm_err *err)
 {
@@ -553,8 +553,8 @@ sm_status sm_container_open_memory(sm_container **out, const void *data, size_t 
                                    const char *name, const sm_container_limits *limits,
                                    sm_entry_filter filter, void *filter_self, sm_err *err)
 {
-    return open_container(out, NULL, data, (int64_t)len, name, limits, filter, filter_self,
-                          err);
+    return open_container(out, NULL, data, (int64_t)len, name, limits, filter,
+                          filter_self, err);
 }
 
 bool sm_container_is_archive(const sm_container *c)

@@ -43,6 +43,25 @@ static sm_slot *slot_of(sm_slot *table, size_t mask, uint64_t key)
     return &table[i];
 }
 
+/* The same memory as a set of keys alone, half as large; NULL without memory. */
+static uint64_t *clean_keys(sm_words *w, size_t n, size_t *mask)
+{
+    uint64_t *keys = (uint64_t *)(void *)clean_table(w, (n + 1) / 2, mask);
+    *mask = 2 * *mask + 1;
+    return keys;
+}
+
+/* Whether the key was there; it is afterwards. */
+static bool seen(uint64_t *keys, size_t mask, uint64_t key)
+{
+    size_t i = (size_t)(key >> 20) & mask;
+    while (keys[i] != 0 && keys[i] != key)
+        i = (i + 1) & mask;
+    bool was = keys[i] != 0;
+    keys[i] = key;
+    return was;
+}
+
 static uint64_t hash(const char *p, size_t n)
 {
     uint64_t h = XXH3_64bits(p, n);
@@ -228,18 +247,15 @@ static int64_t repeated_chars(sm_words *w, size_t n)
 {
     size_t mask;
     int64_t chars = 0;
-    sm_slot *table = clean_table(w, w->n_word, &mask);
-    if (!table)
+    uint64_t *keys = clean_keys(w, w->n_word, &mask);
+    if (!keys)
         return -1;
     for (size_t i = 0; i + n <= w->n_word;) {
         const sm_span *b = w->block + i;
-        uint64_t key = hash(w->joined.data + b[0].at, b[n].at - b[0].at);
-        sm_slot *s = slot_of(table, mask, key);
-        if (s->key) {
+        if (seen(keys, mask, hash(w->joined.data + b[0].at, b[n].at - b[0].at))) {
             chars += b[n].n_char - b[0].n_char;
             i += n;
         } else {
-            s->key = key;
             i++;
         }
     }
