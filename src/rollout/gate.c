@@ -30,17 +30,15 @@ static sm_status check_keys(const json_t *o, const char *const *keys,
 {
     const char *key;
     json_t *v;
-    json_object_foreach(json_incref((json_t *)(uintptr_t)o), key, v)
+    json_object_foreach((json_t *)(uintptr_t)o, key, v)
     {
         if (!known_key(key, keys)) {
             char at[160];
             snprintf(at, sizeof at, "%.60s/%.60s", pointer, key);
-            json_decref((json_t *)(uintptr_t)o);
             return sm_fail(err, SM_EINVAL, "%s: got unknown key %s, want one of %s, %s, ...",
                            sm_positions_at(pos, at), key, keys[0], keys[1]);
         }
     }
-    json_decref((json_t *)(uintptr_t)o);
     return SM_OK;
 }
 
