@@ -66,7 +66,7 @@ bool sm_eval_table(sm_buf *out, const json_t *figures)
     json_t *f;
     sm_buf_printf(out, "%-28s %10s  %21s  %8s  %s\n", "figure", "value", "95 % interval",
                   "n", "unit");
-    json_object_foreach(json_incref((json_t *)(uintptr_t)figures), name, f)
+    json_object_foreach((json_t *)(uintptr_t)figures, name, f)
     {
         sm_buf_printf(out, "%-28s %10.4f  [%9.4f, %9.4f]  %8lld  %s\n", name,
                       json_number_value(json_object_get(f, "value")),
@@ -75,6 +75,5 @@ bool sm_eval_table(sm_buf *out, const json_t *figures)
                       (long long)json_integer_value(json_object_get(f, "n")),
                       json_string_value(json_object_get(f, "unit")));
     }
-    json_decref((json_t *)(uintptr_t)figures);
     return !out->failed;
 }
