@@ -164,7 +164,7 @@ bad 1 "nothing" data show nothing
 bad 2 "tok: got a tokenizer, want a source or a dataset" data show tok
 bad 2 "n_samples: got 1000, want an integer from 0 to 100" data show set --n-samples 1000
 bad 1 "No such file" data show set --html no/such/dir/x.html
-bad 2 "data export: got 1 word, want REF FILE.jsonl" data export set
+bad 2 "data export: got 1 word, want REF FILE" data export set
 bad 2 "part: got \"half\", want one of all" data export set x.jsonl --part half
 bad 1 "no/such/dir" data export set no/such/dir/x.jsonl
 bad 2 "data diff: got 1 word, want REF REF" data diff set
