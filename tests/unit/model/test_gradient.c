@@ -150,9 +150,60 @@ static void test_llama4(void **state)
     test_kind(&kinds[3]);
 }
 
+/* Rows of one token, one row, rows as long as the model allows. */
+static void test_edge_shapes(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][3] = {{32, 1, 32}, {1, 32, 1}, {2, 96, 1}, {64, 2, 16}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes * N_KIND; i++) {
+        const int64_t *shape = shapes[i / N_KIND];
+        const kind *k = &kinds[i % N_KIND];
+        batch_data *d = calloc(1, sizeof *d);
+        make_batch(d, k->config.n_vocab);
+        memset(d->doc_start, 0, sizeof d->doc_start);
+        d->b.n_seq = shape[0];
+        d->b.n_ctx = shape[1];
+        d->b.seq_per_shard = shape[2];
+        int64_t n_tok = shape[0] * shape[1], counts[64] = {0};
+        sm_model *m = make_model(&k->config);
+        float *grad = calloc((size_t)(m->n_weight + n_tok), sizeof *grad);
+        double *w = calloc((size_t)m->n_weight, sizeof *w);
+        for (int64_t j = 0; j < m->n_weight; j++)
+            w[j] = (double)m->weight[j];
+        sm_ctx ctx = {0};
+        sm_err err = {0};
+        sm_pass *pass = NULL;
+        sm_shard_stats stats[64];
+        sm_pass_config pc = {.model = m, .profile = "f32/1", .n_seq = shape[0],
+                             .n_ctx = shape[1], .seq_per_shard = shape[2], .n_micro = 1,
+                             .backward = true, .loss = k->loss};
+        assert_int_equal(sm_kern_get(&ctx.kern, NULL, NULL), SM_OK);
+        if (sm_pass_create(&pass, &ctx, &pc, &err) ||
+            sm_pass_forward(pass, &d->b, 0, stats, counts, grad + m->n_weight, &err) ||
+            sm_pass_backward(pass, &d->b, 0, grad, counts, count_targets(d, n_tok), n_tok,
+                             &err))
+            fail_msg("%s, %lld x %lld: %s", k->name, (long long)shape[0],
+                     (long long)shape[1], err.msg);
+        oracle o = {.model = m, .w = w, .b = &d->b, .loss = k->loss,
+                    .expert = calloc((size_t)n_tok * 8, sizeof(int32_t)),
+                    .token_loss = calloc((size_t)n_tok, sizeof(double))};
+        oracle_loss(&o);
+        for (int64_t t = 0; t < n_tok; t++)
+            assert_true(fabs(o.token_loss[t] - (double)grad[m->n_weight + t]) < 2e-4);
+        sm_pass_free(pass);
+        sm_model_free(m);
+        free(o.expert);
+        free(o.token_loss);
+        free(grad);
+        free(w);
+        free(d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_edge_shapes),
         cmocka_unit_test(test_dense_tied),
         cmocka_unit_test(test_dense_untied),
         cmocka_unit_test(test_mixtral),

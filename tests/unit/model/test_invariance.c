@@ -208,6 +208,33 @@ static void test_causal(void **state)
     free(data);
 }
 
+/* One expert takes every token: the others' gradients are exactly zero. */
+static void test_lonely_expert(void **state)
+{
+    (void)state;
+    variant v = {NULL, 2, 2, true};
+    const kind *k = &kinds[3];
+    batch_data *data = calloc(1, sizeof *data);
+    result r;
+    sm_model *m = make_model(&k->config);
+    make_batch(data, m->config.n_vocab);
+    for (int32_t l = 0; l < m->config.n_layer; l++)
+        m->router_bias[l * m->config.n_expert + 2] = 1e6f;
+    assert_int_equal(run(&r, k, "bf16/1", m, data, &v, NULL), SM_OK);
+    int64_t size = 2 * (int64_t)m->config.d_expert * m->config.d_model;
+    const float *grad = r.grad + sm_model_layer(m, 1).expert_gate_up;
+    for (int32_t e = 0; e < m->config.n_expert; e++) {
+        bool is_zero = true;
+        for (int64_t i = 0; i < size; i++)
+            is_zero = is_zero && grad[e * size + i] == 0;
+        assert_int_equal(is_zero, e != 2);
+        assert_int_equal(r.counts[m->config.n_expert + e], e == 2 ? N_TOK : 0);
+    }
+    free(r.grad);
+    sm_model_free(m);
+    free(data);
+}
+
 /* NaN in a weight is an error that names the place. */
 static void test_nan_is_named(void **state)
 {
@@ -249,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bf16),      cmocka_unit_test(test_f32),
         cmocka_unit_test(test_profiles_are_close), cmocka_unit_test(test_causal),
+        cmocka_unit_test(test_lonely_expert),
         cmocka_unit_test(test_nan_is_named),       cmocka_unit_test(test_bad_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
