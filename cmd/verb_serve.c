@@ -122,7 +122,7 @@ static int run(app *a, const verb *self, const args *in)
     if (!s && v.index.n_file > 0)
         s = sm_bind_index(&x, store, &v.index, true, &err);
     if (!s)
-        s = serve_page_make(&page, store, &v, &b, in->pos[0],
+        s = serve_page_make(&page, store, &v, &b, x, in->pos[0],
                             sm_opt_list(in->opt, "example"), &err);
     sm_serve_config c = {.address = sm_opt_str(in->opt, "address"),
                          .port = (int)sm_opt_int(in->opt, "port"),
@@ -133,6 +133,7 @@ static int run(app *a, const verb *self, const args *in)
                          .lineage_svg = page.svg.data, .asset = sm_pages,
                          .n_asset = sm_n_pages, .created_s = page.created_s,
                          .fingerprint = v.model.content.hex,
+                         .live = serve_page_live, .live_self = &page,
                          .max_connections = (int)sm_opt_int(in->opt, "max_connections")};
     if (!s)
         s = serve(a, ctx, &c, &err);

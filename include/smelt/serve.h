@@ -7,7 +7,7 @@
  *   POST /v1/completions, /v1/chat/completions   plain, or server-sent events
  *   POST /v1/ask                                 {"question": "...", "k": 5}
  *   GET  /health, /metrics                       JSON; Prometheus text format
- *   GET  /, assets, /api/about, /api/curves, /api/lineage.svg     the page
+ *   GET  /, assets, /api/about, curves, live, lineage.svg         the page
  *
  * Errors are OpenAI's: {"error": {"message", "type", "param", "code"}}.
  */
@@ -41,7 +41,10 @@ typedef struct sm_serve_config {
     sm_rank rank;
     const sm_scorer *scorer; /* for rank.w_model; may be NULL                          */
     const json_t *about;    /* shown by the page; may be NULL                          */
-    const json_t *curves;   /* {"step": [...], "loss": [...], ...}; may be NULL        */
+    const json_t *curves;   /* {"loss": [[step, value], ...], ...}; may be NULL        */
+    json_t *(*live)(void *self); /* {"runs": [{"id", "curves"}]} of runs under way, a new
+                                  * reference; called from any thread; may be NULL     */
+    void *live_self;
     const char *lineage_svg; /* may be NULL                                            */
     const sm_asset *asset;
     size_t n_asset;

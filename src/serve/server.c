@@ -41,6 +41,7 @@ static route_kind kind_of(const sm_server *s, const char *url)
                   {"/metrics", ROUTE_METRICS},
                   {"/api/about", ROUTE_API},
                   {"/api/curves", ROUTE_API},
+                  {"/api/live", ROUTE_API},
                   {"/api/lineage.svg", ROUTE_API}};
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
         if (!strcmp(url, routes[i].url))
@@ -70,6 +71,8 @@ static mhd_result answer_api(exchange *x, const char *url)
     if (!strcmp(url, "/api/lineage.svg"))
         return c->lineage_svg ? reply_text(x, MHD_HTTP_OK, "image/svg+xml", c->lineage_svg)
                               : not_found(x);
+    if (!strcmp(url, "/api/live"))
+        return c->live ? reply_json(x, MHD_HTTP_OK, c->live(c->live_self)) : not_found(x);
     const json_t *value = !strcmp(url, "/api/about") ? c->about : c->curves;
     return value ? reply_json(x, MHD_HTTP_OK, json_deep_copy(value)) : not_found(x);
 }

@@ -4,42 +4,46 @@
 export interface Passage {
   title: string; summary: string; section: string; heading: string; path: string;
   package: string; version: string; licence: string; text: string; score: number;
-  terms: { page: number; lead: number; passage: number; title: number; model: number };
+  terms: { page: number; passage: number; title: number; model: number };
 }
 export interface Answer { question: string; model: string; answer: string; passages: Passage[] }
 
+export interface GateCheck {
+  figure: string; bound: string; value?: number; min?: number; max?: number; passed: boolean;
+}
+export type Scalar = string | number | boolean | null;
+export interface Run {
+  started?: string; seconds?: number; cpu?: string; kernels?: string; threads?: number;
+  tok_per_s?: number; gflops?: number; peak_bytes?: number; smelt?: string;
+  options?: Record<string, Scalar>;
+}
 export interface About {
   model?: string; content?: string; kind?: string;
   facts?: Record<string, string | number>;
   gate?: { gate: string; passed: boolean; checks: GateCheck[] };
+  index?: { documents: number; passages: number };
+  run?: Run;
   examples?: string[];
 }
-export interface GateCheck {
-  figure: string; bound: string; value?: number; min?: number; max?: number; passed: boolean;
-}
-export type Curves = Record<string, number[]>;
+/** Rows [step, value] by name. */
+export type Curves = Record<string, [number, number][]>;
+export interface Live { runs: { id: string; curves: Curves }[] }
 
 async function problem(r: Response): Promise<Error> {
   try {
-    const body = await r.json();
+    const body = await r.json() as { error?: { message?: string } };
     return new Error(body.error?.message ?? `HTTP ${r.status}`);
   } catch {
     return new Error(`HTTP ${r.status}`);
   }
 }
 
+/** null when the service has no such thing. */
 export async function getJson<T>(url: string): Promise<T | null> {
   const r = await fetch(url);
   if (r.status === 404) return null;
   if (!r.ok) throw await problem(r);
   return await r.json() as T;
-}
-
-export async function getText(url: string): Promise<string | null> {
-  const r = await fetch(url);
-  if (r.status === 404) return null;
-  if (!r.ok) throw await problem(r);
-  return await r.text();
 }
 
 export async function ask(question: string): Promise<Answer> {
@@ -51,30 +55,39 @@ export async function ask(question: string): Promise<Answer> {
 export interface Sampling {
   max_tokens: number; temperature: number; top_p: number; top_k: number; min_p: number; seed: number;
 }
+interface CompletionEvent {
+  error?: { message: string };
+  choices: { text?: string; finish_reason: string | null }[];
+  usage?: { prompt_tokens: number; completion_tokens: number } | null;
+}
+export interface Ending { why: string; nTokens: number }
 
-/** Stream a completion; onText gets each piece, the promise the finish reason. */
+/** Stream a completion; onText gets each piece. */
 export async function complete(prompt: string, sampling: Sampling, signal: AbortSignal,
-                               onText: (text: string) => void): Promise<string> {
+                               onText: (text: string) => void): Promise<Ending> {
   const r = await fetch("/v1/completions", {
-    method: "POST", signal, body: JSON.stringify({ prompt, stream: true, ...sampling }),
+    method: "POST", signal,
+    body: JSON.stringify({ prompt, stream: true, stream_options: { include_usage: true }, ...sampling }),
   });
   if (!r.ok || !r.body) throw await problem(r);
   const reader = r.body.pipeThrough(new TextDecoderStream()).getReader();
-  let pending = "", finish = "";
+  const ending: Ending = { why: "", nTokens: 0 };
+  let pending = "";
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) return finish;
+    if (done) throw new Error("the service closed the stream early");
     pending += value;
     const events = pending.split("\n\n");
     pending = events.pop() ?? "";
     for (const e of events) {
       const data = e.replace(/^data: /, "");
-      if (data === "[DONE]") return finish;
-      const body = JSON.parse(data);
+      if (data === "[DONE]") return ending;
+      const body = JSON.parse(data) as CompletionEvent;
       if (body.error) throw new Error(body.error.message);
       const choice = body.choices[0];
       if (choice?.text) onText(choice.text);
-      if (choice?.finish_reason) finish = choice.finish_reason;
+      if (choice?.finish_reason) ending.why = choice.finish_reason;
+      if (body.usage) ending.nTokens = body.usage.completion_tokens;
     }
   }
 }

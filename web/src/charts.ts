@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A line chart as SVG: raw points faint, a running mean on top, or a band between two series.
+// Line charts as SVG: raw points faint under a running mean, or a band between two series;
+// the pointer reads a value.
 import { h, s } from "./dom";
 
-const W = 320, H = 170, L = 44, R = 8, T = 10, B = 22;
+export type Row = [number, number];
+const W = 320, H = 165, L = 38, R = 8, T = 8, B = 20;
 
 function ticks(lo: number, hi: number, n: number): number[] {
   if (!(hi > lo)) return [lo];
@@ -15,51 +17,77 @@ function ticks(lo: number, hi: number, n: number): number[] {
 
 export function short(x: number): string {
   const a = Math.abs(x);
+  if (a >= 1e9) return `${+(x / 1e9).toPrecision(3)}G`;
   if (a >= 1e6) return `${+(x / 1e6).toPrecision(3)}M`;
   if (a >= 1e4) return `${+(x / 1e3).toPrecision(3)}k`;
   return `${+x.toPrecision(3)}`;
 }
 
-function runningMean(y: number[], width: number): number[] {
+function runningMean(rows: Row[], width: number): Row[] {
   let sum = 0;
-  return y.map((v, i) => {
-    sum += v;
-    if (i >= width) sum -= y[i - width];
-    return sum / Math.min(i + 1, width);
+  return rows.map(([x, y], i) => {
+    sum += y;
+    if (i >= width) sum -= rows[i - width][1];
+    return [x, sum / Math.min(i + 1, width)];
   });
 }
 
-/** Largest-to-smallest range without the first tenth's spikes for curves that fall fast. */
-function extent(series: number[][]): [number, number] {
-  const all = series.flat().filter(Number.isFinite);
-  if (all.length === 0) return [0, 1];
-  let lo = Math.min(...all), hi = Math.max(...all);
-  if (lo === hi) { lo -= 0.5; hi += 0.5; }
-  return [lo, hi];
+function extent(values: number[]): [number, number] {
+  let lo = Infinity, hi = -Infinity;
+  for (const v of values) if (Number.isFinite(v)) { lo = Math.min(lo, v); hi = Math.max(hi, v); }
+  if (lo > hi) return [0, 1];
+  return lo === hi ? [lo - 0.5, hi + 0.5] : [lo, hi];
 }
 
-export function lineChart(title: string, unit: string, x: number[], y: number[], band?: number[]): HTMLElement {
-  const [x0, x1] = extent([x]);
-  const [y0, y1] = extent(band ? [y, band] : [y]);
+function nearest(rows: Row[], x: number): number {
+  let best = 0;
+  for (let i = 1; i < rows.length; i++)
+    if (Math.abs(rows[i][0] - x) < Math.abs(rows[best][0] - x)) best = i;
+  return best;
+}
+
+/** `band`: a second series, drawn as the other edge of an area; 1 is then the even share. */
+export function lineChart(title: string, unit: string, rows: Row[], band?: Row[]): HTMLElement {
+  const [x0, x1] = extent(rows.map(r => r[0]));
+  const [y0, y1] = extent([...rows, ...(band ?? [])].map(r => r[1]).concat(band ? [1] : []));
   const px = (v: number): number => L + (v - x0) / (x1 - x0) * (W - L - R);
   const py = (v: number): number => H - B - (v - y0) / (y1 - y0) * (H - T - B);
-  const path = (v: number[]): string =>
-    v.map((w, i) => `${i ? "L" : "M"}${px(x[i]).toFixed(1)} ${py(w).toFixed(1)}`).join("");
-  const svg = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${title} over steps` });
+  const path = (v: Row[], join = "M"): string =>
+    v.map(([x, y], i) => `${i ? "L" : join}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join("");
+  const label = (i: number): string => band
+    ? `${short(rows[i][1])} to ${short(band[Math.min(i, band.length - 1)][1])} ${unit}` : `${short(rows[i][1])} ${unit}`;
+  const last = label(rows.length - 1);
+  const svg = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img",
+    "aria-label": `${title} over steps ${rows[0][0]} to ${rows[rows.length - 1][0]}: from ${label(0)}, at the end ${last}` });
   for (const t of ticks(y0, y1, 4))
     svg.append(s("line", { class: "grid", x1: L, x2: W - R, y1: py(t), y2: py(t) }),
-      s("text", { x: L - 6, y: py(t) + 3, "text-anchor": "end" }, short(t)));
-  for (const t of ticks(x0, x1, 4))
-    svg.append(s("text", { x: px(t), y: H - 6, "text-anchor": "middle" }, short(t)));
+      s("text", { x: L - 5, y: py(t) + 3, "text-anchor": "end" }, short(t)));
+  for (const t of ticks(x0, x1, 5))
+    svg.append(s("text", { x: Math.min(px(t), W - R - 4), y: H - 6, "text-anchor": "middle" }, short(t)));
   if (band) {
-    const back = [...x.keys()].reverse().map(i => `L${px(x[i]).toFixed(1)} ${py(band[i]).toFixed(1)}`).join("");
-    svg.append(s("path", { class: "band", d: `${path(y)}${back}Z` }), s("path", { class: "line", d: path(y) }),
-      s("path", { class: "line", d: path(band) }));
+    svg.append(s("line", { class: "even", x1: L, x2: W - R, y1: py(1), y2: py(1) }),
+      s("path", { class: "band", d: `${path(rows)}${path([...band].reverse(), "L")}Z` }),
+      s("path", { class: "line", d: path(rows) }), s("path", { class: "line", d: path(band) }));
+  } else if (rows.length === 1) {
+    svg.append(s("circle", { class: "dot", cx: px(rows[0][0]), cy: py(rows[0][1]), r: 3 }));
   } else {
-    const mean = runningMean(y, Math.max(1, Math.round(y.length / 40)));
-    svg.append(s("path", { class: "raw", d: path(y) }), s("path", { class: "line", d: path(mean) }));
+    const width = Math.max(1, Math.round(rows.length / 40));
+    if (width > 1) svg.append(s("path", { class: "raw", d: path(rows) }));
+    svg.append(s("path", { class: "line", d: path(runningMean(rows, width)) }));
   }
-  const last = y[y.length - 1];
-  const label = band ? `${short(last)} to ${short(band[band.length - 1])} ${unit}` : `${short(last)} ${unit}`;
-  return h("figure", {}, h("figcaption", {}, title, h("span", {}, label)), svg);
+  const value = h("span", {}, last);
+  const hair = s("line", { class: "hair", y1: T, y2: H - B, x1: 0, x2: 0, visibility: "hidden" });
+  svg.append(hair);
+  svg.addEventListener("pointermove", e => {
+    const box = svg.getBoundingClientRect();
+    const i = nearest(rows, x0 + ((e.clientX - box.left) / box.width * W - L) / (W - L - R) * (x1 - x0));
+    for (const k of ["x1", "x2"]) hair.setAttribute(k, String(px(rows[i][0])));
+    hair.setAttribute("visibility", "visible");
+    value.textContent = `step ${short(rows[i][0])}: ${label(i)}`;
+  });
+  svg.addEventListener("pointerleave", () => {
+    hair.setAttribute("visibility", "hidden");
+    value.textContent = last;
+  });
+  return h("figure", {}, h("figcaption", {}, title, value), svg);
 }

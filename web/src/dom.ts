@@ -3,7 +3,8 @@
 
 export type Child = Node | string | null | undefined;
 
-export function h(tag: string, attrs: Record<string, string> = {}, ...children: Child[]): HTMLElement {
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K, attrs: Record<string, string> = {}, ...children: Child[]): HTMLElementTagNameMap[K] {
   const e = document.createElement(tag);
   for (const [k, v] of Object.entries(attrs)) e.setAttribute(k, v);
   for (const c of children) if (c != null) e.append(c);
@@ -21,4 +22,22 @@ export function field<T extends HTMLElement>(root: ParentNode, selector: string)
   const e = root.querySelector<T>(selector);
   if (!e) throw new Error(`page: no element ${selector}`);
   return e;
+}
+
+export function message(e: unknown): string {
+  return e instanceof Error ? e.message : String(e);
+}
+
+/** Words of the question, of three letters or more, that the text has too, as <mark>. */
+export function marked(text: string, question: string): Node[] {
+  const stems = question.toLowerCase().split(/[^\p{L}\p{N}]+/u)
+    .map(w => w.length > 4 ? w.replace(/(es|s|ing|ed)$/, "") : w)
+    .filter(w => w.length >= 3);
+  const out: Node[] = [];
+  for (const piece of text.split(/([\p{L}\p{N}]+)/u)) {
+    const word = piece.toLowerCase();
+    const hit = stems.some(w => word.startsWith(w) && word.length <= w.length + 4);
+    out.push(hit ? h("mark", {}, piece) : document.createTextNode(piece));
+  }
+  return out;
 }

@@ -1,40 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
-// Routing by the fragment, the header, and what is common to all pages.
+// Routing by the fragment ("#ask?q=..."), the header, and what is common to all pages.
 import { About, getJson } from "./api";
-import { field, h } from "./dom";
-import { askPage, chatPage, lineagePage, trainingPage } from "./pages";
+import { askPage } from "./ask";
+import { completePage } from "./complete";
+import { field, h, message } from "./dom";
+import { lineagePage } from "./lineage";
+import { trainingPage } from "./training";
 
 let about: About | null = null;
+let nShown = 0;
 
-async function page(name: string): Promise<HTMLElement> {
+async function page(name: string, query: URLSearchParams): Promise<HTMLElement> {
   switch (name) {
-    case "chat": return chatPage();
+    case "complete": return completePage();
     case "training": return await trainingPage(about);
     case "lineage": return await lineagePage(about);
-    default: return askPage(about);
+    default: return askPage(about, query.get("q") ?? "");
   }
 }
 
 async function show(): Promise<void> {
-  const name = location.hash.slice(1) || "ask";
+  const [name, query] = (location.hash.slice(1) || "ask").split("?", 2);
+  const main = field(document, "#main");
+  if (name === "main") { main.focus(); return; }
+  const turn = ++nShown;
   for (const a of document.querySelectorAll("nav a"))
     if (a.getAttribute("href") === `#${name}`) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
-  const main = field(document, "#main");
+  let root: HTMLElement;
   try {
-    main.replaceChildren(await page(name));
+    root = await page(name, new URLSearchParams(query ?? ""));
   } catch (e) {
-    main.replaceChildren(h("p", { class: "error" }, `The service did not answer: ${String(e)}`));
+    root = h("p", { class: "error", role: "alert" }, `The service did not answer: ${message(e)}`);
   }
+  if (turn === nShown) main.replaceChildren(root);
+}
+
+function showModel(): void {
+  if (!about?.model) return;
+  const out = field(document, "#model");
+  out.append(h("span", { title: about.content ?? "" }, about.model));
+  if (about.gate)
+    out.append(h("span", { class: `chip ${about.gate.passed ? "pass" : "fail"}` },
+      about.gate.passed ? "gate passed" : "gate failed"));
+  document.title = `${about.model} · smelt`;
+}
+
+/* "/" goes to the question, as in many manuals. */
+function onKey(e: KeyboardEvent): void {
+  const tag = document.activeElement?.tagName ?? "";
+  if (e.key !== "/" || tag === "INPUT" || tag === "TEXTAREA" || e.ctrlKey || e.metaKey || e.altKey) return;
+  const input = document.querySelector<HTMLInputElement>("input[name=q]");
+  if (input) { e.preventDefault(); input.focus(); input.select(); }
 }
 
 async function start(): Promise<void> {
   about = await getJson<About>("/api/about").catch(() => null);
-  if (about?.model) {
-    field(document, "#model").textContent = `${about.model}${about.content ? " · " + about.content.slice(0, 12) : ""}`;
-    document.title = `${about.model} · smelt`;
-  }
+  showModel();
   window.addEventListener("hashchange", () => void show());
+  document.addEventListener("keydown", onKey);
   await show();
 }
 

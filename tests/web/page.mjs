@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a reader, a keyboard and a hostile document make of the page.
+// Usage: node page.mjs SMELT DIRECTORY
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+import { lowContrast, wideElements } from "./measure.mjs";
+import { examples, makeWorkspace, serve } from "./workspace.mjs";
+
+const [smelt, out] = process.argv.slice(2);
+const shots = join(out, "screenshots");
+const complaints = [];
+let service, page;
+
+const pageNames = ["ask", "complete", "training", "lineage"];
+const titles = { ask: "Ask the documents", complete: "Continue a text", training: "How this model was trained",
+  lineage: "Where these answers come from" };
+
+async function open(name) {
+  await page.goto("about:blank");
+  await page.goto(`${service.url}#${name}`);
+  await page.getByRole("heading", { level: 1, name: titles[name.split("?")[0]] }).waitFor();
+}
+
+async function ask(question) {
+  await page.getByLabel("Question").fill(question);
+  await page.keyboard.press("Enter");
+  await page.locator(".answer").waitFor();
+}
+
+const checks = {
+  async "a question is answered with a citation"() {
+    await open("ask");
+    await ask("which process holds a file open");
+    assert.match(await page.locator(".answer p").innerText(), /hold|open/i);
+    assert.match(await page.locator(".answer cite").innerText(), /^From lsof\(8\).*licence/);
+    assert.equal(await page.locator(".sources > li").count(), 5);
+    assert.ok(await page.locator(".answer mark").count() > 0, "words of the question are marked");
+    const first = page.locator(".sources details").first();
+    await first.locator("summary").click();
+    assert.match(await first.locator(".more").innerText(), /Score \d/);
+    assert.match(page.url(), /#ask\?q=which/);
+  },
+  async "an address with a question answers it"() {
+    await open("ask?q=compress%20files");
+    await page.locator(".answer").waitFor();
+    assert.equal(await page.getByLabel("Question").inputValue(), "compress files");
+    assert.match(await page.locator(".answer cite").innerText(), /gzip|tar/);
+  },
+  async "example buttons ask"() {
+    await open("ask");
+    assert.deepEqual(await page.locator(".examples button").allInnerTexts(), examples);
+    await page.getByRole("button", { name: examples[2] }).click();
+    await page.locator(".answer").waitFor();
+    assert.match(await page.locator(".answer cite").innerText(), /df\(1\)|du\(1\)/);
+  },
+  async "a question without an answer says so"() {
+    await open("ask");
+    await page.getByLabel("Question").fill("zyzzyva");
+    await page.keyboard.press("Enter");
+    await page.getByText("Nothing in the index has these words").waitFor();
+    await page.getByLabel("Question").fill("?!");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").waitFor();
+    complaints.pop(); // the browser logs the refused request
+  },
+  async "markup in a document is text"() {
+    await open("ask");
+    await ask("which dangerous line must be shown as text?");
+    for (const d of await page.locator(".sources details").all()) await d.locator("summary").click();
+    const text = await page.locator("main").innerText();
+    assert.match(text, /<script>window\.pwned = 1<\/script>/);
+    assert.match(text, /<img src=x onerror=/);
+    assert.equal(await page.locator("main script, main img, main iframe").count(), 0);
+    assert.equal(await page.evaluate(() => window.pwned), undefined);
+    await open(`ask?q=${encodeURIComponent("<img src=x onerror=window.pwned=3> dangerous")}`);
+    await page.locator(".answer").waitFor();
+    assert.equal(await page.evaluate(() => window.pwned), undefined);
+  },
+  async "a completion streams, the same twice"() {
+    await open("complete");
+    const texts = [];
+    for (let i = 0; i < 2; i++) {
+      await page.getByLabel("Tokens").fill("60");
+      await page.getByLabel("Text to continue").fill("<b>The</b> files");
+      await page.getByLabel("Text to continue").press("Control+Enter");
+      await page.getByText(/tokens in [\d.]+ s/).waitFor();
+      texts.push(await page.locator("pre.output").innerText());
+      await page.getByLabel("Text to continue").fill("");
+    }
+    assert.ok(texts[0].startsWith("<b>The</b> files") && texts[0].length > 30, texts[0]);
+    assert.equal(texts[0], texts[1]);
+  },
+  async "Stop stops"() {
+    await open("complete");
+    const cdp = await page.context().newCDPSession(page);
+    await cdp.send("Network.enable");
+    await cdp.send("Network.emulateNetworkConditions",
+      { offline: false, latency: 0, downloadThroughput: 3000, uploadThroughput: -1 });
+    await page.getByLabel("Temperature").fill("3");
+    await page.getByLabel("Tokens").fill("120");
+    await page.getByRole("button", { name: "Continue" }).click();
+    await page.waitForFunction(() => document.querySelector("pre.output").textContent.length > 30);
+    assert.ok(await page.getByRole("button", { name: "Continue" }).isDisabled());
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText("Stopped.").waitFor();
+    const length = (await page.locator("pre.output").innerText()).length;
+    await cdp.send("Network.emulateNetworkConditions",
+      { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+    await page.waitForTimeout(300);
+    assert.equal((await page.locator("pre.output").innerText()).length, length);
+    const metrics = await (await fetch(`${service.url}metrics`)).text();
+    assert.match(metrics, /^smelt_streams_active 0$/m);
+  },
+  async "curves are drawn"() {
+    await open("training");
+    const captions = await page.locator("figcaption").allInnerTexts();
+    for (const want of [/Training loss/, /Held-out loss/, /Throughput/, /Expert load/])
+      assert.ok(captions.some(c => want.test(c)), `${want} in ${captions}`);
+    for (const d of await page.locator("figure svg .line").evaluateAll(l => l.map(p => p.getAttribute("d")))) {
+      assert.ok(d.split("L").length >= 5, d);
+      assert.doesNotMatch(d, /NaN|Infinity/);
+    }
+    await page.locator("figure svg").first().hover();
+    assert.match(await page.locator("figcaption").first().innerText(), /step \d/);
+    assert.match(await page.locator("main").innerText(), /heldout\.bpb/);
+    assert.match(await page.locator("header").innerText(), /gate passed/);
+  },
+  async "the lineage is drawn"() {
+    await open("lineage");
+    const image = page.getByRole("img", { name: /Lineage graph/ });
+    await image.evaluate(i => i.decode());
+    assert.ok(await image.evaluate(i => i.naturalWidth) > 500);
+  },
+  async "a keyboard reaches everything"() {
+    await open("ask");
+    await page.evaluate(() => document.activeElement.blur());
+    const seen = [];
+    for (let i = 0; i < 16; i++) {
+      await page.keyboard.press("Tab");
+      seen.push(await page.evaluate(() => document.activeElement.textContent || document.activeElement.name));
+    }
+    for (const want of ["Skip to the content", "Complete", "Training", "Lineage", "q", "Ask", examples[3]])
+      assert.ok(seen.includes(want), `${want} in ${seen}`);
+    await page.evaluate(() => document.activeElement.blur());
+    await page.keyboard.press("/");
+    assert.equal(await page.evaluate(() => document.activeElement.name), "q");
+    await page.getByRole("link", { name: "Training" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: titles.training }).waitFor();
+    assert.equal(await page.locator("nav [aria-current]").innerText(), "Training");
+    await page.goBack();
+    await page.getByRole("heading", { name: titles.ask }).waitFor();
+  },
+  async "text has contrast, light and dark"() {
+    for (const scheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme: scheme });
+      for (const name of pageNames) {
+        await open(name === "ask" ? "ask?q=list%20open%20files" : name);
+        if (name === "ask") await page.locator(".answer").waitFor();
+        assert.deepEqual(await page.evaluate(lowContrast), [], `${name}, ${scheme}`);
+        await page.screenshot({ path: join(shots, `${name}-${scheme}.png`), fullPage: name === "training" });
+      }
+    }
+    const back = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    assert.match(back, /rgb\((\d|[1-3]\d), (\d|[1-3]\d), (\d|[1-3]\d)\)/, "dark is dark");
+    await page.emulateMedia({ colorScheme: "light" });
+  },
+  async "a narrow window scrolls down only"() {
+    await page.setViewportSize({ width: 390, height: 844 });
+    for (const name of pageNames) {
+      await open(name === "ask" ? "ask?q=list%20open%20files" : name);
+      if (name === "ask") await page.locator(".answer").waitFor();
+      await page.screenshot({ path: join(shots, `${name}-narrow.png`), fullPage: name === "training" });
+      assert.deepEqual(await page.evaluate(wideElements), [], name);
+    }
+    await page.setViewportSize({ width: 1280, height: 900 });
+  },
+  async "nothing was logged, nothing left this machine"() {
+    assert.deepEqual(complaints, []);
+  },
+  async "a service that went away is reported"() {
+    await open("ask");
+    await service.stop();
+    await page.getByLabel("Question").fill("anyone?");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").waitFor();
+  },
+};
+
+function listen() {
+  page.on("console", m => { if (m.type() === "error" || m.type() === "warning") complaints.push(m.text()); });
+  page.on("pageerror", e => complaints.push(String(e)));
+  const own = service.url;
+  page.on("request", r => {
+    if (!r.url().startsWith(own) && !/^(data|about):/.test(r.url())) complaints.push(`request to ${r.url()}`);
+  });
+}
+
+async function main() {
+  mkdirSync(shots, { recursive: true });
+  const profile = mkdtempSync(join(tmpdir(), "smelt-chromium-"));
+  const workspace = makeWorkspace(smelt);
+  let browser, nFailed = 0;
+  try {
+    service = await serve(smelt, workspace.dir);
+    browser = await chromium.launchPersistentContext(profile, {
+      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", headless: true,
+      viewport: { width: 1280, height: 900 }, colorScheme: "light",
+      args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
+    page = browser.pages()[0] ?? await browser.newPage();
+    page.setDefaultTimeout(10000);
+    listen();
+    for (const [name, check] of Object.entries(checks)) {
+      try {
+        await check();
+        console.log(`ok - ${name}`);
+      } catch (e) {
+        nFailed++;
+        console.log(`not ok - ${name}\n  ${String(e?.message ?? e).replaceAll("\n", "\n  ")}`);
+      }
+    }
+  } finally {
+    await browser?.close();
+    await service?.stop();
+    workspace.remove();
+    rmSync(profile, { recursive: true, force: true });
+  }
+  console.log(`${Object.keys(checks).length} checks, ${nFailed} failed; screenshots in ${shots}`);
+  return nFailed ? 1 : 0;
+}
+
+process.exit(await main());

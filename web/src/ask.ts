@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Questions: an answer in sentences of a passage, with what it comes from.
+import { About, Answer, Passage, ask } from "./api";
+import { h, marked, message } from "./dom";
+
+function origin(p: Passage): string {
+  return p.package ? `${p.package} ${p.version}`.trim() : p.path;
+}
+
+function citation(p: Passage): HTMLElement {
+  return h("cite", { class: "cite" }, "From ", h("b", {}, p.title || p.path), p.heading ? `, ${p.heading}` : "",
+    ` · ${origin(p)} · licence ${p.licence || "unknown"}`);
+}
+
+function source(p: Passage, question: string): HTMLElement {
+  const t = p.terms;
+  return h("li", {}, h("details", {},
+    h("summary", {},
+      h("span", {}, h("b", {}, p.title || p.path), p.summary ? ` · ${p.summary}` : ""),
+      h("span", { class: "from" }, origin(p))),
+    h("div", { class: "more" }, h("pre", {}, ...marked(p.text, question)),
+      h("p", { class: "meta" }, `${p.heading ? p.heading + " · " : ""}${p.path} · licence ${p.licence || "unknown"}`),
+      h("p", { class: "meta" }, `Score ${p.score.toFixed(2)}: page ${t.page.toFixed(2)}, passage ${t.passage.toFixed(2)}, ` +
+        `title ${t.title.toFixed(2)}${t.model ? `, model ${t.model.toFixed(2)}` : ""}`))));
+}
+
+function showAnswer(out: HTMLElement, a: Answer, ms: number): void {
+  if (a.passages.length === 0) {
+    out.replaceChildren(h("p", { class: "empty" }, "Nothing in the index has these words. Try others."));
+    return;
+  }
+  out.replaceChildren(
+    h("section", { class: "answer", "aria-label": "Answer" },
+      h("p", {}, ...marked(a.answer || a.passages[0].text, a.question)), citation(a.passages[0])),
+    h("h2", {}, "Passages"),
+    h("ol", { class: "sources" }, ...a.passages.map(p => source(p, a.question))),
+    h("p", { class: "meta" }, `${a.passages.length} best of all passages, ${ms.toFixed(0)} ms`));
+}
+
+function lead(about: About | null): string {
+  const how = "Answers are sentences of a passage, shown with the page, package, version and licence they come from.";
+  if (!about?.index) return how;
+  return `${about.index.documents.toLocaleString("en")} documents, ${about.index.passages.toLocaleString("en")} passages. ${how}`;
+}
+
+export function askPage(about: About | null, given: string): HTMLElement {
+  const out = h("div", { "aria-live": "polite" });
+  const input = h("input", { type: "search", name: "q", "aria-label": "Question", autocomplete: "off",
+    maxlength: "1000", placeholder: about?.examples?.[0] ?? "What do you want to know?" });
+  const button = h("button", {}, "Ask");
+  const run = async (question: string): Promise<void> => {
+    input.value = question;
+    if (!question) { input.focus(); return; }
+    history.replaceState(null, "", `#ask?q=${encodeURIComponent(question)}`);
+    button.disabled = true;
+    const t0 = performance.now();
+    try {
+      showAnswer(out, await ask(question), performance.now() - t0);
+    } catch (e) {
+      out.replaceChildren(h("p", { class: "error", role: "alert" }, message(e)));
+    }
+    button.disabled = false;
+  };
+  const form = h("form", { class: "question", role: "search" }, input, button);
+  form.addEventListener("submit", e => {
+    e.preventDefault();
+    void run(input.value.trim() || about?.examples?.[0] || "");
+  });
+  const examples = h("ul", { class: "examples", "aria-label": "Examples" });
+  for (const q of about?.examples ?? []) {
+    const b = h("button", { class: "plain", type: "button" }, q);
+    b.addEventListener("click", () => void run(q));
+    examples.append(h("li", {}, b));
+  }
+  const root = h("div", {}, h("h1", {}, "Ask the documents"), h("p", { class: "lead" }, lead(about)));
+  if (about && !about.index)
+    root.append(h("p", { class: "empty" }, "This service was started without an index; it completes text, but cannot answer."));
+  else
+    root.append(form, examples, out);
+  if (given) void run(given);
+  else if (matchMedia("(min-width: 40rem)").matches) setTimeout(() => input.focus());
+  return root;
+}
