@@ -9,7 +9,7 @@
 #include "read_markdown.h"
 #include "smelt/text.h"
 
-enum { AHEAD_MAX = 2000, NEST_MAX = 8 };
+enum { AHEAD_MAX = 2000, LINK_MAX = 600, NEST_MAX = 4 };
 
 static bool is_space(char c)
 {
@@ -53,7 +53,9 @@ static size_t code_span(doc_writer *w, const char *s, size_t n, size_t i)
 static size_t closing(const char *s, size_t n, size_t i, char open, char close)
 {
     int depth = 0;
-    size_t limit = i + AHEAD_MAX < n ? i + AHEAD_MAX : n;
+    size_t limit = i + LINK_MAX < n ? i + LINK_MAX : n;
+    if (!memchr(s + i, close, limit - i))
+        return n;
     for (; i < limit; i++) {
         if (s[i] == '\\')
             i++;

@@ -76,6 +76,10 @@ void mdoc_words(roff *r, mdoc_state *m, int i, int n);
 int mdoc_plain(roff *r, mdoc_state *m, const char *prefix, int i, int n);
 bool mdoc_is_open_delim(const char *s);
 bool mdoc_is_close_delim(const char *s);
+/** Forget a pending "no blank". */
+void mdoc_reset_line(roff *r, mdoc_state *m);
+/** In SYNOPSIS: what follows starts a line. */
+void mdoc_synopsis_break(roff *r, mdoc_state *m);
 /** Is word i a macro that runs? */
 const mdoc_entry *mdoc_callable(const mdoc_state *m, int i);
 

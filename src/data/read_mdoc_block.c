@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mdoc(7): macros that make blocks, functions and references, and the run of a line. */
+/* mdoc(7): sections, lists, displays, and the run of a line. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@ static mdoc_state *state(roff *r)
     return r->mdoc;
 }
 
-static void reset_line(roff *r, mdoc_state *m)
+void mdoc_reset_line(roff *r, mdoc_state *m)
 {
     r->joins_next = false;
     m->no_blank_once = false;
@@ -56,7 +56,7 @@ static void close_all(roff *r, mdoc_state *m)
     m->n_list = m->n_list_over = m->n_display = m->n_explicit = 0;
     m->in_head = m->in_function = m->in_reference = false;
     roff_fill(r, true);
-    reset_line(r, m);
+    mdoc_reset_line(r, m);
 }
 
 static int heading(roff *r, mdoc_state *m, int level, int i, int n)
@@ -71,7 +71,7 @@ static int heading(roff *r, mdoc_state *m, int level, int i, int n)
     dw_heading(&r->w, level);
     mdoc_words(r, m, i, n);
     dw_para(&r->w);
-    reset_line(r, m);
+    mdoc_reset_line(r, m);
     return n;
 }
 
@@ -99,7 +99,7 @@ int mdoc_Pp(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
 {
     (void)e;
     (void)i;
-    reset_line(r, m);
+    mdoc_reset_line(r, m);
     if (r->is_nofill)
         roff_para(r);
     else
@@ -133,7 +133,7 @@ int mdoc_Bl(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
             list.is_diag = is_diag;
         }
     }
-    reset_line(r, m);
+    mdoc_reset_line(r, m);
     if (!r->is_nofill)
         dw_para(&r->w);
     m->in_head = false;
@@ -148,7 +148,7 @@ int mdoc_El(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
 {
     (void)e;
     (void)i;
-    reset_line(r, m);
+    mdoc_reset_line(r, m);
     m->in_head = false;
     if (m->n_list_over > 0)
         m->n_list_over--;
@@ -183,7 +183,7 @@ static void column_row(roff *r, mdoc_state *m, int i, int n)
 int mdoc_It(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
 {
     (void)e;
-    reset_line(r, m);
+    mdoc_reset_line(r, m);
     m->n_explicit = 0;
     m->in_head = false;
     if (m->n_list == 0)
@@ -229,7 +229,7 @@ int mdoc_Bd(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
     for (; i < n; i++)
         keeps_lines |= strcmp(m->arg.v[i], "-literal") == 0 ||
                        strcmp(m->arg.v[i], "-unfilled") == 0;
-    reset_line(r, m);
+    mdoc_reset_line(r, m);
     if (m->n_display < MDOC_DISPLAY_MAX)
         m->was_nofill[m->n_display++] = r->is_nofill;
     if (!r->is_nofill)
@@ -242,7 +242,7 @@ int mdoc_Ed(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
 {
     (void)e;
     (void)i;
-    reset_line(r, m);
+    mdoc_reset_line(r, m);
     bool nofill = m->n_display > 0 && m->was_nofill[--m->n_display];
     dw_para(&r->w);
     roff_fill(r, !nofill);
@@ -253,7 +253,7 @@ int mdoc_Ed(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
 int mdoc_D1(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
 {
     (void)e;
-    reset_line(r, m);
+    mdoc_reset_line(r, m);
     bool was_nofill = r->is_nofill;
     if (!was_nofill)
         roff_fill(r, false);
@@ -266,10 +266,10 @@ int mdoc_D1(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
 }
 
 /* A line of its own in SYNOPSIS: .Fd, and others there. */
-static void synopsis_break(roff *r, mdoc_state *m)
+void mdoc_synopsis_break(roff *r, mdoc_state *m)
 {
     if (m->in_synopsis && !r->is_nofill && m->n_closer == 0) {
-        reset_line(r, m);
+        mdoc_reset_line(r, m);
         dw_break(&r->w);
     }
 }
@@ -277,228 +277,10 @@ static void synopsis_break(roff *r, mdoc_state *m)
 int mdoc_block_line(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
 {
     (void)e;
-    synopsis_break(r, m);
+    mdoc_synopsis_break(r, m);
     for (; i < n; i++)
         mdoc_word(r, m, m->arg.v[i]);
-    synopsis_break(r, m);
-    return n;
-}
-
-/* ---------------------------------------------------------------- functions */
-
-int mdoc_In(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
-{
-    (void)e;
-    synopsis_break(r, m);
-    if (i < n) {
-        mdoc_word(r, m, m->in_synopsis ? "#include <" : "<");
-        mdoc_joined(r, m, m->arg.v[i++]);
-        mdoc_joined(r, m, ">");
-    }
-    i = mdoc_plain(r, m, "", i, n);
-    synopsis_break(r, m);
-    return i;
-}
-
-int mdoc_Ft(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
-{
-    (void)e;
-    synopsis_break(r, m);
-    return mdoc_plain(r, m, "", i, n);
-}
-
-/* The k-th parameter of a function: the first joins the parenthesis. */
-static void put_parameter(roff *r, mdoc_state *m, int k, const char *s)
-{
-    mdoc_joined(r, m, k > 0 ? "," : "");
-    if (k > 0)
-        dw_blank(&r->w);
-    roff_puts(r, s);
-}
-
-int mdoc_Fn(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
-{
-    (void)e;
-    if (i >= n || mdoc_callable(m, i))
-        return i;
-    if (mdoc_is_open_delim(m->arg.v[i]))
-        mdoc_word(r, m, m->arg.v[i++]);
-    if (i < n)
-        mdoc_word(r, m, m->arg.v[i++]);
-    mdoc_joined(r, m, "(");
-    for (int k = 0; i < n && !mdoc_callable(m, i) && !mdoc_is_close_delim(m->arg.v[i]); k++) {
-        put_parameter(r, m, k, m->arg.v[i++]);
-    }
-    mdoc_joined(r, m, ")");
-    if (m->in_synopsis)
-        mdoc_joined(r, m, ";");
-    i = mdoc_plain(r, m, "", i, n);
-    synopsis_break(r, m);
-    return i;
-}
-
-int mdoc_Fo(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
-{
-    (void)e;
-    if (i < n)
-        mdoc_word(r, m, m->arg.v[i++]);
-    mdoc_joined(r, m, "(");
-    m->no_blank_once = true;
-    m->in_function = true;
-    m->n_explicit++;
-    m->n_fa = 0;
-    return n;
-}
-
-int mdoc_Fa(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
-{
-    (void)e;
-    if (!m->in_function)
-        return mdoc_plain(r, m, "", i, n);
-    for (; i < n && !mdoc_callable(m, i); i++) {
-        if (!m->arg.quoted[i] && mdoc_is_close_delim(m->arg.v[i])) {
-            mdoc_word(r, m, m->arg.v[i]);
-            continue;
-        }
-        put_parameter(r, m, m->n_fa++, m->arg.v[i]);
-    }
-    return i;
-}
-
-int mdoc_Fc(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
-{
-    (void)e;
-    m->n_explicit -= m->n_explicit > 0;
-    m->in_function = false;
-    mdoc_joined(r, m, m->in_synopsis ? ");" : ")");
-    i = mdoc_plain(r, m, "", i, n);
-    synopsis_break(r, m);
-    return i;
-}
-
-/* "a(), b(), and c()" of the words, with `after` behind each. */
-static void name_series(roff *r, mdoc_state *m, const char *after, int i, int n)
-{
-    for (int k = i; k < n; k++) {
-        if (k > i && k == n - 1)
-            mdoc_word(r, m, "and");
-        mdoc_word(r, m, m->arg.v[k]);
-        mdoc_joined(r, m, after);
-        if (k < n - 1 && n - i > 2)
-            mdoc_joined(r, m, ",");
-    }
-}
-
-int mdoc_Rv(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
-{
-    (void)e;
-    if (i < n && strcmp(m->arg.v[i], "-std") == 0)
-        i++;
-    if (i < n) {
-        mdoc_word(r, m, "The");
-        name_series(r, m, "()", i, n);
-        mdoc_word(r, m, n - i > 1 ? "functions return" : "function returns");
-        mdoc_word(r, m, "the value 0 if successful; otherwise the value -1 is returned");
-    } else {
-        mdoc_word(r, m, "Upon successful completion, the value 0 is returned; otherwise the "
-                        "value -1 is returned");
-    }
-    mdoc_word(r, m, "and the global variable errno is set to indicate the error.");
-    return n;
-}
-
-int mdoc_Ex(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
-{
-    (void)e;
-    if (i < n && strcmp(m->arg.v[i], "-std") == 0)
-        i++;
-    bool several = n - i > 1;
-    mdoc_word(r, m, "The");
-    if (i < n)
-        name_series(r, m, "", i, n);
-    else
-        mdoc_word(r, m, m->name ? m->name : "");
-    mdoc_word(r, m, several ? "utilities exit" : "utility exits");
-    mdoc_word(r, m, "0 on success, and >0 if an error occurs.");
-    return n;
-}
-
-/* --------------------------------------------------------------- references */
-
-/* The order in which a reference prints its fields. */
-static const char ref_order[] = "ATBIJRNVUPQCDO";
-
-int mdoc_Rs(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
-{
-    (void)e;
-    (void)i;
-    reset_line(r, m);
-    m->in_reference = true;
-    m->n_ref_author = 0;
-    for (int k = 0; k < MDOC_REF_FIELDS; k++) {
-        sm_buf_clear(&m->ref[k]);
-        m->ref[k].max = ROFF_LINE_MAX;
-    }
-    return n;
-}
-
-int mdoc_ref_field(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
-{
-    const char *at = strchr(ref_order, e->name[1]);
-    if (!at || !m->in_reference) {
-        mdoc_words(r, m, i, n);
-        return n;
-    }
-    sm_buf *field = &m->ref[at - ref_order];
-    /* authors are kept apart by a newline until their number is known */
-    if (field->len)
-        sm_buf_putc(field, e->name[1] == 'A' ? '\n' : ' ');
-    for (int k = i; k < n; k++) {
-        if (k > i && !mdoc_is_close_delim(m->arg.v[k]))
-            sm_buf_putc(field, ' ');
-        sm_buf_puts(field, m->arg.v[k]);
-    }
-    m->n_ref_author += e->name[1] == 'A';
-    return n;
-}
-
-static void put_authors(roff *r, mdoc_state *m)
-{
-    const sm_buf *b = &m->ref[0];
-    int k = 0;
-    for (size_t i = 0; i < b->len; k++) {
-        const char *nl = memchr(b->data + i, '\n', b->len - i);
-        size_t end = nl ? (size_t)(nl - b->data) : b->len;
-        if (k > 0 && m->n_ref_author > 2)
-            mdoc_joined(r, m, ",");
-        if (k > 0 && k == m->n_ref_author - 1)
-            mdoc_word(r, m, "and");
-        mdoc_word(r, m, "");
-        roff_put(r, b->data + i, end - i);
-        i = end + 1;
-    }
-}
-
-int mdoc_Re(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
-{
-    (void)e;
-    (void)i;
-    bool is_first = true;
-    m->in_reference = false;
-    for (int k = 0; k < MDOC_REF_FIELDS; k++) {
-        if (!m->ref[k].len)
-            continue;
-        if (!is_first)
-            mdoc_joined(r, m, ",");
-        if (k == 0)
-            put_authors(r, m);
-        else
-            mdoc_word(r, m, m->ref[k].data);
-        is_first = false;
-        sm_buf_clear(&m->ref[k]);
-    }
-    if (!is_first)
-        mdoc_joined(r, m, ".");
+    mdoc_synopsis_break(r, m);
     return n;
 }
 
@@ -514,7 +296,7 @@ static void end_line(roff *r, mdoc_state *m, int from, int n)
     if (m->in_head && m->n_explicit == 0) {
         m->in_head = false;
         dw_term_end(&r->w);
-        reset_line(r, m);
+        mdoc_reset_line(r, m);
     }
     /* "no blank" outlives the line only where the next one may use it */
     r->joins_next = m->no_blank_once;
@@ -535,9 +317,9 @@ bool mdoc_macro(roff *r, const char *name, const char *rest, size_t n)
            !(n_main == 1 && strcmp(name, "Fl") == 0))
         n_main--;
     if (m->in_synopsis && strcmp(name, "Nm") == 0 && m->n_list == 0)
-        synopsis_break(r, m);
+        mdoc_synopsis_break(r, m);
     if (m->in_authors && strcmp(name, "An") == 0 && !r->is_nofill && !m->n_list)
-        synopsis_break(r, m);
+        mdoc_synopsis_break(r, m);
     int used = e->run(r, m, e, 0, n_main);
     if (used < n_main)
         mdoc_words(r, m, used, n_main);

@@ -26,6 +26,7 @@ enum {
     ROFF_LINE_MAX = 1 << 20,
     ROFF_DEF_MAX = 20000,  /* names defined                                 */
     ROFF_COND_MAX = 500,   /* nesting of \{ blocks and of .ie               */
+    ROFF_NEST_MAX = 100,   /* requests inside one line                      */
     ROFF_TR_MAX = 64,      /* pairs of .tr                                  */
     ROFF_BUILTIN_MARK = 1  /* before a name: not the user's macro of it     */
 };
@@ -82,6 +83,7 @@ typedef struct roff {
     int n_frame;
     roff_dict dict;
     sm_buf raw;   /* the physical line, continued lines joined */
+    int n_nest;   /* requests running inside requests, as .if .if ... */
     int n_cond;   /* open, taken \{ blocks                      */
     bool else_taken[ROFF_COND_MAX]; /* .ie without its .el yet: take the .el? */
     int n_else;
@@ -120,6 +122,8 @@ bool roff_next_line(roff *r);
 bool roff_raw_line(roff *r, const char **line, size_t *n);
 /** Interpolate strings, registers and arguments; copy mode also halves `\\`. */
 bool roff_expand(roff *r, sm_buf *out, const char *s, size_t n, bool copy_mode);
+/** Read all lines of the frames. */
+void roff_run(roff *r);
 /** Handle one line that is expanded already (request, macro or text). */
 void roff_line(roff *r, const char *s, size_t n);
 /** Run a macro or request line without its control character. */

@@ -52,7 +52,8 @@ void roff_do_if(roff *r, const char *s, size_t n, int variant)
     bool holds = roff_condition(r, s, n, &used);
     if (variant == IF_WITH_ELSE) {
         if (r->n_else == ROFF_COND_MAX) { /* hundreds of .ie without .el: forget the old */
-            memmove(r->else_taken, r->else_taken + 1, sizeof r->else_taken[0] * (ROFF_COND_MAX - 1));
+            memmove(r->else_taken, r->else_taken + 1,
+                    sizeof r->else_taken[0] * (ROFF_COND_MAX - 1));
             r->n_else--;
         }
         r->else_taken[r->n_else++] = !holds;
@@ -186,5 +187,9 @@ void roff_do_call(roff *r, const char *s, size_t n, int variant)
 {
     size_t i = roff_skip_blanks(s, n, 0);
     (void)variant;
+    if (r->n_nest >= ROFF_NEST_MAX)
+        return;
+    r->n_nest++;
     roff_call(r, s + i, n - i);
+    r->n_nest--;
 }

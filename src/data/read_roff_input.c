@@ -308,7 +308,7 @@ static bool expand(roff *r, sm_buf *out, const char *s, size_t n, bool copy_mode
             used = nests ? 1 : used;
         }
         i += used + 1;
-        if (out->failed || r->has_ended || !roff_spend(r, used))
+        if (out->failed || r->has_ended || !roff_spend(r, used + e.n))
             return false;
     }
     return !out->failed;

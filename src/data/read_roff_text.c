@@ -4,6 +4,8 @@
 
 #include "read_roff.h"
 
+enum { ARG_REACH = 2000 }; /* bytes within which an argument must end */
+
 /* Bytes of the UTF-8 character at s[i]. */
 static size_t char_length(const char *s, size_t n, size_t i)
 {
@@ -31,6 +33,7 @@ static size_t name_arg(roff_escape *e, const char *s, size_t n, size_t i)
     if (s[i] == '[') {
         int depth = 1;
         size_t j = i + 1;
+        n = n - j > ARG_REACH ? j + ARG_REACH : n;
         for (; j < n; j++) {
             if (s[j] == '\\' && j + 2 < n && s[j + 2] == '[')
                 depth++;
@@ -53,7 +56,8 @@ static size_t name_arg(roff_escape *e, const char *s, size_t n, size_t i)
     return i + e->n;
 }
 
-/* Argument between two equal delimiters at s[i]. */
+/* Argument between two equal delimiters at s[i].  One level of escapes that use the same
+ * delimiter may nest in it. */
 static size_t quoted_arg(roff_escape *e, const char *s, size_t n, size_t i)
 {
     e->arg = s + (i < n ? i : n);
@@ -61,19 +65,19 @@ static size_t quoted_arg(roff_escape *e, const char *s, size_t n, size_t i)
         return n;
     char delim = s[i];
     size_t j = i + 1;
+    n = n - i > ARG_REACH ? i + ARG_REACH : n;
     while (j < n && s[j] != delim) {
-        if (s[j] == '\\' && j + 1 < n) {
-            roff_escape inner;
-            bool nests = strchr("whvZXoBA", s[j + 1]) != NULL && s[j + 1] != delim;
-            j += 1 + (nests && j + 2 < n && s[j + 2] == delim
-                          ? roff_escape_read(&inner, s + j + 1, n - j - 1)
-                          : 1);
-        } else {
+        if (s[j] != '\\' || j + 1 >= n) {
             j++;
+            continue;
         }
+        bool nests = strchr("whvZXoBA", s[j + 1]) && j + 2 < n && s[j + 2] == delim;
+        const char *close = nests ? memchr(s + j + 3, delim, n - j - 3) : NULL;
+        j = close ? (size_t)(close - s) + 1 : j + 2;
     }
+    j = j < n ? j : n;
     e->arg = s + i + 1;
-    e->n = (j < n ? j : n) - i - 1;
+    e->n = j - i - 1;
     return j < n ? j + 1 : n;
 }
 

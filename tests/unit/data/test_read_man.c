@@ -205,6 +205,16 @@ static void test_hostile(void **state)
     x = read_man(deep.data, deep.len, NULL, NULL);
     sm_extract_free(&x);
     sm_buf_free(&deep);
+    static const char *const unit[] = {"\\*[", "\\n[",       ".if 1 \\{", "\\o'",  "\\h'\\w'",
+                                       "\\w'",  ".do do do ", ".nop .nop ", ".ie\n"};
+    for (size_t i = 0; i < sizeof unit / sizeof *unit; i++) { /* one long line each */
+        sm_buf b = {0};
+        for (int k = 0; k < 30000; k++)
+            sm_buf_puts(&b, unit[i]);
+        x = read_man(b.data, b.len, NULL, NULL);
+        sm_extract_free(&x);
+        sm_buf_free(&b);
+    }
     sm_extract y = {0};
     assert_int_equal(sm_extract_man(&y, "", SM_EXTRACT_MAX_BYTES + 1, "big.1", NULL, NULL),
                      SM_EINVAL);
