@@ -54,11 +54,12 @@ static float element(const sm_tensor_entry *e, size_t i)
 
 static bool is_float_type(const sm_tensor_entry *e)
 {
-    return !strcmp(e->dtype, "F32") || !strcmp(e->dtype, "BF16") || !strcmp(e->dtype, "F16");
+    return !strcmp(e->dtype, "F32") || !strcmp(e->dtype, "BF16") ||
+           !strcmp(e->dtype, "F16");
 }
 
-static sm_status check_entry(const sm_tensor_entry *e, const int64_t *shape, int32_t n_dim,
-                             const char *name, sm_err *err)
+static sm_status check_entry(const sm_tensor_entry *e, const int64_t *shape,
+                             int32_t n_dim, const char *name, sm_err *err)
 {
     if (!e)
         return sm_fail(err, SM_ECORRUPT, "%s: missing", name);
@@ -66,9 +67,10 @@ static sm_status check_entry(const sm_tensor_entry *e, const int64_t *shape, int
     for (int32_t i = 0; same && i < n_dim; i++)
         same = e->shape[i] == shape[i];
     if (!same)
-        return sm_fail(err, SM_ECORRUPT, "%s: got shape [%lld, %lld, %lld] of %d "
-                       "dimensions, want [%lld, %lld, %lld] of %d", name,
-                       (long long)e->shape[0], (long long)e->shape[1],
+        return sm_fail(err, SM_ECORRUPT,
+                       "%s: got shape [%lld, %lld, %lld] of %d "
+                       "dimensions, want [%lld, %lld, %lld] of %d",
+                       name, (long long)e->shape[0], (long long)e->shape[1],
                        (long long)e->shape[2], (int)e->n_dim, (long long)shape[0],
                        (long long)shape[1], (long long)shape[2], (int)n_dim);
     if (!is_float_type(e))
@@ -126,15 +128,18 @@ static sm_status load_bias(sm_model *m, const sm_safetensors *s, sm_err *err)
 }
 
 /* A config that promises more than the file holds must not make us allocate it. */
-static sm_status check_size(const sm_model_config *c, const sm_safetensors *s, sm_err *err)
+static sm_status check_size(const sm_model_config *c, const sm_safetensors *s,
+                            sm_err *err)
 {
     size_t bytes = 0;
     int64_t want = 2 * sm_model_n_param(c);
     for (size_t i = 0; i < sm_safetensors_n(s); i++)
         bytes += sm_safetensors_at(s, i)->bytes;
     if (bytes < (size_t)want)
-        return sm_fail(err, SM_ECORRUPT, "%zu bytes of tensors, the config wants %lld or "
-                       "more", bytes, (long long)want);
+        return sm_fail(err, SM_ECORRUPT,
+                       "%zu bytes of tensors, the config wants %lld or "
+                       "more",
+                       bytes, (long long)want);
     return SM_OK;
 }
 
@@ -215,7 +220,8 @@ static void save_param(char *dst, const sm_param *p, const float *w, sm_dtype ty
 static sm_tensor_entry entry_of(const sm_param *p, char *data, sm_dtype type)
 {
     bool is_turned = p->n_dim == 3;
-    sm_tensor_entry e = {.n_dim = p->n_dim, .data = data,
+    sm_tensor_entry e = {.n_dim = p->n_dim,
+                         .data = data,
                          .bytes = (size_t)p->n * (type == SM_F32 ? 4 : 2)};
     memcpy(e.name, p->name, strlen(p->name) + 1);
     memcpy(e.dtype, type == SM_F32 ? "F32" : "BF16", type == SM_F32 ? 4 : 5);
@@ -243,7 +249,9 @@ static sm_status save_weights(const sm_model *m, const char *path, sm_dtype type
     }
     if (!s && m->router_bias) {
         e[n] = (sm_tensor_entry){.shape = {m->config.n_layer, m->config.n_expert},
-                                 .n_dim = 2, .dtype = "F32", .data = m->router_bias,
+                                 .n_dim = 2,
+                                 .dtype = "F32",
+                                 .data = m->router_bias,
                                  .bytes = (size_t)m->config.n_layer *
                                           (size_t)m->config.n_expert * 4};
         memcpy(e[n++].name, bias_name, sizeof bias_name);

@@ -50,8 +50,8 @@ static sm_status check_floats(const sm_model_config *c, sm_err *err)
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!(rules[i].value >= rules[i].min && rules[i].value <= rules[i].max))
-            return sm_fail(err, SM_EINVAL, "model: %s: got %g, want %g..%g", rules[i].name,
-                           rules[i].value, rules[i].min, rules[i].max);
+            return sm_fail(err, SM_EINVAL, "model: %s: got %g, want %g..%g",
+                           rules[i].name, rules[i].value, rules[i].min, rules[i].max);
     return SM_OK;
 }
 
@@ -63,22 +63,29 @@ sm_status sm_model_config_check(const sm_model_config *c, sm_err *err)
     if (s)
         return s;
     if (c->n_head % c->n_kv_head)
-        return sm_fail(err, SM_EINVAL, "model: n_kv_head: got %d, want a divisor of n_head"
-                       " %d", (int)c->n_kv_head, (int)c->n_head);
+        return sm_fail(err, SM_EINVAL,
+                       "model: n_kv_head: got %d, want a divisor of n_head"
+                       " %d",
+                       (int)c->n_kv_head, (int)c->n_head);
     if (c->d_head % 2)
         return sm_fail(err, SM_EINVAL, "model: d_head: got %d, want an even number",
                        (int)c->d_head);
     if (c->router != SM_ROUTER_SOFTMAX_TOPK && c->router != SM_ROUTER_SIGMOID_TOP1)
-        return sm_fail(err, SM_EINVAL, "model: router: got %d, want softmax_topk or "
-                       "sigmoid_top1", (int)c->router);
+        return sm_fail(err, SM_EINVAL,
+                       "model: router: got %d, want softmax_topk or "
+                       "sigmoid_top1",
+                       (int)c->router);
     if (c->n_expert && c->k_expert > c->n_expert)
         return sm_fail(err, SM_EINVAL, "model: k_expert: got %d, want 1..n_expert %d",
                        (int)c->k_expert, (int)c->n_expert);
     if (c->n_expert && c->router == SM_ROUTER_SIGMOID_TOP1 && c->k_expert != 1)
-        return sm_fail(err, SM_EINVAL, "model: k_expert: got %d, want 1 with the "
-                       "sigmoid_top1 router", (int)c->k_expert);
+        return sm_fail(err, SM_EINVAL,
+                       "model: k_expert: got %d, want 1 with the "
+                       "sigmoid_top1 router",
+                       (int)c->k_expert);
     if (c->router_bias && !c->n_expert)
-        return sm_fail(err, SM_EINVAL, "model: router_bias: got true, want experts "
+        return sm_fail(err, SM_EINVAL,
+                       "model: router_bias: got true, want experts "
                        "(n_expert is 0)");
     return SM_OK;
 }
@@ -140,8 +147,10 @@ double sm_model_flops_per_token(const sm_model_config *c, int64_t n_ctx)
     for (int32_t l = 0; l < c->n_layer; l++) {
         bool is_moe = c->n_expert > 0 && (l + 1) % c->moe_every == 0;
         bool is_nope = c->nope_every && (l + 1) % c->nope_every == 0;
-        sm_op_shape a = {.n_tok = 1, .n_ctx = mean_keys(n_ctx, is_nope ? 0 : c->attn_chunk),
-                         .n_head = c->n_head, .d_head = c->d_head};
+        sm_op_shape a = {.n_tok = 1,
+                         .n_ctx = mean_keys(n_ctx, is_nope ? 0 : c->attn_chunk),
+                         .n_head = c->n_head,
+                         .d_head = c->d_head};
         sum += linear(q + 2 * kv, d) + linear(d, q) + both("attention", &a);
         if (!is_moe)
             sum += 1.5 * linear(2.0 * c->d_ff, d);

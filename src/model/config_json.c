@@ -10,8 +10,8 @@
  */
 #include <math.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -24,24 +24,36 @@ typedef struct field {
     size_t offset;
 } field;
 
-#define FIELD(name, type)                                                               \
-    {                                                                                   \
-        #name, type, offsetof(sm_model_config, name)                                    \
+#define FIELD(name, type)                            \
+    {                                                \
+#name, type, offsetof(sm_model_config, name) \
     }
 
 static const field fields[] = {
-    FIELD(n_vocab, FIELD_INT),           FIELD(n_layer, FIELD_INT),
-    FIELD(d_model, FIELD_INT),           FIELD(n_head, FIELD_INT),
-    FIELD(n_kv_head, FIELD_INT),         FIELD(d_head, FIELD_INT),
-    FIELD(d_ff, FIELD_INT),              FIELD(n_expert, FIELD_INT),
-    FIELD(k_expert, FIELD_INT),          FIELD(d_expert, FIELD_INT),
-    FIELD(d_shared, FIELD_INT),          FIELD(moe_every, FIELD_INT),
-    FIELD(router, FIELD_ROUTER),         FIELD(router_bias, FIELD_BOOL),
-    FIELD(rope_theta, FIELD_FLOAT),      FIELD(rope_interleaved, FIELD_BOOL),
-    FIELD(nope_every, FIELD_INT),        FIELD(attn_chunk, FIELD_INT),
-    FIELD(qk_norm, FIELD_BOOL),          FIELD(attn_temp_scale, FIELD_FLOAT),
-    FIELD(attn_temp_floor, FIELD_FLOAT), FIELD(norm_eps, FIELD_FLOAT),
-    FIELD(tied, FIELD_BOOL),             FIELD(max_ctx, FIELD_INT),
+    FIELD(n_vocab, FIELD_INT),
+    FIELD(n_layer, FIELD_INT),
+    FIELD(d_model, FIELD_INT),
+    FIELD(n_head, FIELD_INT),
+    FIELD(n_kv_head, FIELD_INT),
+    FIELD(d_head, FIELD_INT),
+    FIELD(d_ff, FIELD_INT),
+    FIELD(n_expert, FIELD_INT),
+    FIELD(k_expert, FIELD_INT),
+    FIELD(d_expert, FIELD_INT),
+    FIELD(d_shared, FIELD_INT),
+    FIELD(moe_every, FIELD_INT),
+    FIELD(router, FIELD_ROUTER),
+    FIELD(router_bias, FIELD_BOOL),
+    FIELD(rope_theta, FIELD_FLOAT),
+    FIELD(rope_interleaved, FIELD_BOOL),
+    FIELD(nope_every, FIELD_INT),
+    FIELD(attn_chunk, FIELD_INT),
+    FIELD(qk_norm, FIELD_BOOL),
+    FIELD(attn_temp_scale, FIELD_FLOAT),
+    FIELD(attn_temp_floor, FIELD_FLOAT),
+    FIELD(norm_eps, FIELD_FLOAT),
+    FIELD(tied, FIELD_BOOL),
+    FIELD(max_ctx, FIELD_INT),
 };
 enum { N_FIELD = sizeof fields / sizeof *fields };
 
@@ -175,8 +187,8 @@ static void refuse_unsupported(reader *r)
         r->status = sm_fail(r->err, SM_EUNSUPPORTED, "%s: hidden_act: got %s, want silu",
                             r->where, act);
     if (json_is_integer(get(r, "sliding_window")))
-        r->status = sm_fail(r->err, SM_EUNSUPPORTED, "%s: sliding_window: want null",
-                            r->where);
+        r->status =
+            sm_fail(r->err, SM_EUNSUPPORTED, "%s: sliding_window: want null", r->where);
 }
 
 static void read_common(reader *r, sm_model_config *c)
@@ -265,8 +277,10 @@ static void read_hugging_face(reader *r, sm_model_config *c)
     bool is_llama4 = type && !strcmp(type, "llama4_text");
     bool is_mixtral = type && !strcmp(type, "mixtral");
     if (!is_llama4 && !is_mixtral && !(type && !strcmp(type, "llama"))) {
-        r->status = sm_fail(r->err, SM_EUNSUPPORTED, "%s: model_type: got %s, want llama, "
-                            "mixtral or llama4_text", r->where, type ? type : "nothing");
+        r->status = sm_fail(r->err, SM_EUNSUPPORTED,
+                            "%s: model_type: got %s, want llama, "
+                            "mixtral or llama4_text",
+                            r->where, type ? type : "nothing");
         return;
     }
     c->norm_eps = is_llama4 || is_mixtral ? 1e-5f : 1e-6f;
@@ -366,7 +380,8 @@ static void put_llama4(json_t *o, const sm_model_config *c)
     json_object_set_new(o, "floor_scale", number_of(c->attn_temp_floor));
 }
 
-static bool field_equals(const sm_model_config *a, const sm_model_config *b, const field *f)
+static bool field_equals(const sm_model_config *a, const sm_model_config *b,
+                         const field *f)
 {
     size_t size = f->type == FIELD_BOOL     ? sizeof(bool)
                   : f->type == FIELD_ROUTER ? sizeof(sm_router)

@@ -14,8 +14,10 @@ static void add_param(void *self, const tensor_spec *t)
     sm_model *m = self;
     if (m->param) {
         sm_param *p = &m->param[m->n_param_tensors];
-        *p = (sm_param){.n_dim = t->n_dim, .offset = m->n_weight,
-                        .n = sm_tensor_spec_n(t), .decay = !t->is_norm,
+        *p = (sm_param){.n_dim = t->n_dim,
+                        .offset = m->n_weight,
+                        .n = sm_tensor_spec_n(t),
+                        .decay = !t->is_norm,
                         .fan_in = t->fan_in};
         memcpy(p->name, t->name, sizeof p->name);
         memcpy(p->shape, t->shape, sizeof p->shape);
@@ -154,12 +156,17 @@ sm_layer_view sm_model_layer(const sm_model *m, int32_t layer)
     int64_t attn = 2 * d + (q + 2 * kv) * d + d * q, ffn = 3 * d * c->d_ff;
     int64_t moe = e * d + 3 * e * d * c->d_expert + 3 * d * (int64_t)c->d_shared;
     int64_t n_moe = e ? layer / c->moe_every : 0;
-    int64_t at = (int64_t)c->n_vocab * d + layer * attn + n_moe * moe +
-                 (layer - n_moe) * ffn;
+    int64_t at =
+        (int64_t)c->n_vocab * d + layer * attn + n_moe * moe + (layer - n_moe) * ffn;
     sm_layer_view v = {.is_moe = e > 0 && (layer + 1) % c->moe_every == 0,
                        .has_rope = !c->nope_every || (layer + 1) % c->nope_every != 0,
-                       .attn_norm = at, .qkv = at + d, .gate_up = -1, .down = -1,
-                       .router = -1, .expert_gate_up = -1, .expert_down = -1};
+                       .attn_norm = at,
+                       .qkv = at + d,
+                       .gate_up = -1,
+                       .down = -1,
+                       .router = -1,
+                       .expert_gate_up = -1,
+                       .expert_down = -1};
     v.out = v.qkv + (q + 2 * kv) * d;
     v.ffn_norm = v.out + d * q;
     at = v.ffn_norm + d;

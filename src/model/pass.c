@@ -16,21 +16,28 @@ static sm_status check_shape(const sm_pass_config *c, sm_err *err)
                        (long long)c->n_ctx, (int)m->max_ctx);
     if (c->n_seq < 1 || c->n_seq > 1 << 20 || c->seq_per_shard < 1 ||
         c->n_seq % c->seq_per_shard)
-        return sm_fail(err, SM_EINVAL, "pass: n_seq: got %lld, want a multiple of "
-                       "seq_per_shard %lld", (long long)c->n_seq,
-                       (long long)c->seq_per_shard);
+        return sm_fail(err, SM_EINVAL,
+                       "pass: n_seq: got %lld, want a multiple of "
+                       "seq_per_shard %lld",
+                       (long long)c->n_seq, (long long)c->seq_per_shard);
     if (shards & (shards - 1))
-        return sm_fail(err, SM_EINVAL, "pass: shards in a micro-batch: got %lld, want a "
-                       "power of two", (long long)shards);
+        return sm_fail(err, SM_EINVAL,
+                       "pass: shards in a micro-batch: got %lld, want a "
+                       "power of two",
+                       (long long)shards);
     if (c->seq_per_shard * c->n_ctx % SM_TOKEN_BLOCK)
-        return sm_fail(err, SM_EINVAL, "pass: tokens in a shard: got %lld, want a multiple "
-                       "of %d", (long long)(c->seq_per_shard * c->n_ctx), SM_TOKEN_BLOCK);
+        return sm_fail(err, SM_EINVAL,
+                       "pass: tokens in a shard: got %lld, want a multiple "
+                       "of %d",
+                       (long long)(c->seq_per_shard * c->n_ctx), SM_TOKEN_BLOCK);
     int64_t most = INT32_MAX / 4, k = m->n_expert > 0 ? m->k_expert : 1;
     int64_t padding = (int64_t)m->n_expert * shards * SM_TOKEN_BLOCK;
     if (c->n_seq > most / c->n_ctx || c->n_seq * c->n_ctx > (most - padding) / k)
-        return sm_fail(err, SM_EINVAL, "pass: rows in a micro-batch: got %lld x %lld tokens "
-                       "x %lld experts, want below %lld", (long long)c->n_seq,
-                       (long long)c->n_ctx, (long long)k, (long long)most);
+        return sm_fail(err, SM_EINVAL,
+                       "pass: rows in a micro-batch: got %lld x %lld tokens "
+                       "x %lld experts, want below %lld",
+                       (long long)c->n_seq, (long long)c->n_ctx, (long long)k,
+                       (long long)most);
     if (c->n_micro < 1 || c->n_micro > 1 << 16)
         return sm_fail(err, SM_EINVAL, "pass: n_micro: got %lld, want 1..65536",
                        (long long)c->n_micro);
@@ -64,9 +71,9 @@ static void fill_chunks(sm_pass *p)
         p->chunk_first[s] = n;
         for (int64_t t = 0; t < p->shard_tok; t += SM_ROW_BLOCK) {
             int64_t left = p->shard_tok - t;
-            p->chunk[n++] = (sm_chunk){(int32_t)(s * p->shard_tok + t),
-                                       (int32_t)(left < SM_ROW_BLOCK ? left
-                                                                     : SM_ROW_BLOCK)};
+            p->chunk[n++] =
+                (sm_chunk){(int32_t)(s * p->shard_tok + t),
+                           (int32_t)(left < SM_ROW_BLOCK ? left : SM_ROW_BLOCK)};
         }
     }
     p->chunk_first[p->n_shard] = n;
@@ -82,14 +89,18 @@ sm_status sm_pass_create(sm_pass **out, const sm_ctx *ctx, const sm_pass_config 
     sm_pass *p = sm_alloc(1, sizeof *p);
     if (!p)
         return sm_fail(err, SM_ENOMEM, "pass: out of memory");
-    *p = (sm_pass){.ctx = *ctx, .c = *c, .prod = sm_kern_prod(ctx->kern, c->profile),
-                   .prod_f32 = &ctx->kern->f32, .n_thread = sm_pool_n_threads(ctx->pool),
-                   .n_tok = c->n_seq * c->n_ctx, .n_shard = c->n_seq / c->seq_per_shard,
+    *p = (sm_pass){.ctx = *ctx,
+                   .c = *c,
+                   .prod = sm_kern_prod(ctx->kern, c->profile),
+                   .prod_f32 = &ctx->kern->f32,
+                   .n_thread = sm_pool_n_threads(ctx->pool),
+                   .n_tok = c->n_seq * c->n_ctx,
+                   .n_shard = c->n_seq / c->seq_per_shard,
                    .shard_tok = c->seq_per_shard * c->n_ctx,
                    .width_q = (int64_t)m->n_head * m->d_head,
                    .width_qkv = ((int64_t)m->n_head + 2 * m->n_kv_head) * m->d_head};
-    p->n_chunk = (int32_t)(p->n_shard *
-                           ((p->shard_tok + SM_ROW_BLOCK - 1) / SM_ROW_BLOCK));
+    p->n_chunk =
+        (int32_t)(p->n_shard * ((p->shard_tok + SM_ROW_BLOCK - 1) / SM_ROW_BLOCK));
     if (!p->prod)
         s = sm_fail(err, SM_EINVAL, "pass: profile: got \"%s\", want bf16/1 or f32/1",
                     c->profile);
@@ -144,11 +155,12 @@ static sm_status check_batch(const sm_pass *p, const sm_batch *b, int64_t slot,
     int32_t n_vocab = p->c.model->config.n_vocab;
     if (b->n_seq != p->c.n_seq || b->n_ctx != p->c.n_ctx ||
         b->seq_per_shard != p->c.seq_per_shard)
-        return sm_fail(err, SM_EINVAL, "batch: got %lld x %lld tokens in shards of %lld, "
-                       "want %lld x %lld in shards of %lld", (long long)b->n_seq,
-                       (long long)b->n_ctx, (long long)b->seq_per_shard,
-                       (long long)p->c.n_seq, (long long)p->c.n_ctx,
-                       (long long)p->c.seq_per_shard);
+        return sm_fail(err, SM_EINVAL,
+                       "batch: got %lld x %lld tokens in shards of %lld, "
+                       "want %lld x %lld in shards of %lld",
+                       (long long)b->n_seq, (long long)b->n_ctx,
+                       (long long)b->seq_per_shard, (long long)p->c.n_seq,
+                       (long long)p->c.n_ctx, (long long)p->c.seq_per_shard);
     if (slot < 0 || slot >= p->c.n_micro)
         return sm_fail(err, SM_EINVAL, "batch: slot: got %lld, want 0..%lld",
                        (long long)slot, (long long)p->c.n_micro - 1);
@@ -192,19 +204,35 @@ static void embed_task(void *arg, ptrdiff_t i, int thread)
 static stage stage_of(sm_pass *p, const sm_batch *b, int64_t slot, int32_t layer)
 {
     pass_slot *s = &p->slot[slot];
-    return (stage){.p = p, .b = b, .layer = layer, .w = &p->weights[layer],
-                   .s = &s->layer[layer], .x = s->x[layer], .y = s->x[layer + 1]};
+    return (stage){.p = p,
+                   .b = b,
+                   .layer = layer,
+                   .w = &p->weights[layer],
+                   .s = &s->layer[layer],
+                   .x = s->x[layer],
+                   .y = s->x[layer + 1]};
 }
 
 static void run_head(sm_pass *p, const sm_batch *b, pass_slot *s)
 {
     const sm_model *m = p->c.model;
-    sm_head h = {.kern = p->ctx.kern, .prod = p->prod, .n_vocab = m->config.n_vocab,
-                 .d = m->config.d_model, .n_shard = p->n_shard, .shard_tok = p->shard_tok,
-                 .z_coef = p->c.loss.head_z_coef, .w = p->head.w, .wt = p->head.t,
-                 .x = s->x[m->config.n_layer], .norm = m->weight + sm_model_ends(m).norm,
-                 .norm_eps = m->config.norm_eps, .target = b->target, .loss = s->loss,
-                 .r = s->r, .dx = s->dn, .dw = s->dhead};
+    sm_head h = {.kern = p->ctx.kern,
+                 .prod = p->prod,
+                 .n_vocab = m->config.n_vocab,
+                 .d = m->config.d_model,
+                 .n_shard = p->n_shard,
+                 .shard_tok = p->shard_tok,
+                 .z_coef = p->c.loss.head_z_coef,
+                 .w = p->head.w,
+                 .wt = p->head.t,
+                 .x = s->x[m->config.n_layer],
+                 .norm = m->weight + sm_model_ends(m).norm,
+                 .norm_eps = m->config.norm_eps,
+                 .target = b->target,
+                 .loss = s->loss,
+                 .r = s->r,
+                 .dx = s->dn,
+                 .dw = s->dhead};
     sm_head_run(p->ctx.pool, &h, p->head_shared, p->scratch, p->scratch_stride);
 }
 
@@ -216,8 +244,8 @@ static sm_status check_norms(const sm_pass *p, sm_err *err)
         if (p->bad[i]) {
             int64_t norm = i / p->n_chunk;
             return sm_fail(err, SM_ENUMERIC, "forward: layer %d: %s: NaN or infinity",
-                           (int)(norm / 2), norm % 2 ? "residual after attention"
-                                                     : "block input");
+                           (int)(norm / 2),
+                           norm % 2 ? "residual after attention" : "block input");
         }
     return SM_OK;
 }
@@ -230,8 +258,10 @@ static sm_status check_forward(const sm_pass *p, const pass_slot *s, sm_err *err
         return st;
     for (int64_t t = 0; t < p->n_tok; t++) {
         if (!(s->r[t] > 0 && s->r[t] - s->r[t] == 0))
-            return sm_fail(err, SM_ENUMERIC, "forward: layer %d: block output of token "
-                           "%lld: NaN or infinity", (int)n_layer - 1, (long long)t);
+            return sm_fail(err, SM_ENUMERIC,
+                           "forward: layer %d: block output of token "
+                           "%lld: NaN or infinity",
+                           (int)n_layer - 1, (long long)t);
         if (!(s->loss[t] - s->loss[t] == 0))
             return sm_fail(err, SM_ENUMERIC, "forward: loss of token %lld: got %g",
                            (long long)t, (double)s->loss[t]);
@@ -337,12 +367,20 @@ static sm_status embed_backward(sm_pass *p, const sm_batch *b, const pass_slot *
     const sm_model_config *m = &p->c.model->config;
     sm_model_view v = sm_model_ends(p->c.model);
     sm_embed_sort(p->order, p->start, b->token, p->n_tok, m->n_vocab);
-    sm_embed_grad e = {.kern = p->ctx.kern, .dw = grad + v.embed, .dx = p->dx,
-                       .head = m->tied ? s->dhead : NULL, .scale = scale,
-                       .order = p->order, .start = p->start, .n_vocab = m->n_vocab,
-                       .d = m->d_model, .n_shard = p->n_shard, .shard_tok = p->shard_tok};
+    sm_embed_grad e = {.kern = p->ctx.kern,
+                       .dw = grad + v.embed,
+                       .dx = p->dx,
+                       .head = m->tied ? s->dhead : NULL,
+                       .scale = scale,
+                       .order = p->order,
+                       .start = p->start,
+                       .n_vocab = m->n_vocab,
+                       .d = m->d_model,
+                       .n_shard = p->n_shard,
+                       .shard_tok = p->shard_tok};
     if (!sm_embed_grad_run(p->ctx.pool, &e, p->scratch))
-        return sm_fail(err, SM_ENUMERIC, "backward: gradient of model.embed_tokens.weight: "
+        return sm_fail(err, SM_ENUMERIC,
+                       "backward: gradient of model.embed_tokens.weight: "
                        "NaN or infinity");
     if (m->tied)
         return SM_OK;
@@ -350,7 +388,8 @@ static sm_status embed_backward(sm_pass *p, const sm_batch *b, const pass_slot *
     e.head = s->dhead;
     e.dx = NULL;
     if (!sm_embed_grad_run(p->ctx.pool, &e, p->scratch))
-        return sm_fail(err, SM_ENUMERIC, "backward: gradient of lm_head.weight: NaN or "
+        return sm_fail(err, SM_ENUMERIC,
+                       "backward: gradient of lm_head.weight: NaN or "
                        "infinity");
     return SM_OK;
 }
@@ -364,9 +403,11 @@ sm_status sm_pass_backward(sm_pass *p, const sm_batch *b, int64_t slot, float *g
     if (!st && !p->c.backward)
         st = sm_fail(err, SM_EINVAL, "backward: the pass was created forward only");
     if (!st && (n_target_global < 1 || n_tok_global < p->n_tok))
-        st = sm_fail(err, SM_EINVAL, "backward: got %lld targets of %lld tokens globally, "
-                     "want at least 1 of at least %lld", (long long)n_target_global,
-                     (long long)n_tok_global, (long long)p->n_tok);
+        st = sm_fail(err, SM_EINVAL,
+                     "backward: got %lld targets of %lld tokens globally, "
+                     "want at least 1 of at least %lld",
+                     (long long)n_target_global, (long long)n_tok_global,
+                     (long long)p->n_tok);
     bool has_aux = p->c.loss.aux_coef != 0 && m->config.n_expert > 0;
     if (!st && has_aux && !counts_global)
         st = sm_fail(err, SM_EINVAL, "backward: the auxiliary loss needs global counts");

@@ -28,13 +28,13 @@ typedef struct layer_weights {
 
 /* What a layer's forward leaves for its backward. */
 typedef struct layer_saved {
-    float *qkv, *r_qk;  /* after rope; 1/rms of heads (qk_norm)          */
-    float *o, *m, *l;   /* attention output, softmax maximum and sum     */
-    float *h, *gu;      /* gu of the dense FFN or of the shared expert   */
+    float *qkv, *r_qk; /* after rope; 1/rms of heads (qk_norm)          */
+    float *o, *m, *l;  /* attention output, softmax maximum and sum     */
+    float *h, *gu;     /* gu of the dense FFN or of the shared expert   */
     float *logit, *weight;
-    int32_t *expert;    /* [T, k]                                        */
+    int32_t *expert; /* [T, k]                                        */
     sm_perm perm;
-    float *egu;         /* [perm rows, 2 d_expert]                       */
+    float *egu; /* [perm rows, 2 d_expert]                       */
 } layer_saved;
 
 typedef struct pass_slot {
@@ -61,27 +61,27 @@ struct sm_pass {
     char *memory;
     size_t bytes;
 
-    layer_weights *weights;   /* [n_layer] */
+    layer_weights *weights; /* [n_layer] */
     packed head;
     sm_pack_job *pack_job;
     int64_t n_pack_job;
 
-    sm_chunk *chunk;          /* token chunks */
-    int32_t *chunk_first;     /* [n_shard + 1] */
+    sm_chunk *chunk;      /* token chunks */
+    int32_t *chunk_first; /* [n_shard + 1] */
     int32_t n_chunk;
-    int32_t *pos;             /* [T] rope position of each token */
+    int32_t *pos; /* [T] rope position of each token */
     float *rope_cos, *rope_sin, *temp;
 
     pass_slot *slot;
-    float *n2, *ey;           /* MoE: normed rows; expert outputs or their gradients */
+    float *n2, *ey; /* MoE: normed rows; expert outputs or their gradients */
     float *dx, *d_o, *dqkv, *dn2, *dweight;
     float *dgamma1, *dgamma2; /* [T/32, d] partial sums of norm gradients */
     grad_packs g;
     sm_grad_job *grad_job;
-    int32_t *order, *start;   /* tokens by id */
-    float *aux_slope;         /* [n_expert] */
+    int32_t *order, *start; /* tokens by id */
+    float *aux_slope;       /* [n_expert] */
     char *head_shared;
-    uint8_t *bad;             /* [2 n_layer + 1, n_chunk] where a norm saw NaN or inf */
+    uint8_t *bad; /* [2 n_layer + 1, n_chunk] where a norm saw NaN or inf */
     char *scratch;
     size_t scratch_stride;
 };

@@ -53,8 +53,8 @@ static void attn_in_task(void *arg, ptrdiff_t i, int thread)
                            kern->rmsnorm(n1 + t * d, g->x + (c.row0 + t) * d,
                                          g->w->attn_norm, m->norm_eps, d));
     float *qkv = g->s->qkv + c.row0 * p->width_qkv;
-    sm_linear_rows(p->prod, qkv, p->width_qkv, n1, d, g->w->qkv.w, c.n_row, p->width_qkv, d,
-                   false, s.at);
+    sm_linear_rows(p->prod, qkv, p->width_qkv, n1, d, g->w->qkv.w, c.n_row, p->width_qkv,
+                   d, false, s.at);
     sm_rotary ro = sm_pass_rotary(p, g->w);
     for (int64_t t = 0; t < c.n_row; t++)
         sm_rotary_row(kern, &ro, qkv + t * p->width_qkv,
@@ -73,9 +73,9 @@ void sm_rows_attn_out(const stage *g, sm_chunk c, ptrdiff_t i, float *n2, scratc
     sm_linear_rows(p->prod, h, d, g->s->o + c.row0 * p->width_q, p->width_q, g->w->out.w,
                    c.n_row, d, p->width_q, true, s->at);
     for (int64_t t = 0; t < c.n_row; t++)
-        sm_pass_check_norm(p, g->layer, 1, i,
-                           p->ctx.kern->rmsnorm(n2 + t * d, h + t * d, g->w->ffn_norm,
-                                                m->norm_eps, d));
+        sm_pass_check_norm(
+            p, g->layer, 1, i,
+            p->ctx.kern->rmsnorm(n2 + t * d, h + t * d, g->w->ffn_norm, m->norm_eps, d));
 }
 
 /* y = h + swiglu(n2); with the residual alone when the layer has no dense FFN */
@@ -85,8 +85,8 @@ void sm_rows_ffn(const stage *g, sm_chunk c, const float *n2, scratch *s)
     int64_t d = p->c.model->config.d_model, f = g->w->view.d_ff;
     float *y = g->y + c.row0 * d, *gu = g->s->gu + c.row0 * 2 * f;
     if (f > 0)
-        sm_linear_rows(p->prod, gu, 2 * f, n2, d, g->w->gate_up.w, c.n_row, 2 * f, d, false,
-                       s->at);
+        sm_linear_rows(p->prod, gu, 2 * f, n2, d, g->w->gate_up.w, c.n_row, 2 * f, d,
+                       false, s->at);
     if (g->is_recompute)
         return;
     memcpy(y, g->s->h + c.row0 * d, (size_t)(c.n_row * d) * sizeof *y);
@@ -112,21 +112,35 @@ sm_rotary sm_pass_rotary(const sm_pass *p, const layer_weights *w)
 {
     const sm_model_config *m = &p->c.model->config;
     bool rope = w->view.has_rope;
-    return (sm_rotary){.cos = rope ? p->rope_cos : NULL, .sin = rope ? p->rope_sin : NULL,
+    return (sm_rotary){.cos = rope ? p->rope_cos : NULL,
+                       .sin = rope ? p->rope_sin : NULL,
                        .temp = !rope && m->attn_temp_scale > 0 ? p->temp : NULL,
                        .is_interleaved = m->rope_interleaved,
-                       .has_qk_norm = m->qk_norm && rope, .norm_eps = m->norm_eps,
-                       .n_head = m->n_head, .n_kv_head = m->n_kv_head, .d_head = m->d_head};
+                       .has_qk_norm = m->qk_norm && rope,
+                       .norm_eps = m->norm_eps,
+                       .n_head = m->n_head,
+                       .n_kv_head = m->n_kv_head,
+                       .d_head = m->d_head};
 }
 
 sm_attn sm_pass_attn(const sm_pass *p, const stage *g)
 {
     const sm_model_config *m = &p->c.model->config;
-    return (sm_attn){.kern = p->ctx.kern, .prod = p->prod, .n_seq = p->c.n_seq,
-                     .n_ctx = p->c.n_ctx, .n_head = m->n_head, .n_kv_head = m->n_kv_head,
-                     .d_head = m->d_head, .chunk = g->w->view.has_rope ? m->attn_chunk : 0,
-                     .doc_start = g->b->doc_start, .qkv = g->s->qkv, .o = g->s->o,
-                     .m = g->s->m, .l = g->s->l, .d_o = p->d_o, .dqkv = p->dqkv};
+    return (sm_attn){.kern = p->ctx.kern,
+                     .prod = p->prod,
+                     .n_seq = p->c.n_seq,
+                     .n_ctx = p->c.n_ctx,
+                     .n_head = m->n_head,
+                     .n_kv_head = m->n_kv_head,
+                     .d_head = m->d_head,
+                     .chunk = g->w->view.has_rope ? m->attn_chunk : 0,
+                     .doc_start = g->b->doc_start,
+                     .qkv = g->s->qkv,
+                     .o = g->s->o,
+                     .m = g->s->m,
+                     .l = g->s->l,
+                     .d_o = p->d_o,
+                     .dqkv = p->dqkv};
 }
 
 void sm_pass_layer_forward(stage *g, int64_t *counts)

@@ -48,7 +48,8 @@ static void norm_bwd_rows(const sm_pass *p, sm_chunk c, const float *dn, const f
         if (row % SM_TOKEN_BLOCK == 0)
             memset(partial, 0, (size_t)d * sizeof *partial);
         float r = kern->rmsnorm(tmp, x + row * d, NULL, eps, d);
-        kern->rmsnorm_bwd(p->dx + row * d, partial, dn + t * d, x + row * d, w, r, d, true);
+        kern->rmsnorm_bwd(p->dx + row * d, partial, dn + t * d, x + row * d, w, r, d,
+                          true);
     }
 }
 
@@ -105,7 +106,8 @@ static void attn_in_bwd_task(void *arg, ptrdiff_t i, int thread)
     for (int64_t t = 0; t < c.n_row; t++) {
         int64_t row = c.row0 + t;
         sm_rotary_row_bwd(kern, &ro, dqkv + t * w, g->s->qkv + row * w,
-                          g->s->r_qk ? g->s->r_qk + row * n_head : NULL, p->pos[row], tmp);
+                          g->s->r_qk ? g->s->r_qk + row * n_head : NULL, p->pos[row],
+                          tmp);
         kern->rmsnorm(n1 + t * d, g->x + row * d, g->w->attn_norm, m->norm_eps, d);
     }
     sm_grad_pack_a(p->prod, p->g.dqkv, dqkv, w, c, w);
@@ -169,8 +171,14 @@ void sm_pass_final_norm_bwd(final_norm *f, float *dst)
 sm_grad_job sm_pass_token_job(const sm_pass *p, float *dst, const char *a, int64_t m,
                               const char *b, int64_t n)
 {
-    return (sm_grad_job){.prod = p->prod, .dst = dst, .m = m, .n = n, .a = a, .b = b,
-                         .chunk = p->chunk, .first = p->chunk_first};
+    return (sm_grad_job){.prod = p->prod,
+                         .dst = dst,
+                         .m = m,
+                         .n = n,
+                         .a = a,
+                         .b = b,
+                         .chunk = p->chunk,
+                         .first = p->chunk_first};
 }
 
 static sm_status name_bad(const stage *g, const sm_grad_job *job, const float *grad,
@@ -180,9 +188,12 @@ static sm_status name_bad(const stage *g, const sm_grad_job *job, const float *g
     int64_t at = job->dst - grad;
     for (int32_t i = 0; i < m->n_param_tensors; i++)
         if (at >= m->param[i].offset && at < m->param[i].offset + m->param[i].n)
-            return sm_fail(err, SM_ENUMERIC, "backward: layer %d: gradient of %s: NaN or "
-                           "infinity", (int)g->layer, m->param[i].name);
-    return sm_fail(err, SM_ENUMERIC, "backward: layer %d: NaN or infinity", (int)g->layer);
+            return sm_fail(err, SM_ENUMERIC,
+                           "backward: layer %d: gradient of %s: NaN or "
+                           "infinity",
+                           (int)g->layer, m->param[i].name);
+    return sm_fail(err, SM_ENUMERIC, "backward: layer %d: NaN or infinity",
+                   (int)g->layer);
 }
 
 static sm_status weight_grads(stage *g, float *grad, sm_err *err)

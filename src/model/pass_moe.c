@@ -20,7 +20,8 @@ static bool is_sigmoid(const stage *g)
 static const float *layer_bias(const stage *g)
 {
     const sm_model *m = g->p->c.model;
-    return m->router_bias ? m->router_bias + (int64_t)g->layer * m->config.n_expert : NULL;
+    return m->router_bias ? m->router_bias + (int64_t)g->layer * m->config.n_expert
+                          : NULL;
 }
 
 /* ----------------------------------------------------------------- forward */
@@ -37,8 +38,8 @@ static void moe_in_task(void *arg, ptrdiff_t i, int thread)
     sm_rows_attn_out(g, c, i, n2, &s);
     sm_linear_rows(p->prod_f32, logit, e, n2, d, g->w->router.w, c.n_row, e, d, false,
                    s.at);
-    sm_route_rows(p->ctx.kern, g->s->expert + c.row0 * k, g->s->weight + c.row0 * k, logit,
-                  layer_bias(g), c.n_row, m->n_expert, m->k_expert, is_sigmoid(g));
+    sm_route_rows(p->ctx.kern, g->s->expert + c.row0 * k, g->s->weight + c.row0 * k,
+                  logit, layer_bias(g), c.n_row, m->n_expert, m->k_expert, is_sigmoid(g));
     sm_rows_ffn(g, c, n2, &s);
 }
 
@@ -184,8 +185,8 @@ static void expert_bwd_task(void *arg, ptrdiff_t i, int thread)
     expert_act_bwd(g, c, &r);
     sm_grad_pack_b(p->prod, p->g.eact, r.a, f, c, f);
     sm_grad_pack_a(p->prod, p->g.edgu, r.dgu, 2 * f, c, 2 * f);
-    sm_linear_rows(p->prod, p->ey + c.row0 * d, d, r.dgu, 2 * f,
-                   up->t + e * up->stride_t, c.n_row, d, 2 * f, false, s.at);
+    sm_linear_rows(p->prod, p->ey + c.row0 * d, d, r.dgu, 2 * f, up->t + e * up->stride_t,
+                   c.n_row, d, 2 * f, false, s.at);
 }
 
 /* Bring the experts' gradients of their inputs home to one token's dn2. */
@@ -215,7 +216,8 @@ static void moe_out_bwd_task(void *arg, ptrdiff_t i, int thread)
     scratch s = sm_pass_scratch(p, thread);
     int64_t d = m->d_model, e = m->n_expert, k = m->k_expert;
     float *dn2 = p->dn2 + c.row0 * d;
-    float *dlogit = sm_scratch_floats(&s, SM_ROW_BLOCK * e), *tmp = sm_scratch_floats(&s, e);
+    float *dlogit = sm_scratch_floats(&s, SM_ROW_BLOCK * e),
+          *tmp = sm_scratch_floats(&s, e);
     for (int64_t t = 0; t < c.n_row; t++) {
         int64_t row = c.row0 + t;
         collect_row(g, row);
@@ -248,16 +250,25 @@ int64_t sm_pass_moe_jobs(const stage *g, float *grad, sm_grad_job *job)
     int64_t d = m->d_model, f = m->d_expert, n = 0;
     for (int64_t e = 0; e < m->n_expert; e++) {
         const int32_t *first = g->s->perm.first + e * p->n_shard;
-        job[n++] = (sm_grad_job){.prod = p->prod, .m = 2 * f, .n = d, .a = p->g.edgu,
+        job[n++] = (sm_grad_job){.prod = p->prod,
+                                 .m = 2 * f,
+                                 .n = d,
+                                 .a = p->g.edgu,
                                  .dst = grad + v->expert_gate_up + e * 2 * f * d,
-                                 .b = p->g.ex, .chunk = g->s->perm.chunk, .first = first};
-        job[n++] = (sm_grad_job){.prod = p->prod, .m = d, .n = f, .a = p->g.edy,
+                                 .b = p->g.ex,
+                                 .chunk = g->s->perm.chunk,
+                                 .first = first};
+        job[n++] = (sm_grad_job){.prod = p->prod,
+                                 .m = d,
+                                 .n = f,
+                                 .a = p->g.edy,
                                  .dst = grad + v->expert_down + e * d * f,
-                                 .b = p->g.eact, .chunk = g->s->perm.chunk,
+                                 .b = p->g.eact,
+                                 .chunk = g->s->perm.chunk,
                                  .first = first};
     }
-    job[n] = sm_pass_token_job(p, grad + v->router, p->g.dlogit, m->n_expert, p->g.n2_f32,
-                               d);
+    job[n] =
+        sm_pass_token_job(p, grad + v->router, p->g.dlogit, m->n_expert, p->g.n2_f32, d);
     job[n++].prod = p->prod_f32;
     return n;
 }

@@ -40,8 +40,10 @@ static packed plan_packed(sm_pass *p, planner *pl, const sm_prod *prod, int64_t 
     if (p->c.backward)
         k.t = take(pl, n, k.stride_t);
     for (int64_t i = 0; pl->base && i < n; i++) {
-        sm_pack_job j = {.prod = prod, .w = p->c.model->weight + at + i * n_out * n_in,
-                         .n_out = n_out, .n_in = n_in,
+        sm_pack_job j = {.prod = prod,
+                         .w = p->c.model->weight + at + i * n_out * n_in,
+                         .n_out = n_out,
+                         .n_in = n_in,
                          .dst = k.w + (size_t)i * k.stride_w};
         p->pack_job[p->n_pack_job++] = j;
         j.is_transposed = true;
@@ -59,7 +61,8 @@ static void plan_weights(sm_pass *p, planner *pl)
     int64_t d = c->d_model;
     for (int32_t l = 0; l < c->n_layer; l++) {
         sm_layer_view v = sm_model_layer(m, l);
-        layer_weights w = {.view = v, .attn_norm = m->weight + v.attn_norm,
+        layer_weights w = {.view = v,
+                           .attn_norm = m->weight + v.attn_norm,
                            .ffn_norm = m->weight + v.ffn_norm};
         w.qkv = plan_packed(p, pl, p->prod, v.qkv, p->width_qkv, d, 1);
         w.out = plan_packed(p, pl, p->prod, v.out, d, p->width_q, 1);
@@ -71,8 +74,8 @@ static void plan_weights(sm_pass *p, planner *pl)
             w.router = plan_packed(p, pl, p->prod_f32, v.router, c->n_expert, d, 1);
             w.expert_gate_up = plan_packed(p, pl, p->prod, v.expert_gate_up,
                                            2 * c->d_expert, d, c->n_expert);
-            w.expert_down = plan_packed(p, pl, p->prod, v.expert_down, d, c->d_expert,
-                                        c->n_expert);
+            w.expert_down =
+                plan_packed(p, pl, p->prod, v.expert_down, d, c->d_expert, c->n_expert);
         }
         p->weights[l] = w;
     }
@@ -217,11 +220,13 @@ size_t sm_pass_scratch_need(const sm_pass *p)
         pack = max_size(pack, sm_linear_scratch_bytes(p->prod_f32, SM_ROW_BLOCK, kk[i]));
     }
     size_t rows = (size_t)(SM_ROW_BLOCK * (2 * d + 4 * f + c->n_expert) + 2 * d +
-                           c->d_head + c->n_expert) * sizeof(float) + 16 * 64;
+                           c->d_head + c->n_expert) *
+                      sizeof(float) +
+                  16 * 64;
     size_t need = pack + rows;
-    need = max_size(need, sm_attn_thread_bytes(p->prod, p->c.n_ctx,
-                                               c->n_head / c->n_kv_head, c->d_head,
-                                               p->c.backward));
+    need =
+        max_size(need, sm_attn_thread_bytes(p->prod, p->c.n_ctx, c->n_head / c->n_kv_head,
+                                            c->d_head, p->c.backward));
     need = max_size(need, sm_head_thread_bytes(p->prod, c->n_vocab, d, p->c.backward));
     need = max_size(need, sm_grad_scratch_bytes(p->ctx.kern, p->n_shard));
     need = max_size(need, sm_embed_scratch_bytes(d, p->n_shard));
@@ -248,7 +253,8 @@ static void plan_all(sm_pass *p, planner *pl)
     }
     if (p->c.backward) {
         plan_backward(p, pl);
-        p->head_shared = take(pl, 1, sm_head_shared_bytes(p->prod, c->n_vocab, c->d_model));
+        p->head_shared =
+            take(pl, 1, sm_head_shared_bytes(p->prod, c->n_vocab, c->d_model));
     }
     p->scratch_stride = sm_pass_scratch_need(p);
     p->scratch = take(pl, p->n_thread, p->scratch_stride);
@@ -263,8 +269,10 @@ sm_status sm_pass_plan(sm_pass *p, sm_err *err)
     p->bytes = pl.used;
     p->memory = sm_aligned_alloc(p->bytes);
     if (!p->memory)
-        return sm_fail(err, SM_ENOMEM, "pass: no room for %zu MiB of weights, activations "
-                       "and scratch", p->bytes >> 20);
+        return sm_fail(err, SM_ENOMEM,
+                       "pass: no room for %zu MiB of weights, activations "
+                       "and scratch",
+                       p->bytes >> 20);
     pl = (planner){.base = p->memory};
     p->n_pack_job = 0;
     plan_all(p, &pl);

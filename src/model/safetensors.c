@@ -30,9 +30,9 @@ typedef struct dtype_size {
 } dtype_size;
 
 static const dtype_size dtypes[] = {
-    {"F64", 8}, {"F32", 4},  {"F16", 2},     {"BF16", 2},   {"I64", 8}, {"I32", 4},
-    {"I16", 2}, {"I8", 1},   {"U64", 8},     {"U32", 4},    {"U16", 2}, {"U8", 1},
-    {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1},
+    {"F64", 8}, {"F32", 4}, {"F16", 2},  {"BF16", 2},    {"I64", 8},
+    {"I32", 4}, {"I16", 2}, {"I8", 1},   {"U64", 8},     {"U32", 4},
+    {"U16", 2}, {"U8", 1},  {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1},
 };
 
 static size_t size_of_dtype(const char *name)
@@ -56,14 +56,16 @@ static sm_status parse_shape(const parse *p, sm_tensor_entry *e, const json_t *s
 {
     size_t n = json_array_size(shape), bytes = unit;
     if (!json_is_array(shape) || n > 4)
-        return sm_fail(p->err, SM_ECORRUPT, "%s: %s: shape: want 0..4 dimensions", p->file,
-                       e->name);
+        return sm_fail(p->err, SM_ECORRUPT, "%s: %s: shape: want 0..4 dimensions",
+                       p->file, e->name);
     for (size_t i = 0; i < n; i++) {
         const json_t *v = json_array_get(shape, i);
         json_int_t d = json_is_integer(v) ? json_integer_value(v) : -1;
         if (d < 0 || !sm_mul_size(&bytes, bytes, (size_t)d))
-            return sm_fail(p->err, SM_ECORRUPT, "%s: %s: shape[%zu]: got %lld, want a size "
-                           "that fits", p->file, e->name, i, (long long)d);
+            return sm_fail(p->err, SM_ECORRUPT,
+                           "%s: %s: shape[%zu]: got %lld, want a size "
+                           "that fits",
+                           p->file, e->name, i, (long long)d);
         e->shape[i] = d;
     }
     e->n_dim = (int32_t)n;
@@ -75,8 +77,10 @@ static sm_status parse_entry(const parse *p, sm_tensor_entry *e, const char *nam
                              const json_t *v)
 {
     if (!json_is_object(v) || strlen(name) >= sizeof e->name)
-        return sm_fail(p->err, SM_ECORRUPT, "%s: tensor \"%.40s\": want an object under a "
-                       "name shorter than %zu", p->file, name, sizeof e->name);
+        return sm_fail(p->err, SM_ECORRUPT,
+                       "%s: tensor \"%.40s\": want an object under a "
+                       "name shorter than %zu",
+                       p->file, name, sizeof e->name);
     memcpy(e->name, name, strlen(name) + 1);
     const char *dtype = json_string_value(json_object_get(v, "dtype"));
     size_t unit = size_of_dtype(dtype);
@@ -93,9 +97,11 @@ static sm_status parse_entry(const parse *p, sm_tensor_entry *e, const char *nam
     json_int_t end = json_is_integer(f) ? json_integer_value(f) : -1;
     if (json_array_size(offsets) != 2 || begin < 0 || end < begin ||
         (size_t)end > p->data_len || (size_t)(end - begin) != e->bytes)
-        return sm_fail(p->err, SM_ECORRUPT, "%s: %s: data_offsets: got %lld..%lld, want %zu "
-                       "bytes inside %zu", p->file, name, (long long)begin,
-                       (long long)end, e->bytes, p->data_len);
+        return sm_fail(p->err, SM_ECORRUPT,
+                       "%s: %s: data_offsets: got %lld..%lld, want %zu "
+                       "bytes inside %zu",
+                       p->file, name, (long long)begin, (long long)end, e->bytes,
+                       p->data_len);
     e->data = p->data + begin;
     return SM_OK;
 }
@@ -114,8 +120,10 @@ static sm_status check_layout(const parse *p, sm_safetensors *s)
     qsort(s->entry, s->n, sizeof *s->entry, by_data);
     for (size_t i = 0; i < s->n; i++) {
         if (s->entry[i].data != at)
-            return sm_fail(p->err, SM_ECORRUPT, "%s: %s: starts at %zu, want %zu (tensors "
-                           "must not overlap or leave gaps)", p->file, s->entry[i].name,
+            return sm_fail(p->err, SM_ECORRUPT,
+                           "%s: %s: starts at %zu, want %zu (tensors "
+                           "must not overlap or leave gaps)",
+                           p->file, s->entry[i].name,
                            (size_t)((const unsigned char *)s->entry[i].data - p->data),
                            (size_t)(at - p->data));
         at += s->entry[i].bytes;
@@ -158,11 +166,11 @@ sm_status sm_safetensors_parse(sm_safetensors **out, const void *data, size_t le
     for (int i = 0; i < PREFIX && len >= PREFIX; i++)
         n |= (uint64_t)bytes[i] << (8 * i);
     if (len < PREFIX || n > HEADER_MAX || n > len - PREFIX)
-        return sm_fail(err, SM_ECORRUPT, "%s: header of %llu bytes in a file of %zu", name,
-                       (unsigned long long)n, len);
+        return sm_fail(err, SM_ECORRUPT, "%s: header of %llu bytes in a file of %zu",
+                       name, (unsigned long long)n, len);
     json_t *header = NULL;
-    sm_status st = sm_json_parse(&header, (const char *)bytes + PREFIX, (size_t)n, name,
-                                 err);
+    sm_status st =
+        sm_json_parse(&header, (const char *)bytes + PREFIX, (size_t)n, name, err);
     if (st)
         return st == SM_ENOMEM ? st : sm_fail_context(err, SM_ECORRUPT, "header: ");
     sm_safetensors *s = sm_alloc(1, sizeof *s);

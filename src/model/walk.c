@@ -48,15 +48,21 @@ static void emit(const walk *w, tensor_spec t, const char *name)
 
 static void norm(const walk *w, const char *name)
 {
-    emit(w, (tensor_spec){.shape = {w->c->d_model}, .n_dim = 1, .is_norm = true,
-                          .fan_in = 1}, name);
+    emit(
+        w,
+        (tensor_spec){.shape = {w->c->d_model}, .n_dim = 1, .is_norm = true, .fan_in = 1},
+        name);
 }
 
 static void matrix(const walk *w, const char *name, int32_t rows, int32_t cols,
                    bool is_output)
 {
-    emit(w, (tensor_spec){.shape = {rows, cols}, .n_dim = 2, .fan_in = cols,
-                          .is_block_output = is_output}, name);
+    emit(w,
+         (tensor_spec){.shape = {rows, cols},
+                       .n_dim = 2,
+                       .fan_in = cols,
+                       .is_block_output = is_output},
+         name);
 }
 
 static void swiglu(const walk *w, const char *prefix, int32_t width)
@@ -71,12 +77,18 @@ static void swiglu(const walk *w, const char *prefix, int32_t width)
     matrix(w, name, d, width, true);
 }
 
-static void mixtral_expert(const walk *w, int32_t e, int which, int32_t rows, int32_t cols)
+static void mixtral_expert(const walk *w, int32_t e, int which, int32_t rows,
+                           int32_t cols)
 {
     char name[64];
     snprintf(name, sizeof name, "block_sparse_moe.experts.%d.w%d.weight", (int)e, which);
-    emit(w, (tensor_spec){.shape = {rows, cols}, .n_dim = 2, .fan_in = cols,
-                          .is_expert = true, .is_block_output = which == 2}, name);
+    emit(w,
+         (tensor_spec){.shape = {rows, cols},
+                       .n_dim = 2,
+                       .fan_in = cols,
+                       .is_expert = true,
+                       .is_block_output = which == 2},
+         name);
 }
 
 static void mixtral_experts(const walk *w)
@@ -95,10 +107,17 @@ static void llama4_experts(const walk *w)
 {
     int32_t d = w->c->d_model, h = w->c->d_expert, n = w->c->n_expert;
     matrix(w, "feed_forward.router.weight", n, d, false);
-    emit(w, (tensor_spec){.shape = {n, 2 * h, d}, .n_dim = 3, .fan_in = d,
-                          .is_expert = true}, "feed_forward.experts.gate_up_proj");
-    emit(w, (tensor_spec){.shape = {n, d, h}, .n_dim = 3, .fan_in = h, .is_expert = true,
-                          .is_block_output = true}, "feed_forward.experts.down_proj");
+    emit(
+        w,
+        (tensor_spec){.shape = {n, 2 * h, d}, .n_dim = 3, .fan_in = d, .is_expert = true},
+        "feed_forward.experts.gate_up_proj");
+    emit(w,
+         (tensor_spec){.shape = {n, d, h},
+                       .n_dim = 3,
+                       .fan_in = h,
+                       .is_expert = true,
+                       .is_block_output = true},
+         "feed_forward.experts.down_proj");
     if (w->c->d_shared > 0)
         swiglu(w, "feed_forward.shared_expert", w->c->d_shared);
 }

@@ -138,7 +138,8 @@ static void forward_task(void *arg, ptrdiff_t i, int thread)
     const attn_job *job = arg;
     const sm_attn *a = job->a;
     int64_t d = a->d_head, ld = (a->n_head + 2 * a->n_kv_head) * d, T = a->n_ctx;
-    int64_t seq = i / a->n_kv_head, g = i % a->n_kv_head, group = a->n_head / a->n_kv_head;
+    int64_t seq = i / a->n_kv_head, g = i % a->n_kv_head,
+            group = a->n_head / a->n_kv_head;
     int64_t n_block = sm_ceil_div(T, B);
     size_t kb = sm_attn_k_bytes(a->prod, d), vb = sm_attn_v_bytes(a->prod, d);
     char *pk = job->scratch + (size_t)thread * job->stride;
@@ -157,11 +158,18 @@ static void forward_task(void *arg, ptrdiff_t i, int thread)
         }
         for (int64_t h = g * group; h < (g + 1) * group; h++) {
             int64_t t0 = seq * T + q0;
-            sm_attn_rows r = {.kern = a->kern, .prod = a->prod, .d_head = d,
-                              .scale = 1.0f / sqrtf((float)d), .n_q = n_q,
-                              .o = a->o + (t0 * a->n_head + h) * d, .ldo = a->n_head * d,
-                              .q = row + q0 * ld + h * d, .ldq = ld, .index = index,
-                              .first = first, .kv = {pk, pv, T},
+            sm_attn_rows r = {.kern = a->kern,
+                              .prod = a->prod,
+                              .d_head = d,
+                              .scale = 1.0f / sqrtf((float)d),
+                              .n_q = n_q,
+                              .o = a->o + (t0 * a->n_head + h) * d,
+                              .ldo = a->n_head * d,
+                              .q = row + q0 * ld + h * d,
+                              .ldq = ld,
+                              .index = index,
+                              .first = first,
+                              .kv = {pk, pv, T},
                               .m = a->m ? a->m + t0 * a->n_head + h : NULL,
                               .l = a->l ? a->l + t0 * a->n_head + h : NULL,
                               .ml_stride = a->n_head};

@@ -80,9 +80,9 @@ size_t sm_attn_thread_bytes(const sm_prod *prod, int64_t n_ctx, int64_t n_group,
                             int64_t d_head, bool backward)
 {
     size_t n_block = (size_t)sm_ceil_div(n_ctx, B);
-    size_t forward = n_block * (sm_attn_k_bytes(prod, d_head) +
-                                sm_attn_v_bytes(prod, d_head)) +
-                     sm_attn_scratch_bytes(prod, d_head);
+    size_t forward =
+        n_block * (sm_attn_k_bytes(prod, d_head) + sm_attn_v_bytes(prod, d_head)) +
+        sm_attn_scratch_bytes(prod, d_head);
     bwd_work w;
     size_t back = backward ? lay_out(&w, NULL, prod, n_ctx, d_head, n_group) : 0;
     return sm_line_bytes(forward > back ? forward : back);
@@ -173,7 +173,8 @@ static void pair(const bwd_task *t, int64_t kb, int64_t qb, int64_t h, int64_t h
     int64_t d = a->d_head, n_q = block_rows(t, qb), n_k = block_rows(t, kb);
     int64_t at = hh * t->n_block + qb, kv_head = a->n_head + t->g;
     prod->gemm(t->w.p, B, t->w.q_a + (size_t)at * t->z.a_qd, t->w.k, n_q, n_k, d, false);
-    prod->gemm(t->w.ds, B, t->w.do_a + (size_t)at * t->z.a_qd, t->w.v, n_q, n_k, d, false);
+    prod->gemm(t->w.ds, B, t->w.do_a + (size_t)at * t->z.a_qd, t->w.v, n_q, n_k, d,
+               false);
     for (int64_t i = 0; i < n_q; i++) {
         int64_t index = qb * B + i, ml = (t->seq * a->n_ctx + index) * a->n_head + h;
         soft_row(t, t->w.p + i * B, t->w.ds + i * B, index, kb * B, a->m[ml], a->l[ml],
@@ -221,10 +222,15 @@ static void backward_task(void *arg, ptrdiff_t i, int thread)
     const attn_job *job = arg;
     const sm_attn *a = job->a;
     int64_t d = a->d_head;
-    bwd_task t = {.a = a, .z = sizes_of(a->prod, d), .seq = i / a->n_kv_head,
-                  .g = i % a->n_kv_head, .group = a->n_head / a->n_kv_head,
-                  .ld = (a->n_head + 2 * a->n_kv_head) * d, .ldo = a->n_head * d,
-                  .n_block = sm_ceil_div(a->n_ctx, B), .scale = 1.0f / sqrtf((float)d)};
+    bwd_task t = {.a = a,
+                  .z = sizes_of(a->prod, d),
+                  .seq = i / a->n_kv_head,
+                  .g = i % a->n_kv_head,
+                  .group = a->n_head / a->n_kv_head,
+                  .ld = (a->n_head + 2 * a->n_kv_head) * d,
+                  .ldo = a->n_head * d,
+                  .n_block = sm_ceil_div(a->n_ctx, B),
+                  .scale = 1.0f / sqrtf((float)d)};
     lay_out(&t.w, job->scratch + (size_t)thread * job->stride, a->prod, a->n_ctx, d,
             t.group);
     prepare_masks(&t);

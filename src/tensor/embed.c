@@ -66,7 +66,8 @@ static void leaf(const sm_embed_grad *g, int64_t v, int64_t s, id_tokens *ids, f
 static void node(const sm_embed_grad *g, int64_t v, int64_t s, int64_t n, id_tokens *ids,
                  float *out, float *tmp)
 {
-    bool is_zero = !g->head && (ids->at == ids->end || *ids->at >= (s + n) * g->shard_tok);
+    bool is_zero =
+        !g->head && (ids->at == ids->end || *ids->at >= (s + n) * g->shard_tok);
     if (is_zero) {
         memset(out, 0, (size_t)g->d * sizeof *out);
     } else if (n == 1) {

@@ -46,14 +46,16 @@ size_t sm_grad_unit_b(const sm_prod *prod, int64_t n)
 void sm_grad_pack_a(const sm_prod *prod, void *base, const float *src, int64_t ld,
                     sm_chunk c, int64_t m)
 {
-    char *dst = (char *)base + (size_t)(c.row0 / SM_TOKEN_BLOCK) * sm_grad_unit_a(prod, m);
+    char *dst =
+        (char *)base + (size_t)(c.row0 / SM_TOKEN_BLOCK) * sm_grad_unit_a(prod, m);
     prod->pack_a(dst, src, SM_F32, m, c.n_row, 1, ld);
 }
 
 void sm_grad_pack_b(const sm_prod *prod, void *base, const float *src, int64_t ld,
                     sm_chunk c, int64_t n)
 {
-    char *dst = (char *)base + (size_t)(c.row0 / SM_TOKEN_BLOCK) * sm_grad_unit_b(prod, n);
+    char *dst =
+        (char *)base + (size_t)(c.row0 / SM_TOKEN_BLOCK) * sm_grad_unit_b(prod, n);
     prod->pack_b(dst, src, SM_F32, n, c.n_row, 1, ld);
 }
 
@@ -159,7 +161,9 @@ static void grad_task(void *arg, ptrdiff_t i, int thread)
     const sm_grad_job *j = &g->job[job];
     i -= j->tile0;
     int64_t cols = sm_ceil_div(j->n, tile_n(j->prod));
-    grad_tile t = {.kern = g->kern, .job = j, .unit_a = sm_grad_unit_a(j->prod, j->m),
+    grad_tile t = {.kern = g->kern,
+                   .job = j,
+                   .unit_a = sm_grad_unit_a(j->prod, j->m),
                    .unit_b = sm_grad_unit_b(j->prod, j->n)};
     t.i0 = i / cols * tile_m(j->prod);
     t.j0 = i % cols * tile_n(j->prod);
@@ -172,10 +176,13 @@ static void grad_task(void *arg, ptrdiff_t i, int thread)
         *bad = job;
 }
 
-int64_t sm_grad_run(sm_pool *pool, const sm_kern *kern, sm_grad_job *job,
-                    int64_t n_job, int64_t n_shard, void *scratch)
+int64_t sm_grad_run(sm_pool *pool, const sm_kern *kern, sm_grad_job *job, int64_t n_job,
+                    int64_t n_shard, void *scratch)
 {
-    grad_run g = {.kern = kern, .job = job, .n_job = n_job, .n_shard = n_shard,
+    grad_run g = {.kern = kern,
+                  .job = job,
+                  .n_job = n_job,
+                  .n_shard = n_shard,
                   .scratch = scratch,
                   .scratch_bytes = sm_grad_scratch_bytes(kern, n_shard)};
     int64_t tiles = 0, bad = -1;

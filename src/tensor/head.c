@@ -41,12 +41,13 @@ static head_layout layout_of(const sm_prod *p, int64_t n_vocab, int64_t d)
     return (head_layout){.dz_t = sm_line_bytes(p->bytes_a(n_vocab, HEAD_ROWS)),
                          .x_t = sm_line_bytes(p->bytes_b(d, HEAD_ROWS)),
                          .norm = sm_line_bytes((size_t)(HEAD_ROWS * d) * sizeof(float)),
-                         .logit = sm_line_bytes((size_t)(HEAD_ROWS * n_vocab) *
-                                                sizeof(float)),
+                         .logit =
+                             sm_line_bytes((size_t)(HEAD_ROWS * n_vocab) * sizeof(float)),
                          .pack = sm_line_bytes(px > pz ? px : pz)};
 }
 
-size_t sm_head_thread_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d, bool want_grad)
+size_t sm_head_thread_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
+                            bool want_grad)
 {
     head_layout l = layout_of(prod, n_vocab, d);
     if (!want_grad)
@@ -132,16 +133,19 @@ static void vocab_task(void *arg, ptrdiff_t i, int thread)
         head_block b = block_at(r, r->block0 + s);
         char *at = r->shared + (size_t)s * (r->lay.dz_t + r->lay.x_t);
         float *dw = h->dw + (b.shard * h->n_vocab + v0) * h->d;
-        h->prod->gemm(dw, h->d, at + h->prod->offset_a(v0, b.n), at + r->lay.dz_t, n, h->d,
-                      b.n, b.token0 % h->shard_tok != 0);
+        h->prod->gemm(dw, h->d, at + h->prod->offset_a(v0, b.n), at + r->lay.dz_t, n,
+                      h->d, b.n, b.token0 % h->shard_tok != 0);
     }
 }
 
 void sm_head_run(sm_pool *pool, const sm_head *h, void *shared, void *scratch,
                  size_t stride)
 {
-    head_run r = {.h = h, .lay = layout_of(h->prod, h->n_vocab, h->d), .shared = shared,
-                  .scratch = scratch, .stride = stride,
+    head_run r = {.h = h,
+                  .lay = layout_of(h->prod, h->n_vocab, h->d),
+                  .shared = shared,
+                  .scratch = scratch,
+                  .stride = stride,
                   .blocks_per_shard = sm_ceil_div(h->shard_tok, HEAD_ROWS)};
     int64_t blocks = r.blocks_per_shard * h->n_shard, span = span_blocks(h->n_vocab);
     int64_t tiles = sm_ceil_div(h->n_vocab, sm_ceil_to(VOCAB_TILE, h->prod->mr));

@@ -75,7 +75,11 @@ void sm_weight_pack_many(sm_pool *pool, sm_pack_job *job, int64_t n_job)
 void sm_weight_pack(sm_pool *pool, const sm_prod *prod, void *dst, const float *w,
                     int64_t n_out, int64_t n_in, bool is_transposed)
 {
-    sm_pack_job j = {.dst = dst, .prod = prod, .w = w, .n_out = n_out, .n_in = n_in,
+    sm_pack_job j = {.dst = dst,
+                     .prod = prod,
+                     .w = w,
+                     .n_out = n_out,
+                     .n_in = n_in,
                      .is_transposed = is_transposed};
     sm_weight_pack_many(pool, &j, 1);
 }
@@ -85,9 +89,9 @@ size_t sm_linear_scratch_bytes(const sm_prod *prod, int64_t m, int64_t k)
     return sm_line_bytes(prod->bytes_a(m, k));
 }
 
-void sm_linear_rows(const sm_prod *prod, float *y, int64_t ldy, const float *x, int64_t ldx,
-                    const void *pb, int64_t m, int64_t n, int64_t k, bool accumulate,
-                    void *scratch)
+void sm_linear_rows(const sm_prod *prod, float *y, int64_t ldy, const float *x,
+                    int64_t ldx, const void *pb, int64_t m, int64_t n, int64_t k,
+                    bool accumulate, void *scratch)
 {
     prod->pack_a(scratch, x, SM_F32, m, k, ldx, 1);
     prod->gemm(y, ldy, scratch, pb, m, n, k, accumulate);
@@ -128,10 +132,19 @@ void sm_linear(sm_pool *pool, const sm_prod *prod, float *y, int64_t ldy, const 
 {
     if (m <= 0 || n <= 0)
         return;
-    linear_job l = {.prod = prod, .y = y, .x = x, .pb = pb, .pa = scratch, .ldy = ldy,
-                    .ldx = ldx, .m = m, .n = n, .k = k,
+    linear_job l = {.prod = prod,
+                    .y = y,
+                    .x = x,
+                    .pb = pb,
+                    .pa = scratch,
+                    .ldy = ldy,
+                    .ldx = ldx,
+                    .m = m,
+                    .n = n,
+                    .k = k,
                     .step_m = sm_ceil_to(TILE_ROWS, prod->mr),
-                    .step_n = sm_ceil_to(TILE_COLS, prod->nr), .accumulate = accumulate};
+                    .step_n = sm_ceil_to(TILE_COLS, prod->nr),
+                    .accumulate = accumulate};
     l.tiles_n = sm_ceil_div(n, l.step_n);
     int64_t tiles_m = sm_ceil_div(m, l.step_m);
     sm_pool_run(pool, tiles_m, linear_pack_task, &l);

@@ -26,16 +26,15 @@ static int32_t best_left(const float *logit, const float *bias, const int32_t *t
         bool is_taken = false;
         for (int32_t j = 0; j < n_taken; j++)
             is_taken = is_taken || taken[j] == e;
-        if (!is_taken &&
-            (best < 0 || score(logit, bias, e) > score(logit, bias, best)))
+        if (!is_taken && (best < 0 || score(logit, bias, e) > score(logit, bias, best)))
             best = e;
     }
     return best;
 }
 
-void sm_route_rows(const sm_kern *kern, int32_t *expert, float *weight, const float *logit,
-                   const float *bias, int64_t n, int32_t n_expert, int32_t k,
-                   bool is_sigmoid)
+void sm_route_rows(const sm_kern *kern, int32_t *expert, float *weight,
+                   const float *logit, const float *bias, int64_t n, int32_t n_expert,
+                   int32_t k, bool is_sigmoid)
 {
     for (int64_t t = 0; t < n; t++) {
         const float *row = logit + t * n_expert;
@@ -112,9 +111,8 @@ static void lay_groups(sm_perm *p, int64_t n_group, int64_t n_shard)
         p->first[g] = p->n_chunk;
         for (int32_t done = 0; done < p->count[g]; done += SM_ROW_BLOCK) {
             int32_t left = p->count[g] - done;
-            p->chunk[p->n_chunk] =
-                (sm_chunk){(int32_t)p->n_row + done,
-                           left < SM_ROW_BLOCK ? left : SM_ROW_BLOCK};
+            p->chunk[p->n_chunk] = (sm_chunk){(int32_t)p->n_row + done,
+                                              left < SM_ROW_BLOCK ? left : SM_ROW_BLOCK};
             p->chunk_expert[p->n_chunk++] = (int32_t)(g / n_shard);
         }
         p->n_row += sm_ceil_to(p->count[g], SM_TOKEN_BLOCK);

@@ -19,8 +19,8 @@
 
 enum { N_CTX = 80, N_SEQ = 8, PER_SHARD = 2, N_TOK = N_CTX * N_SEQ };
 
-#define TINY                                                                            \
-    .n_vocab = 40, .n_layer = 2, .d_model = 24, .n_head = 4, .n_kv_head = 2,            \
+#define TINY                                                                 \
+    .n_vocab = 40, .n_layer = 2, .d_model = 24, .n_head = 4, .n_kv_head = 2, \
     .d_head = 8, .d_ff = 40, .rope_theta = 100, .norm_eps = 1e-5f, .max_ctx = 96
 
 typedef struct kind {
@@ -30,7 +30,8 @@ typedef struct kind {
 } kind;
 
 static const kind kinds[] = {
-    {"dense, grouped heads, half-split rope, tied", {TINY, .moe_every = 1, .tied = true},
+    {"dense, grouped heads, half-split rope, tied",
+     {TINY, .moe_every = 1, .tied = true},
      {.z_coef = 0}},
     {"dense, interleaved rope, untied, head z-loss",
      {TINY, .moe_every = 1, .rope_interleaved = true},
@@ -72,16 +73,20 @@ SM_UNUSED static void make_batch(batch_data *d, int32_t n_vocab)
 {
     for (int32_t i = 0; i < N_TOK; i++) {
         int32_t at = i % N_CTX, row = i / N_CTX, cut = 7 + 5 * row;
-        d->token[i] = (int32_t)sm_rng_below((uint64_t)n_vocab, 5, SM_STREAM_TEST, 1,
-                                            (uint64_t)i);
+        d->token[i] =
+            (int32_t)sm_rng_below((uint64_t)n_vocab, 5, SM_STREAM_TEST, 1, (uint64_t)i);
         d->target[i] = at + 1 == cut || at + 1 == N_CTX
                            ? -1
-                           : (int32_t)sm_rng_below((uint64_t)n_vocab, 5, SM_STREAM_TEST, 2,
-                                                   (uint64_t)i);
+                           : (int32_t)sm_rng_below((uint64_t)n_vocab, 5, SM_STREAM_TEST,
+                                                   2, (uint64_t)i);
         d->doc_start[i] = at < cut ? 0 : cut;
     }
-    d->b = (sm_batch){.n_seq = N_SEQ, .n_ctx = N_CTX, .seq_per_shard = PER_SHARD,
-                      .token = d->token, .target = d->target, .doc_start = d->doc_start};
+    d->b = (sm_batch){.n_seq = N_SEQ,
+                      .n_ctx = N_CTX,
+                      .seq_per_shard = PER_SHARD,
+                      .token = d->token,
+                      .target = d->target,
+                      .doc_start = d->doc_start};
 }
 
 SM_UNUSED static int64_t count_targets(const batch_data *d, int64_t n_tok)

@@ -16,10 +16,10 @@
 
 typedef struct oracle {
     const sm_model *model;
-    const double *w;   /* [n_weight] */
+    const double *w; /* [n_weight] */
     const sm_batch *b;
     sm_loss_config loss;
-    int32_t *expert;   /* [n_layer, n_tok, k]: routing, written unless frozen */
+    int32_t *expert; /* [n_layer, n_tok, k]: routing, written unless frozen */
     int is_frozen;
     double *token_loss; /* [n_tok], may be NULL */
 } oracle;
@@ -92,23 +92,23 @@ static inline void oracle_attention(const oracle *o, const sm_layer_view *v,
                 oracle_norm(row + h * d, row + h * d, NULL, (double)c->norm_eps, d);
             if (!v->has_rope && c->attn_temp_scale > 0 && h < c->n_head)
                 for (int i = 0; i < d; i++)
-                    row[h * d + i] *= 1 + (double)c->attn_temp_scale *
-                                              log(1 + floor((pos + 1) /
-                                                            (double)c->attn_temp_floor));
+                    row[h * d + i] *=
+                        1 + (double)c->attn_temp_scale *
+                                log(1 + floor((pos + 1) / (double)c->attn_temp_floor));
         }
     }
     for (int t = 0; t < T; t++)
         for (int h = 0; h < c->n_head; h++) {
             const double *q = qkv + (size_t)t * (size_t)w + h * d;
             int g = h / (c->n_head / c->n_kv_head);
-            double top = -INFINITY, sum = 0, *y = out + ((size_t)t * (size_t)c->n_head +
-                                                         (size_t)h) * (size_t)d;
+            double top = -INFINITY, sum = 0,
+                   *y = out + ((size_t)t * (size_t)c->n_head + (size_t)h) * (size_t)d;
             for (int u = 0; u <= t; u++) {
                 const double *k = qkv + (size_t)u * (size_t)w + (c->n_head + g) * d;
                 int seen = doc[u] == doc[t];
                 if (v->has_rope && c->attn_chunk > 0)
-                    seen = seen && (t - doc[t]) / c->attn_chunk ==
-                                       (u - doc[u]) / c->attn_chunk;
+                    seen = seen &&
+                           (t - doc[t]) / c->attn_chunk == (u - doc[u]) / c->attn_chunk;
                 s[u] = 0;
                 for (int i = 0; i < d; i++)
                     s[u] += q[i] * k[i];
@@ -150,7 +150,8 @@ static inline void oracle_choose(const double *logit, const float *bias, int n, 
             for (int i = 0; i < j; i++)
                 taken |= expert[i] == e;
             double at = logit[e] + (bias ? (double)bias[e] : 0);
-            if (!taken && (best < 0 || at > logit[best] + (bias ? (double)bias[best] : 0)))
+            if (!taken &&
+                (best < 0 || at > logit[best] + (bias ? (double)bias[best] : 0)))
                 best = e;
         }
         expert[j] = best;

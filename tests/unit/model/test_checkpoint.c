@@ -136,13 +136,15 @@ static void test_hostile(void **state)
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8,
          SM_ECORRUPT},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],"
-         "\"data_offsets\":[0,0]}}", 0, SM_ECORRUPT},
+         "\"data_offsets\":[0,0]}}",
+         0, SM_ECORRUPT},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8,
          SM_ECORRUPT},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", 8, SM_ECORRUPT},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
-         "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12,
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", 8,
          SM_ECORRUPT},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+         "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}",
+         12, SM_ECORRUPT},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8,
          SM_ECORRUPT},
         {"{\"a\":", 0, SM_ECORRUPT},
@@ -154,8 +156,9 @@ static void test_hostile(void **state)
             fail_msg("%s: got %s (%s)", cases[i].header, sm_status_name(got), err.msg);
     }
     sm_safetensors *s = NULL;
-    assert_int_equal(sm_safetensors_parse(&s, "\xff\xff\xff\xff\xff\xff\xff\x7f{}", 10, "x",
-                                          NULL), SM_ECORRUPT);
+    assert_int_equal(
+        sm_safetensors_parse(&s, "\xff\xff\xff\xff\xff\xff\xff\x7f{}", 10, "x", NULL),
+        SM_ECORRUPT);
     assert_int_equal(sm_safetensors_parse(&s, "abc", 3, "x", NULL), SM_ECORRUPT);
 }
 
@@ -184,8 +187,8 @@ static void test_greedy_config(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_llama4_layout),
-        cmocka_unit_test(test_real_file),   cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_llama4_layout),
+        cmocka_unit_test(test_real_file),     cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_greedy_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

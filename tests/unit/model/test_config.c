@@ -2,13 +2,28 @@
 /* Configuration: checks, JSON both ways, and the published sizes of Llama 4. */
 #include "fixture.h"
 
-static const sm_model_config scout = {
-    .n_vocab = 202048, .n_layer = 48, .d_model = 5120, .n_head = 40, .n_kv_head = 8,
-    .d_head = 128, .d_ff = 16384, .n_expert = 16, .k_expert = 1, .d_expert = 8192,
-    .d_shared = 8192, .moe_every = 1, .router = SM_ROUTER_SIGMOID_TOP1,
-    .rope_theta = 500000, .rope_interleaved = true, .nope_every = 4, .attn_chunk = 8192,
-    .qk_norm = true, .attn_temp_scale = 0.1f, .attn_temp_floor = 8192, .norm_eps = 1e-5f,
-    .max_ctx = 262144};
+static const sm_model_config scout = {.n_vocab = 202048,
+                                      .n_layer = 48,
+                                      .d_model = 5120,
+                                      .n_head = 40,
+                                      .n_kv_head = 8,
+                                      .d_head = 128,
+                                      .d_ff = 16384,
+                                      .n_expert = 16,
+                                      .k_expert = 1,
+                                      .d_expert = 8192,
+                                      .d_shared = 8192,
+                                      .moe_every = 1,
+                                      .router = SM_ROUTER_SIGMOID_TOP1,
+                                      .rope_theta = 500000,
+                                      .rope_interleaved = true,
+                                      .nope_every = 4,
+                                      .attn_chunk = 8192,
+                                      .qk_norm = true,
+                                      .attn_temp_scale = 0.1f,
+                                      .attn_temp_floor = 8192,
+                                      .norm_eps = 1e-5f,
+                                      .max_ctx = 262144};
 
 static sm_model_config maverick(void)
 {
@@ -50,8 +65,8 @@ static void test_exact_count(void **state)
         sm_layer_view last = sm_model_layer(m, m->config.n_layer - 1);
         int64_t end = last.down + (int64_t)last.d_ff * m->config.d_model;
         if (last.d_ff == 0)
-            end = last.expert_down + (int64_t)m->config.n_expert * m->config.d_expert *
-                                         m->config.d_model;
+            end = last.expert_down +
+                  (int64_t)m->config.n_expert * m->config.d_expert * m->config.d_model;
         assert_int_equal(end, sm_model_ends(m).norm);
         sm_model_free(m);
     }
@@ -69,7 +84,8 @@ static void test_views(void **state)
             assert_int_equal(p->offset, v.qkv);
         if (!strcmp(p->name, "model.layers.1.feed_forward.experts.down_proj"))
             assert_int_equal(p->offset, v.expert_down);
-        if (!strcmp(p->name, "model.layers.1.feed_forward.shared_expert.gate_proj.weight"))
+        if (!strcmp(p->name,
+                    "model.layers.1.feed_forward.shared_expert.gate_proj.weight"))
             assert_int_equal(p->offset, v.gate_up);
         if (!strcmp(p->name, "lm_head.weight"))
             assert_int_equal(p->offset, sm_model_ends(m).head);
@@ -90,7 +106,8 @@ static void test_json_round_trip(void **state)
 {
     (void)state;
     sm_model_config all[N_KIND + 3], odd = kinds[2].config;
-    odd.nope_every = 3; /* a softmax router beside NoPE layers has no HF type of its own */
+    odd.nope_every =
+        3; /* a softmax router beside NoPE layers has no HF type of its own */
     odd.rope_theta = 12345.678f;
     for (int i = 0; i < N_KIND; i++)
         all[i] = kinds[i].config;
@@ -126,7 +143,8 @@ static void test_reads_scout(void **state)
         "\"num_attention_heads\":40,\"num_key_value_heads\":8,\"head_dim\":128,"
         "\"num_local_experts\":16,\"num_experts_per_tok\":1,"
         "\"interleave_moe_layer_step\":1,\"rope_theta\":500000.0,\"rms_norm_eps\":1e-05,"
-        "\"attention_chunk_size\":8192,\"use_qk_norm\":true,\"attn_temperature_tuning\":4,"
+        "\"attention_chunk_size\":8192,\"use_qk_norm\":true,\"attn_temperature_tuning\":"
+        "4,"
         "\"max_position_embeddings\":262144}}";
     json_t *json = json_loads(text, 0, NULL);
     sm_model_config c;
@@ -140,11 +158,13 @@ static void test_reads_scout(void **state)
     assert_int_equal(sm_model_config_from_json(&c, json, &err), SM_EINVAL);
     assert_non_null(strstr(err.msg, "use_qk_norm"));
     json_object_set_new(inner, "use_qk_norm", json_true());
-    json_object_set_new(inner, "rope_parameters",
-                        json_pack("{s:s,s:f}", "rope_type", "default", "rope_theta", 77.0));
+    json_object_set_new(
+        inner, "rope_parameters",
+        json_pack("{s:s,s:f}", "rope_type", "default", "rope_theta", 77.0));
     assert_int_equal(sm_model_config_from_json(&c, json, &err), SM_OK);
     assert_true(c.rope_theta == 77.0f);
-    json_object_set_new(inner, "rope_parameters", json_pack("{s:s}", "rope_type", "yarn"));
+    json_object_set_new(inner, "rope_parameters",
+                        json_pack("{s:s}", "rope_type", "yarn"));
     assert_int_equal(sm_model_config_from_json(&c, json, &err), SM_EUNSUPPORTED);
     json_object_del(inner, "rope_parameters");
     json_object_set_new(inner, "rope_scaling", json_pack("{s:s}", "rope_type", "llama3"));
@@ -187,9 +207,12 @@ static void test_check_names_field(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_published_sizes), cmocka_unit_test(test_exact_count),
-        cmocka_unit_test(test_views),           cmocka_unit_test(test_flops),
-        cmocka_unit_test(test_json_round_trip), cmocka_unit_test(test_reads_scout),
+        cmocka_unit_test(test_published_sizes),
+        cmocka_unit_test(test_exact_count),
+        cmocka_unit_test(test_views),
+        cmocka_unit_test(test_flops),
+        cmocka_unit_test(test_json_round_trip),
+        cmocka_unit_test(test_reads_scout),
         cmocka_unit_test(test_check_names_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

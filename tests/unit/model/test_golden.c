@@ -50,8 +50,12 @@ static golden_batch make_golden_batch(uint32_t n_vocab, int64_t n_seq, int64_t n
         g.doc[i] = at < cut ? 0 : (int32_t)cut;
         g.n_target += g.target[i] >= 0;
     }
-    g.b = (sm_batch){.n_seq = n_seq, .n_ctx = n_ctx, .seq_per_shard = 1, .token = g.token,
-                     .target = g.target, .doc_start = g.doc};
+    g.b = (sm_batch){.n_seq = n_seq,
+                     .n_ctx = n_ctx,
+                     .seq_per_shard = 1,
+                     .token = g.token,
+                     .target = g.target,
+                     .doc_start = g.doc};
     return g;
 }
 
@@ -97,7 +101,8 @@ static void check_losses(const char *name, const float *loss, const json_t *want
     for (size_t t = 0; t < json_array_size(want); t++) {
         double w = json_number_value(json_array_get(want, t));
         if (fabs((double)loss[t] - w) > 1e-5 * (1 + w))
-            fail_msg("%s: loss of token %zu: %.9g, want %.9g", name, t, (double)loss[t], w);
+            fail_msg("%s: loss of token %zu: %.9g, want %.9g", name, t, (double)loss[t],
+                     w);
     }
 }
 
@@ -121,8 +126,12 @@ static void check_kind(const json_t *k)
                                        (int64_t)number(k, "n_ctx"));
     float *grad = calloc((size_t)(m->n_weight + g.n_tok), sizeof *grad);
     float *loss = grad + m->n_weight;
-    sm_pass_config pc = {.model = m, .profile = "f32/1", .n_seq = g.b.n_seq,
-                         .n_ctx = g.b.n_ctx, .seq_per_shard = 1, .n_micro = 1,
+    sm_pass_config pc = {.model = m,
+                         .profile = "f32/1",
+                         .n_seq = g.b.n_seq,
+                         .n_ctx = g.b.n_ctx,
+                         .seq_per_shard = 1,
+                         .n_micro = 1,
                          .backward = true,
                          .loss = {.aux_coef = (float)number(coef, "aux"),
                                   .z_coef = (float)number(coef, "z"),

@@ -35,19 +35,27 @@ static void setup(grads *g, const kind *k)
     g->w = calloc((size_t)g->model->n_weight, sizeof *g->w);
     for (int64_t i = 0; i < g->model->n_weight; i++)
         g->w[i] = (double)g->model->weight[i];
-    sm_pass_config pc = {.model = g->model, .profile = "f32/1", .n_seq = GRAD_SEQ,
-                         .n_ctx = N_CTX, .seq_per_shard = PER_SHARD, .n_micro = 1,
-                         .backward = true, .loss = k->loss};
+    sm_pass_config pc = {.model = g->model,
+                         .profile = "f32/1",
+                         .n_seq = GRAD_SEQ,
+                         .n_ctx = N_CTX,
+                         .seq_per_shard = PER_SHARD,
+                         .n_micro = 1,
+                         .backward = true,
+                         .loss = k->loss};
     if (sm_pass_create(&pass, &ctx, &pc, &err) ||
         sm_pass_forward(pass, &g->data->b, 0, stats, counts, NULL, &err) ||
-        sm_pass_backward(pass, &g->data->b, 0, g->grad, counts, count_targets(g->data, GRAD_TOK),
-                         GRAD_TOK, &err))
+        sm_pass_backward(pass, &g->data->b, 0, g->grad, counts,
+                         count_targets(g->data, GRAD_TOK), GRAD_TOK, &err))
         fail_msg("%s: %s", k->name, err.msg);
     for (int i = 0; i < GRAD_SEQ / PER_SHARD; i++)
         g->loss += stats[i].loss_sum;
     sm_pass_free(pass);
     size_t slots = (size_t)(c->n_layer * GRAD_TOK * (c->k_expert + 1));
-    g->o = (oracle){.model = g->model, .w = g->w, .b = &g->data->b, .loss = k->loss,
+    g->o = (oracle){.model = g->model,
+                    .w = g->w,
+                    .b = &g->data->b,
+                    .loss = k->loss,
                     .expert = calloc(slots, sizeof(int32_t)),
                     .token_loss = calloc(GRAD_TOK, sizeof(double))};
     oracle_loss(&g->o);
@@ -82,8 +90,8 @@ static double directional(grads *g, const sm_param *p, double length)
     double eps = 1e-5 / length, l[2];
     for (int side = 0; side < 2; side++) {
         for (int64_t i = p->offset; i < p->offset + p->n; i++)
-            g->w[i] = (double)g->model->weight[i] +
-                      (side ? -eps : eps) * (double)g->grad[i];
+            g->w[i] =
+                (double)g->model->weight[i] + (side ? -eps : eps) * (double)g->grad[i];
         l[side] = oracle_loss(&g->o);
     }
     for (int64_t i = p->offset; i < p->offset + p->n; i++)
@@ -100,8 +108,8 @@ static void check_tensor(grads *g, const sm_param *p, const char *kind_name)
     assert_true(norm2 > 0);
     double along = directional(g, p, length);
     if (fabs(along - norm2) > 2e-4 * norm2)
-        fail_msg("%s: %s: along the gradient %g, differences %g", kind_name, p->name, norm2,
-                 along);
+        fail_msg("%s: %s: along the gradient %g, differences %g", kind_name, p->name,
+                 norm2, along);
     for (int s = 0; s < N_SAMPLE; s++) {
         int64_t at = p->offset + (int64_t)sm_rng_below((uint64_t)p->n, 11, SM_STREAM_TEST,
                                                        (uint32_t)p->offset, (uint64_t)s);
@@ -174,9 +182,14 @@ static void test_edge_shapes(void **state)
         sm_err err = {0};
         sm_pass *pass = NULL;
         sm_shard_stats stats[64];
-        sm_pass_config pc = {.model = m, .profile = "f32/1", .n_seq = shape[0],
-                             .n_ctx = shape[1], .seq_per_shard = shape[2], .n_micro = 1,
-                             .backward = true, .loss = k->loss};
+        sm_pass_config pc = {.model = m,
+                             .profile = "f32/1",
+                             .n_seq = shape[0],
+                             .n_ctx = shape[1],
+                             .seq_per_shard = shape[2],
+                             .n_micro = 1,
+                             .backward = true,
+                             .loss = k->loss};
         assert_int_equal(sm_kern_get(&ctx.kern, NULL, NULL), SM_OK);
         if (sm_pass_create(&pass, &ctx, &pc, &err) ||
             sm_pass_forward(pass, &d->b, 0, stats, counts, grad + m->n_weight, &err) ||
@@ -184,7 +197,10 @@ static void test_edge_shapes(void **state)
                              &err))
             fail_msg("%s, %lld x %lld: %s", k->name, (long long)shape[0],
                      (long long)shape[1], err.msg);
-        oracle o = {.model = m, .w = w, .b = &d->b, .loss = k->loss,
+        oracle o = {.model = m,
+                    .w = w,
+                    .b = &d->b,
+                    .loss = k->loss,
                     .expert = calloc((size_t)n_tok * 8, sizeof(int32_t)),
                     .token_loss = calloc((size_t)n_tok, sizeof(double))};
         oracle_loss(&o);
@@ -203,10 +219,8 @@ static void test_edge_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_edge_shapes),
-        cmocka_unit_test(test_dense_tied),
-        cmocka_unit_test(test_dense_untied),
-        cmocka_unit_test(test_mixtral),
+        cmocka_unit_test(test_edge_shapes),  cmocka_unit_test(test_dense_tied),
+        cmocka_unit_test(test_dense_untied), cmocka_unit_test(test_mixtral),
         cmocka_unit_test(test_llama4),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

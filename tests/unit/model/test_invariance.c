@@ -53,9 +53,15 @@ static sm_status run(result *r, const kind *k, const char *profile, const sm_mod
     r->grad = calloc((size_t)(m->n_weight * n_micro), sizeof *r->grad);
     if (!s)
         s = sm_pool_create(&ctx.pool, v->n_thread, err);
-    sm_pass_config pc = {.model = m, .profile = profile, .n_seq = n_seq, .n_ctx = N_CTX,
-                         .seq_per_shard = PER_SHARD, .n_micro = n_micro,
-                         .recompute = v->recompute, .backward = true, .loss = k->loss};
+    sm_pass_config pc = {.model = m,
+                         .profile = profile,
+                         .n_seq = n_seq,
+                         .n_ctx = N_CTX,
+                         .seq_per_shard = PER_SHARD,
+                         .n_micro = n_micro,
+                         .recompute = v->recompute,
+                         .backward = true,
+                         .loss = k->loss};
     if (!s)
         s = sm_pass_create(&pass, &ctx, &pc, err);
     sm_shard_stats stats[N_SHARD];
@@ -91,9 +97,9 @@ static void compare(const result *a, const result *b, int64_t n, const char *wha
                     const variant *v)
 {
     char text[160];
-    snprintf(text, sizeof text, "%s: rung %s, %d threads, %d shards at once, recompute %d",
-             what, v->rung ? v->rung : "best", v->n_thread, v->shards_per_micro,
-             v->recompute);
+    snprintf(text, sizeof text,
+             "%s: rung %s, %d threads, %d shards at once, recompute %d", what,
+             v->rung ? v->rung : "best", v->n_thread, v->shards_per_micro, v->recompute);
     if (memcmp(a->loss, b->loss, sizeof a->loss) ||
         memcmp(a->loss_sum, b->loss_sum, sizeof a->loss_sum) ||
         memcmp(a->aux_z, b->aux_z, sizeof a->aux_z) ||
@@ -108,9 +114,9 @@ static void compare(const result *a, const result *b, int64_t n, const char *wha
 static void test_profile(const char *profile)
 {
     static const variant variants[] = {
-        {"ref", 1, 4, false},  {"ref", 2, 2, false},    {"ref", 4, 1, false},
-        {"ref", 1, 4, true},   {NULL, 2, 1, true},      {"avx2", 1, 4, false},
-        {"avx2", 4, 2, true},  {"avx512", 1, 4, false}, {"avx512", 2, 1, false},
+        {"ref", 1, 4, false},   {"ref", 2, 2, false},    {"ref", 4, 1, false},
+        {"ref", 1, 4, true},    {NULL, 2, 1, true},      {"avx2", 1, 4, false},
+        {"avx2", 4, 2, true},   {"avx512", 1, 4, false}, {"avx512", 2, 1, false},
         {"avx512", 4, 2, true}, {"amx", 2, 2, false},
     };
     batch_data *data = calloc(1, sizeof *data);
@@ -274,10 +280,13 @@ static void test_bad_batch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bf16),      cmocka_unit_test(test_f32),
-        cmocka_unit_test(test_profiles_are_close), cmocka_unit_test(test_causal),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_f32),
+        cmocka_unit_test(test_profiles_are_close),
+        cmocka_unit_test(test_causal),
         cmocka_unit_test(test_lonely_expert),
-        cmocka_unit_test(test_nan_is_named),       cmocka_unit_test(test_bad_batch),
+        cmocka_unit_test(test_nan_is_named),
+        cmocka_unit_test(test_bad_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

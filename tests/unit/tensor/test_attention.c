@@ -15,8 +15,10 @@ typedef struct data {
 
 static data make(void)
 {
-    data d = {.qkv = randoms(2 * T * LD, 1), .o = calloc(2 * T * NH * D, 4),
-              .m = calloc(2 * T * NH, 4), .l = calloc(2 * T * NH, 4)};
+    data d = {.qkv = randoms(2 * T * LD, 1),
+              .o = calloc(2 * T * NH * D, 4),
+              .m = calloc(2 * T * NH, 4),
+              .l = calloc(2 * T * NH, 4)};
     for (int t = 0; t < 2 * T; t++)
         d.doc[t] = t >= T && t % T >= 70 ? 70 : 0;
     return d;
@@ -32,9 +34,19 @@ static void drop(data *d)
 
 static sm_attn attn_of(data *d, const sm_kern *kern, const sm_prod *prod, int32_t chunk)
 {
-    return (sm_attn){.kern = kern, .prod = prod, .n_seq = 2, .n_ctx = T, .n_head = NH,
-                     .n_kv_head = NKV, .d_head = D, .chunk = chunk, .doc_start = d->doc,
-                     .qkv = d->qkv, .o = d->o, .m = d->m, .l = d->l};
+    return (sm_attn){.kern = kern,
+                     .prod = prod,
+                     .n_seq = 2,
+                     .n_ctx = T,
+                     .n_head = NH,
+                     .n_kv_head = NKV,
+                     .d_head = D,
+                     .chunk = chunk,
+                     .doc_start = d->doc,
+                     .qkv = d->qkv,
+                     .o = d->o,
+                     .m = d->m,
+                     .l = d->l};
 }
 
 static void forward(data *d, const sm_kern *kern, const sm_prod *prod, int32_t chunk)
@@ -95,7 +107,8 @@ static void decode(const data *d, const sm_kern *kern, const sm_prod *prod, int 
     int32_t index = t % T, first = sm_attn_first(index, d->doc[t], chunk);
     int64_t n_key = index + 1, blocks = (n_key + SM_KEY_BLOCK - 1) / SM_KEY_BLOCK;
     size_t kb = sm_attn_k_bytes(prod, D), vb = sm_attn_v_bytes(prod, D);
-    char *k = sm_aligned_alloc((size_t)blocks * kb), *v = sm_aligned_alloc((size_t)blocks * vb);
+    char *k = sm_aligned_alloc((size_t)blocks * kb),
+         *v = sm_aligned_alloc((size_t)blocks * vb);
     void *scratch = sm_aligned_alloc(sm_attn_scratch_bytes(prod, D));
     for (int64_t b = 0; b < blocks; b++) {
         const float *src = d->qkv + (row + b * SM_KEY_BLOCK) * LD + (NH + g) * D;
@@ -103,9 +116,18 @@ static void decode(const data *d, const sm_kern *kern, const sm_prod *prod, int 
         sm_attn_pack(prod, k + (size_t)b * kb, v + (size_t)b * vb, src, src + NKV * D, LD,
                      left < SM_KEY_BLOCK ? left : SM_KEY_BLOCK, D);
     }
-    sm_attn_rows a = {.kern = kern, .prod = prod, .d_head = D, .scale = 1.0f / sqrtf(D),
-                      .o = o, .ldo = D, .q = d->qkv + t * LD + h * D, .ldq = LD, .n_q = 1,
-                      .index = &index, .first = &first, .kv = {k, v, n_key}};
+    sm_attn_rows a = {.kern = kern,
+                      .prod = prod,
+                      .d_head = D,
+                      .scale = 1.0f / sqrtf(D),
+                      .o = o,
+                      .ldo = D,
+                      .q = d->qkv + t * LD + h * D,
+                      .ldq = LD,
+                      .n_q = 1,
+                      .index = &index,
+                      .first = &first,
+                      .kv = {k, v, n_key}};
     unsigned fp = sm_fp_enter();
     sm_attn_forward_rows(&a, scratch);
     sm_fp_leave(fp);

@@ -89,8 +89,8 @@ static grad_data pack_grads(const sm_kern *kern, const sm_prod *p, const float *
     for (int32_t s = 0; s < SHARDS; s++) {
         g.first[s] = 2 * s;
         g.chunk[2 * s] = (sm_chunk){s * SHARD_TOK, SM_ROW_BLOCK};
-        g.chunk[2 * s + 1] = (sm_chunk){s * SHARD_TOK + SM_ROW_BLOCK,
-                                        SHARD_TOK - SM_ROW_BLOCK};
+        g.chunk[2 * s + 1] =
+            (sm_chunk){s * SHARD_TOK + SM_ROW_BLOCK, SHARD_TOK - SM_ROW_BLOCK};
     }
     g.first[SHARDS] = 2 * SHARDS;
     unsigned fp = sm_fp_enter();
@@ -105,7 +105,8 @@ static grad_data pack_grads(const sm_kern *kern, const sm_prod *p, const float *
 static void test_weight_gradient(void **state)
 {
     (void)state;
-    float *dy = randoms(SHARDS * SHARD_TOK * GM, 1), *x = randoms(SHARDS * SHARD_TOK * GN, 2);
+    float *dy = randoms(SHARDS * SHARD_TOK * GM, 1),
+          *x = randoms(SHARDS * SHARD_TOK * GN, 2);
     float *all = calloc(GM * GN, 4), *half = calloc(2 * GM * GN, 4);
     sm_pool *pool = NULL;
     assert_int_equal(sm_pool_create(&pool, 4, NULL), SM_OK);
@@ -113,8 +114,14 @@ static void test_weight_gradient(void **state)
         for (int profile = 0; profile < 2; profile++) {
             const sm_prod *p = profile ? &rung(r)->f32 : &rung(r)->bf16;
             grad_data g = pack_grads(rung(r), p, dy, x);
-            sm_grad_job j = {.prod = p, .dst = all, .m = GM, .n = GN, .a = g.a, .b = g.b,
-                             .chunk = g.chunk, .first = g.first};
+            sm_grad_job j = {.prod = p,
+                             .dst = all,
+                             .m = GM,
+                             .n = GN,
+                             .a = g.a,
+                             .b = g.b,
+                             .chunk = g.chunk,
+                             .first = g.first};
             assert_int_equal(sm_grad_run(pool, rung(r), &j, 1, SHARDS, g.scratch), -1);
             for (int h = 0; h < 2; h++) { /* two halves, then the root of the tree */
                 j.dst = half + h * GM * GN;
@@ -144,17 +151,30 @@ static void test_weight_gradient(void **state)
 static void test_bad_gradient_is_noted(void **state)
 {
     (void)state;
-    float *dy = randoms(SHARDS * SHARD_TOK * GM, 1), *x = randoms(SHARDS * SHARD_TOK * GN, 2);
+    float *dy = randoms(SHARDS * SHARD_TOK * GM, 1),
+          *x = randoms(SHARDS * SHARD_TOK * GN, 2);
     float *dst = calloc(2 * GM * GN, 4);
     const sm_prod *p = &rung(0)->f32;
     dy[7 * GM + 3] = INFINITY;
     grad_data bad = pack_grads(rung(0), p, dy, x);
     dy[7 * GM + 3] = 1;
     grad_data good = pack_grads(rung(0), p, dy, x);
-    sm_grad_job j[2] = {{.prod = p, .dst = dst, .m = GM, .n = GN, .a = good.a,
-                         .b = good.b, .chunk = good.chunk, .first = good.first},
-                        {.prod = p, .dst = dst + GM * GN, .m = GM, .n = GN, .a = bad.a,
-                         .b = bad.b, .chunk = bad.chunk, .first = bad.first}};
+    sm_grad_job j[2] = {{.prod = p,
+                         .dst = dst,
+                         .m = GM,
+                         .n = GN,
+                         .a = good.a,
+                         .b = good.b,
+                         .chunk = good.chunk,
+                         .first = good.first},
+                        {.prod = p,
+                         .dst = dst + GM * GN,
+                         .m = GM,
+                         .n = GN,
+                         .a = bad.a,
+                         .b = bad.b,
+                         .chunk = bad.chunk,
+                         .first = bad.first}};
     assert_int_equal(sm_grad_run(NULL, rung(0), j, 2, SHARDS, good.scratch), 1);
     assert_int_equal(sm_grad_run(NULL, rung(0), j, 1, SHARDS, good.scratch), -1);
     grad_data *both[2] = {&bad, &good};
@@ -173,8 +193,15 @@ static void test_table(void **state)
     (void)state;
     size_t n;
     const sm_op *ops = sm_op_table(&n);
-    sm_op_shape s = {.n_tok = 64, .n_out = 32, .n_in = 16, .n_ctx = 64, .n_head = 4,
-                     .n_kv_head = 2, .d_head = 8, .n_expert = 4, .k_expert = 2,
+    sm_op_shape s = {.n_tok = 64,
+                     .n_out = 32,
+                     .n_in = 16,
+                     .n_ctx = 64,
+                     .n_head = 4,
+                     .n_kv_head = 2,
+                     .d_head = 8,
+                     .n_expert = 4,
+                     .k_expert = 2,
                      .n_vocab = 100};
     for (size_t i = 0; i < n; i++) {
         assert_ptr_equal(sm_op_find(ops[i].name), &ops[i]);
@@ -192,8 +219,10 @@ static void test_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear),          cmocka_unit_test(test_transposed),
-        cmocka_unit_test(test_weight_gradient), cmocka_unit_test(test_bad_gradient_is_noted),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_transposed),
+        cmocka_unit_test(test_weight_gradient),
+        cmocka_unit_test(test_bad_gradient_is_noted),
         cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

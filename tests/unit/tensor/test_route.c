@@ -19,7 +19,8 @@ static void test_choice(void **state)
     assert_int_equal(e[4], 0);
     for (int i = 0; i < 6; i++)
         assert_in_range(e[i], 0, 3);
-    sm_route_rows(k, e, w, logit[0], bias, 1, 4, 2, false); /* bias chooses, never weighs */
+    sm_route_rows(k, e, w, logit[0], bias, 1, 4, 2,
+                  false); /* bias chooses, never weighs */
     assert_int_equal(e[0], 3);
     assert_int_equal(e[1], 1);
     near((double)w[0], 1 / (1 + exp(2)), 1e-6, "w", 0);
@@ -69,11 +70,14 @@ static void test_permutation(void **state)
 {
     (void)state;
     int32_t expert[PT * PK];
-    int64_t rows = sm_perm_max_row(PT, PK, PE, PS), chunks = sm_perm_max_chunk(PT, PK, PE, PS);
-    sm_perm p = {.row_slot = calloc((size_t)rows, 4), .slot_row = calloc(PT * PK, 4),
+    int64_t rows = sm_perm_max_row(PT, PK, PE, PS),
+            chunks = sm_perm_max_chunk(PT, PK, PE, PS);
+    sm_perm p = {.row_slot = calloc((size_t)rows, 4),
+                 .slot_row = calloc(PT * PK, 4),
                  .chunk = calloc((size_t)chunks, sizeof(sm_chunk)),
                  .chunk_expert = calloc((size_t)chunks, 4),
-                 .first = calloc(PE * PS + 1, 4), .count = calloc(PE * PS, 4)};
+                 .first = calloc(PE * PS + 1, 4),
+                 .count = calloc(PE * PS, 4)};
     for (int t = 0; t < PT; t++) { /* expert 3 gets nothing; expert 0 most */
         expert[2 * t] = t % 7 == 0 ? 4 : 0;
         expert[2 * t + 1] = 1 + t % 2;
@@ -87,7 +91,8 @@ static void test_permutation(void **state)
         for (int32_t c = p.first[g]; c < p.first[g + 1]; c++) {
             assert_int_equal(p.chunk_expert[c], g / PS);
             assert_int_equal(p.chunk[c].row0 % SM_TOKEN_BLOCK, 0);
-            for (int32_t r = p.chunk[c].row0; r < p.chunk[c].row0 + p.chunk[c].n_row; r++) {
+            for (int32_t r = p.chunk[c].row0; r < p.chunk[c].row0 + p.chunk[c].n_row;
+                 r++) {
                 int32_t slot = p.row_slot[r];
                 assert_true(slot > last); /* global order within the group */
                 assert_int_equal(expert[slot], g / PS);
@@ -121,9 +126,17 @@ static void test_embedding(void **state)
         token[t] = t * t % 13;
     void *scratch = sm_aligned_alloc(sm_embed_scratch_bytes(ED, ES));
     for (int tied = 0; tied < 2; tied++) {
-        sm_embed_grad g = {.kern = rung(0), .dw = dw, .head = tied ? head : NULL, .dx = dx,
-                           .scale = 0.25f, .order = order, .start = start, .n_vocab = EV,
-                           .d = ED, .n_shard = ES, .shard_tok = ET / ES};
+        sm_embed_grad g = {.kern = rung(0),
+                           .dw = dw,
+                           .head = tied ? head : NULL,
+                           .dx = dx,
+                           .scale = 0.25f,
+                           .order = order,
+                           .start = start,
+                           .n_vocab = EV,
+                           .d = ED,
+                           .n_shard = ES,
+                           .shard_tok = ET / ES};
         sm_embed_sort(order, start, token, ET, EV);
         assert_true(sm_embed_grad_run(NULL, &g, scratch));
         for (int v = 0; v < EV; v++)
@@ -171,10 +184,22 @@ static void test_head(void **state)
     void *pt = sm_aligned_alloc(sm_weight_bytes(p, HD, HV));
     sm_weight_pack(NULL, p, pw, w, HV, HD, false);
     sm_weight_pack(NULL, p, pt, w, HV, HD, true);
-    sm_head h = {.kern = kern, .prod = p, .n_vocab = HV, .d = HD, .n_shard = HS,
-                 .shard_tok = HT / HS, .w = pw, .wt = pt, .x = x, .norm = norm,
-                 .norm_eps = 1e-5f, .target = target, .loss = out, .r = out + HT,
-                 .dx = out + 2 * HT, .dw = out + 2 * HT + HT * HD};
+    sm_head h = {.kern = kern,
+                 .prod = p,
+                 .n_vocab = HV,
+                 .d = HD,
+                 .n_shard = HS,
+                 .shard_tok = HT / HS,
+                 .w = pw,
+                 .wt = pt,
+                 .x = x,
+                 .norm = norm,
+                 .norm_eps = 1e-5f,
+                 .target = target,
+                 .loss = out,
+                 .r = out + HT,
+                 .dx = out + 2 * HT,
+                 .dw = out + 2 * HT + HT * HD};
     size_t stride = sm_head_thread_bytes(p, HV, HD, true);
     void *scratch = sm_aligned_alloc(stride);
     void *shared = sm_aligned_alloc(sm_head_shared_bytes(p, HV, HD));
@@ -203,8 +228,8 @@ static void test_head(void **state)
         for (int i = 0; i < HD; i++) {
             near((double)h.dx[t * HD + i], dx[i], 1e-3, "dx", t); /* a chain of 140,000 */
             if (t >= HT / HS) /* shard 1, row of the last token's target */
-                dw[i] += (exp(z[target[HT - 4]]) / sum -
-                          (target[HT - 4] == target[t])) * n[i];
+                dw[i] +=
+                    (exp(z[target[HT - 4]]) / sum - (target[HT - 4] == target[t])) * n[i];
         }
     }
     for (int i = 0; i < HD; i++)
@@ -240,8 +265,12 @@ static void test_rope(void **state)
     near((double)temp[7], 1 + 0.1 * log(2), 1e-7, "temp", 7);
     near((double)temp[63], 1 + 0.1 * log(9), 1e-7, "temp", 63);
     for (int inter = 0; inter < 2; inter++) {
-        sm_rotary ro = {.cos = c, .sin = s, .is_interleaved = inter, .n_head = 1,
-                        .n_kv_head = 1, .d_head = RD};
+        sm_rotary ro = {.cos = c,
+                        .sin = s,
+                        .is_interleaved = inter,
+                        .n_head = 1,
+                        .n_kv_head = 1,
+                        .d_head = RD};
         double dots[2];
         for (int shift = 0; shift < 2; shift++) {
             float *qk = randoms(3 * RD, 5), *other = randoms(3 * RD, 5);
