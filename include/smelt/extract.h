@@ -4,12 +4,15 @@
  *
  * The text every reader writes, whatever the source format:
  *  - valid UTF-8, lines end with '\n', no trailing blanks, no NUL or C0 controls except
- *    tab, soft hyphens and zero-width marks of the source removed;
- *  - paragraphs are one line each, separated by one blank line;
- *  - a heading is a line of its own, "# NAME" for the highest level of the document's
- *    sections, "## ..." below it, up to six signs;
- *  - a list item starts with "- "; its further paragraphs are indented by two blanks; nested
- *    lists by two more each;
+ *    tab, soft hyphens and zero-width marks of the source removed (but not where they may
+ *    be halves of a doubly encoded letter, which a later step repairs);
+ *  - paragraphs are one line each, separated by one blank line; only a forced break of the
+ *    source (.br, <br>) is a line break inside a paragraph;
+ *  - a heading is a line of its own: "# NAME" and "## Sub" for sections and subsections of
+ *    manual pages, one to six signs as the level says for other formats;
+ *  - a list item starts with "- " and items follow without blank lines; the further
+ *    paragraphs of an item are indented by two blanks, nested lists by two more each;
+ *    numbers of numbered lists in manual pages and Markdown are kept ("- 1. one");
  *  - a term with its description (.TP, .It, <dt>) is "- term: description" when short, else
  *    the term on its line and the description below;
  *  - preformatted blocks keep their lines, indented by four blanks;
@@ -71,7 +74,8 @@ SM_API void sm_extract_free(sm_extract *x);
 /** How `.so name` includes are found.  read() returns SM_OK and malloc'd bytes, or any
  * error to leave the include out; name is as written ("man8/lsof.8"). */
 typedef struct sm_so_resolver {
-    sm_status (*read)(void *self, char **data, size_t *len, const char *name, sm_err *err);
+    sm_status (*read)(void *self, char **data, size_t *len, const char *name,
+                      sm_err *err);
     void *self;
 } sm_so_resolver;
 
@@ -118,20 +122,21 @@ SM_API sm_status sm_extract_plain(sm_extract *out, const char *data, size_t len,
 
 /** Read by format; HTML in SM_HTML_MAIN mode.  SM_EUNSUPPORTED for SM_FORMAT_UNKNOWN. */
 SM_API sm_status sm_extract_document(sm_extract *out, sm_format format, const char *data,
-                                     size_t len, const char *path, const sm_so_resolver *so,
-                                     sm_err *err);
+                                     size_t len, const char *path,
+                                     const sm_so_resolver *so, sm_err *err);
 
 /**
  * Decode bytes of an unknown or declared encoding to UTF-8 with '\n' line ends.
  * Order: byte-order mark, UTF-16 without mark (zeros in alternate bytes), valid UTF-8, the
  * declared label, then windows-1252 where a byte of 0x80..0x9f occurs, else iso-8859-1.
- * Bytes that fit nothing become U+FFFD.
+ * Bytes that fit nothing become U+FFFD.  Labels beyond those are decoded by iconv(3) where
+ * the system knows them.
  * @param declared label from the document ("latin1", "utf-8", ...) or NULL
  * @param[out] encoding name of what was used, static storage; may be NULL
  * @return false when memory or out->max is exhausted
  */
-SM_API bool sm_decode_text(sm_buf *out, const char *data, size_t len, const char *declared,
-                           const char **encoding);
+SM_API bool sm_decode_text(sm_buf *out, const char *data, size_t len,
+                           const char *declared, const char **encoding);
 
 #ifdef __cplusplus
 }

@@ -16,9 +16,10 @@
 
 /* windows-1252, 0x80..0x9f; 0 where the code page has a hole. */
 static const uint16_t cp1252[32] = {
-    0x20ac, 0,      0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160,
-    0x2039, 0x0152, 0,      0x017d, 0,      0,      0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
-    0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0,      0x017e, 0x0178};
+    0x20ac, 0,      0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021,
+    0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, 0,      0x017d, 0,
+    0,      0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014,
+    0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0,      0x017e, 0x0178};
 
 static void put_cp(sm_buf *out, uint32_t cp)
 {
@@ -63,7 +64,8 @@ static void put_utf16(sm_buf *out, const char *s, size_t n, bool big)
 {
     const unsigned char *u = (const unsigned char *)s;
     for (size_t i = 0; i + 1 < n; i += 2) {
-        uint32_t c = big ? (uint32_t)(u[i] << 8 | u[i + 1]) : (uint32_t)(u[i + 1] << 8 | u[i]);
+        uint32_t c =
+            big ? (uint32_t)(u[i] << 8 | u[i + 1]) : (uint32_t)(u[i + 1] << 8 | u[i]);
         if (c >= 0xd800 && c < 0xdc00 && i + 3 < n) {
             uint32_t d = big ? (uint32_t)(u[i + 2] << 8 | u[i + 3])
                              : (uint32_t)(u[i + 3] << 8 | u[i + 2]);
@@ -96,9 +98,9 @@ typedef enum label_kind { LABEL_NONE, LABEL_UTF8, LABEL_8BIT, LABEL_OTHER } labe
 /* Normalise a label ("ISO_8859-1" -> "iso-8859-1") and classify it. */
 static label_kind read_label(char out[48], const char *label)
 {
-    static const char *const eight[] = {"latin1",       "latin-1", "iso-8859-1", "iso8859-1",
-                                        "windows-1252", "cp1252",  "l1",         "ascii",
-                                        "us-ascii",     "x-cp1252"};
+    static const char *const eight[] = {
+        "latin1", "latin-1", "iso-8859-1", "iso8859-1", "windows-1252",
+        "cp1252", "l1",      "ascii",      "us-ascii",  "x-cp1252"};
     size_t n = 0;
     for (; label && *label && n < 47; label++)
         if (isalnum((unsigned char)*label) || strchr("-.:+", *label))
@@ -137,11 +139,13 @@ static const char *static_label(const char *label)
 /* Decode through iconv; false when the label is unknown to the system. */
 static bool put_iconv(sm_buf *out, const char *s, size_t n, const char *label)
 {
-    iconv_t cd = iconv_open("UTF-8", strcmp(label, "shift-jis") == 0 ? "SHIFT_JIS" : label);
+    iconv_t cd =
+        iconv_open("UTF-8", strcmp(label, "shift-jis") == 0 ? "SHIFT_JIS" : label);
     if (cd == (iconv_t)-1)
         return false;
     char chunk[4096];
-    char *in = (char *)(uintptr_t)s; /* iconv's prototype lacks const; it does not write */
+    char *in =
+        (char *)(uintptr_t)s; /* iconv's prototype lacks const; it does not write */
     while (n > 0 && !out->failed) {
         char *to = chunk;
         size_t room = sizeof chunk, rc = iconv(cd, &in, &n, &to, &room);

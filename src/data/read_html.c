@@ -79,7 +79,8 @@ static char *declared_charset(const char *s, size_t len)
         while (k < n && (isspace((unsigned char)s[k]) || s[k] == '"' || s[k] == '\''))
             k++;
         size_t start = k;
-        while (k < n && (isalnum((unsigned char)s[k]) || strchr("-_.:", s[k] ? s[k] : '*')))
+        while (k < n &&
+               (isalnum((unsigned char)s[k]) || strchr("-_.:", s[k] ? s[k] : '*')))
             k++;
         if (k > start)
             return sm_strndup(s + start, k - start);
@@ -129,7 +130,8 @@ static void read_metadata(sm_extract *out, const GumboNode *document)
             out->title = flat_text(n, 4096);
         else if (e->tag == GUMBO_TAG_H1 && !heading)
             heading = flat_text(n, 4096);
-        else if (content && *content && !out->summary && strcasecmp(name, "description") == 0)
+        else if (content && *content && !out->summary &&
+                 strcasecmp(name, "description") == 0)
             out->summary = sm_strdup(content);
     }
     if (!out->title) {
@@ -151,7 +153,8 @@ static const GumboNode *find_prose(const GumboNode *body, const html_stats *stat
         const html_stat *s = &stats->v[index];
         into = n == body || (n->type == GUMBO_NODE_ELEMENT &&
                              s->prose >= stats->v[0].prose / 100 * PROSE_PERCENT);
-        html_role role = n->type == GUMBO_NODE_ELEMENT ? html_role_of(&n->v.element) : HTML_SKIP;
+        html_role role =
+            n->type == GUMBO_NODE_ELEMENT ? html_role_of(&n->v.element) : HTML_SKIP;
         if (into && (role == HTML_BLOCK || role == HTML_CELL))
             best = n;
         index += into ? 1 : s->n_nodes;
@@ -172,7 +175,8 @@ static const GumboNode *find_main(const GumboNode *body, const html_stats *stats
             continue;
         const GumboElement *e = &n->v.element;
         const char *role = html_attribute(e, "role");
-        bool is_main = e->tag == GUMBO_TAG_MAIN || (role && strcasecmp(role, "main") == 0);
+        bool is_main =
+            e->tag == GUMBO_TAG_MAIN || (role && strcasecmp(role, "main") == 0);
         if (is_main && stats->v[index].text >= all->text / 5)
             return n;
         if (e->tag == GUMBO_TAG_ARTICLE && stats->v[index].text > article_text) {
@@ -182,7 +186,8 @@ static const GumboNode *find_main(const GumboNode *body, const html_stats *stats
     }
     if (article && article_text >= all->text / 2)
         return article;
-    bool is_linked = all->link_text >= all->text / LINKED_SHARE && all->prose >= PROSE_MIN;
+    bool is_linked =
+        all->link_text >= all->text / LINKED_SHARE && all->prose >= PROSE_MIN;
     return is_linked ? find_prose(body, stats) : body;
 }
 
@@ -210,7 +215,8 @@ static bool write_text(sm_extract *out, const GumboNode *document, sm_html_mode 
     const GumboNode *body = find_body(document);
     html_stats stats = {0};
     bool ok = html_measure(&stats, body);
-    const GumboNode *root = ok && mode == SM_HTML_MAIN && stats.n ? find_main(body, &stats) : body;
+    const GumboNode *root =
+        ok && mode == SM_HTML_MAIN && stats.n ? find_main(body, &stats) : body;
     free(stats.v);
     doc_writer w;
     dw_init(&w, &out->text);
@@ -268,6 +274,6 @@ sm_status sm_extract_html(sm_extract *out, const char *data, size_t len, const c
     if (ok)
         return SM_OK;
     sm_extract_free(out);
-    return sm_fail(err, SM_ENOMEM, "%s: out of memory or more than %zu bytes of text", where,
-                   SM_EXTRACT_MAX_BYTES);
+    return sm_fail(err, SM_ENOMEM, "%s: out of memory or more than %zu bytes of text",
+                   where, SM_EXTRACT_MAX_BYTES);
 }

@@ -45,8 +45,8 @@ typedef struct html_stat {
     uint32_t text;      /* visible bytes that are not blanks          */
     uint32_t link_text; /* of them inside <a href>                    */
     uint32_t n_links;
-    uint32_t prose;     /* bytes in blocks that are text more than links */
-    bool is_layout;     /* a table that only arranges blocks          */
+    uint32_t prose; /* bytes in blocks that are text more than links */
+    bool is_layout; /* a table that only arranges blocks          */
 } html_stat;
 
 typedef struct html_stats {

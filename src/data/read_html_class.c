@@ -131,7 +131,8 @@ bool html_is_hidden(const GumboElement *e)
 {
     if (e->attributes.length == 0)
         return false;
-    const char *aria = html_attribute(e, "aria-hidden"), *style = html_attribute(e, "style");
+    const char *aria = html_attribute(e, "aria-hidden"),
+               *style = html_attribute(e, "style");
     if (html_attribute(e, "hidden") || (aria && strcasecmp(aria, "true") == 0))
         return true;
     return style && (style_says(style, "display", "none") ||
@@ -158,17 +159,28 @@ static bool has_word(const char *list, const char *word)
 bool html_is_chrome(const GumboElement *e)
 {
     /* Names that documentation generators and common page templates use. */
-    static const char *const names[] = {
-        "navheader",     "navfooter",    "sphinxsidebar", "related",      "toc",
-        "breadcrumb",    "breadcrumbs",  "sidebar",       "footer",       "nav",
-        "navbar",        "navigation",   "menu",          "site-header",  "site-footer",
-        "headerlink",    "skip-link",    "cookie",        "share",        "social",
-        "comments",      "pagination",   "newsletter",    "advertisement", "ads",
-        "table-of-contents", "node-nav", "nav-panel",     "header-nav",   "permalink",
-        "related-posts", "sharing",             "widget-area",  "sharedaddy"};
-    static const char *const roles[] = {"navigation", "banner", "contentinfo",
-                                        "complementary", "search", "menu", "menubar"};
-    if (e->tag == GUMBO_TAG_NAV || e->tag == GUMBO_TAG_FOOTER || e->tag == GUMBO_TAG_ASIDE)
+    static const char *const names[] = {"navheader",     "navfooter",
+                                        "sphinxsidebar", "related",
+                                        "toc",           "breadcrumb",
+                                        "breadcrumbs",   "sidebar",
+                                        "footer",        "nav",
+                                        "navbar",        "navigation",
+                                        "menu",          "site-header",
+                                        "site-footer",   "headerlink",
+                                        "skip-link",     "cookie",
+                                        "share",         "social",
+                                        "comments",      "pagination",
+                                        "newsletter",    "advertisement",
+                                        "ads",           "table-of-contents",
+                                        "node-nav",      "nav-panel",
+                                        "header-nav",    "permalink",
+                                        "related-posts", "sharing",
+                                        "widget-area",   "sharedaddy"};
+    static const char *const roles[] = {"navigation",    "banner", "contentinfo",
+                                        "complementary", "search", "menu",
+                                        "menubar"};
+    if (e->tag == GUMBO_TAG_NAV || e->tag == GUMBO_TAG_FOOTER ||
+        e->tag == GUMBO_TAG_ASIDE)
         return true;
     if (e->attributes.length == 0 || e->tag == GUMBO_TAG_BODY || e->tag == GUMBO_TAG_HTML)
         return false;

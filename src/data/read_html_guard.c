@@ -13,11 +13,11 @@
 #include "read_html.h"
 
 enum {
-    TAGS_MAX = 2000000,        /* nodes                          */
-    DEPTH_MAX = 5000,          /* open elements                  */
-    FORMATTING_MAX = 2000000,  /* copies of formatting elements  */
-    SEARCH_MAX = 400000000,    /* steps over the open elements   */
-    ATTRIBUTES_MAX = 1000      /* of one tag                     */
+    TAGS_MAX = 2000000,       /* nodes                          */
+    DEPTH_MAX = 5000,         /* open elements                  */
+    FORMATTING_MAX = 2000000, /* copies of formatting elements  */
+    SEARCH_MAX = 400000000,   /* steps over the open elements   */
+    ATTRIBUTES_MAX = 1000     /* of one tag                     */
 };
 
 static bool in_list(const char *name, size_t n, const char *const *list)
@@ -30,9 +30,9 @@ static bool in_list(const char *name, size_t n, const char *const *list)
 
 static bool is_formatting(const char *name, size_t n)
 {
-    static const char *const list[] = {"b",    "big", "code",   "em",     "font", "i",
-                                       "nobr", "s",   "small",  "strike", "strong", "tt",
-                                       "u",    "a",   NULL};
+    static const char *const list[] = {"b",      "big",  "code", "em",    "font",
+                                       "i",      "nobr", "s",    "small", "strike",
+                                       "strong", "tt",   "u",    "a",     NULL};
     return in_list(name, n, list);
 }
 
@@ -40,9 +40,10 @@ static bool is_formatting(const char *name, size_t n)
 static bool never_nests(const char *name, size_t n)
 {
     static const char *const list[] = {
-        "p",   "li",  "dt",    "dd",   "tr",    "td",   "th",    "option", "br",     "img",
-        "hr",  "meta", "link", "input", "col",  "base", "area",  "wbr",    "param",  "source",
-        "track", "embed", "thead", "tbody", "tfoot", "html", "body", "head", "colgroup", NULL};
+        "p",     "li",   "dt",    "dd",     "tr",       "td",    "th",    "option",
+        "br",    "img",  "hr",    "meta",   "link",     "input", "col",   "base",
+        "area",  "wbr",  "param", "source", "track",    "embed", "thead", "tbody",
+        "tfoot", "html", "body",  "head",   "colgroup", NULL};
     return in_list(name, n, list);
 }
 
@@ -152,9 +153,11 @@ void html_strip_tags(doc_writer *w, const char *s, size_t len)
             continue;
         }
         i = tag_end(s, len, end, &n_attributes);
-        if (end - name == 6 && s[name - 1] == '<' && strncasecmp(s + name, "script", 6) == 0)
+        if (end - name == 6 && s[name - 1] == '<' &&
+            strncasecmp(s + name, "script", 6) == 0)
             i = skip_raw(s, len, i, "script");
-        else if (end - name == 5 && s[name - 1] == '<' && strncasecmp(s + name, "style", 5) == 0)
+        else if (end - name == 5 && s[name - 1] == '<' &&
+                 strncasecmp(s + name, "style", 5) == 0)
             i = skip_raw(s, len, i, "style");
         else if (end > name && !is_formatting(s + name, end - name))
             dw_para(w);

@@ -112,9 +112,10 @@ static void fold(html_stat *parent, html_stat *child, const GumboNode *node)
     parent->n_links += child->n_links;
     if (!html_is_chrome(e))
         parent->prose += child->prose;
-    bool is_long_cell = (e->tag == GUMBO_TAG_TD || e->tag == GUMBO_TAG_TH) &&
-                        child->text > CELL_TEXT_MAX;
-    if (is_block_in_cell(e->tag) || is_long_cell || (child->is_layout && e->tag != GUMBO_TAG_TABLE))
+    bool is_long_cell =
+        (e->tag == GUMBO_TAG_TD || e->tag == GUMBO_TAG_TH) && child->text > CELL_TEXT_MAX;
+    if (is_block_in_cell(e->tag) || is_long_cell ||
+        (child->is_layout && e->tag != GUMBO_TAG_TABLE))
         parent->is_layout = true;
 }
 
@@ -130,7 +131,8 @@ bool html_measure(html_stats *out, const GumboNode *root)
         const GumboNode *child = first_child(node);
         if (ok && child) {
             if (n_open == cap_open) {
-                size_t cap = cap_open ? cap_open * 2 : 64, *p = sm_realloc(open, cap, sizeof *p);
+                size_t cap = cap_open ? cap_open * 2 : 64,
+                       *p = sm_realloc(open, cap, sizeof *p);
                 if (!p) {
                     ok = false;
                     break;
@@ -189,8 +191,8 @@ static bool is_link_block(const html_stat *s, const GumboElement *e, html_role r
 {
     if (role == HTML_LIST && e->tag != GUMBO_TAG_DL) /* glossaries link a lot */
         return s->n_links >= 4 && s->link_text >= s->text / 10 * LIST_TENTHS;
-    return (role == HTML_BLOCK || role == HTML_TABLE) && s->n_links >= 3 && s->text < 2000 &&
-           s->link_text >= s->text / 10 * BLOCK_TENTHS;
+    return (role == HTML_BLOCK || role == HTML_TABLE) && s->n_links >= 3 &&
+           s->text < 2000 && s->link_text >= s->text / 10 * BLOCK_TENTHS;
 }
 
 static bool skips(const renderer *x, const GumboElement *e, const html_stat *s)
@@ -362,7 +364,8 @@ void html_render(doc_writer *w, const GumboNode *root, const html_stats *stats,
         const GumboNode *child = into ? first_child(node) : NULL;
         if (child) {
             if (n_open == cap_open) {
-                size_t cap = cap_open ? cap_open * 2 : 64, *p = sm_realloc(open, cap, sizeof *p);
+                size_t cap = cap_open ? cap_open * 2 : 64,
+                       *p = sm_realloc(open, cap, sizeof *p);
                 if (!p) {
                     w->has_failed = true;
                     break;

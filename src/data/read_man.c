@@ -134,9 +134,16 @@ static bool do_TP(roff *r, man_state *m)
 /* Signs that mark an item and say nothing. */
 static bool is_bullet(const sm_buf *b)
 {
-    static const char *const bullets[] = {"-", "*", "o", "\xe2\x80\xa2", "\xc2\xb7",
-                                          "\xe2\x80\x93", "\xe2\x80\x94", "\xe2\x88\x92",
-                                          "+", "\xe2\x88\x99"};
+    static const char *const bullets[] = {"-",
+                                          "*",
+                                          "o",
+                                          "\xe2\x80\xa2",
+                                          "\xc2\xb7",
+                                          "\xe2\x80\x93",
+                                          "\xe2\x80\x94",
+                                          "\xe2\x88\x92",
+                                          "+",
+                                          "\xe2\x88\x99"};
     for (size_t i = 0; i < sizeof bullets / sizeof *bullets; i++)
         if (strlen(bullets[i]) == b->len && memcmp(bullets[i], b->data, b->len) == 0)
             return true;

@@ -26,8 +26,8 @@ static char *name_from_path(const char *path, char **section)
     size_t dot = n;
     while (dot > 0 && base[dot - 1] != '.')
         dot--;
-    if (dot > 1 && dot < n && (isdigit((unsigned char)base[dot]) || base[dot] == 'n' ||
-                               base[dot] == 'l')) {
+    if (dot > 1 && dot < n &&
+        (isdigit((unsigned char)base[dot]) || base[dot] == 'n' || base[dot] == 'l')) {
         *section = sm_strndup(base + dot, n - dot);
         n = dot - 1;
     }
@@ -69,8 +69,8 @@ static const char *name_line(const sm_buf *text, size_t *n)
 /* What follows the dash of "names - summary", on one line. */
 static char *summary_of(const char *line, size_t n)
 {
-    static const char *const dashes[] = {" - ", " \xe2\x80\x93 ", " \xe2\x80\x94 ", " -- ",
-                                         " \xe2\x88\x92 "};
+    static const char *const dashes[] = {" - ", " \xe2\x80\x93 ", " \xe2\x80\x94 ",
+                                         " -- ", " \xe2\x88\x92 "};
     const char *best = NULL;
     size_t skip = 0;
     for (size_t i = 0; i < n && !best; i++)
@@ -231,6 +231,6 @@ sm_status sm_extract_man(sm_extract *out, const char *data, size_t len, const ch
     if (ok)
         return SM_OK;
     sm_extract_free(out);
-    return sm_fail(err, SM_ENOMEM, "%s: out of memory or more than %zu bytes of text", where,
-                   SM_EXTRACT_MAX_BYTES);
+    return sm_fail(err, SM_ENOMEM, "%s: out of memory or more than %zu bytes of text",
+                   where, SM_EXTRACT_MAX_BYTES);
 }

@@ -36,7 +36,8 @@ size_t line_indent(const char *s, size_t n, size_t *n_bytes)
 }
 
 sm_status extract_markup(sm_extract *out, const char *data, size_t len, const char *where,
-                         void (*pass)(sm_extract *out, doc_writer *w, const char *s, size_t n),
+                         void (*pass)(sm_extract *out, doc_writer *w, const char *s,
+                                      size_t n),
                          sm_err *err)
 {
     if (len > SM_EXTRACT_MAX_BYTES)
@@ -117,8 +118,8 @@ static bool only_of(const char *s, size_t n, char c, size_t least, bool blanks)
     for (size_t i = 0; i < n; i++) {
         if (s[i] == c)
             k++;
-        else if (!(s[i] == ' ' || s[i] == '\t') || (!blanks && k < n && i + 1 < n &&
-                                                    s[i + 1] == c))
+        else if (!(s[i] == ' ' || s[i] == '\t') ||
+                 (!blanks && k < n && i + 1 < n && s[i + 1] == c))
             return false;
     }
     return k >= least;
@@ -176,8 +177,8 @@ static void close_levels(markdown *m, size_t column)
     }
 }
 
-static bool list_item(markdown *m, const char *s, size_t n, size_t column, const char **rest,
-                      size_t *n_rest, size_t *content)
+static bool list_item(markdown *m, const char *s, size_t n, size_t column,
+                      const char **rest, size_t *n_rest, size_t *content)
 {
     size_t mark = list_marker(s, n), bytes;
     if (mark == 0 || m->n_item >= LEVEL_MAX)
@@ -244,7 +245,8 @@ static bool table(markdown *m, line_cursor *c, const char *s, size_t n)
     line_cursor ahead = *c;
     const char *line;
     size_t len;
-    if (!memchr(s, '|', n) || !next_line(&ahead, &line, &len) || !is_table_rule(line, len))
+    if (!memchr(s, '|', n) || !next_line(&ahead, &line, &len) ||
+        !is_table_rule(line, len))
         return false;
     flush(m);
     table_row(m, s, n);
@@ -289,7 +291,8 @@ static bool fence(markdown *m, const char *s, size_t n)
 }
 
 /* Code by indentation, after a blank line. */
-static bool indented_code(markdown *m, const char *s, size_t n, size_t column, bool is_blank)
+static bool indented_code(markdown *m, const char *s, size_t n, size_t column,
+                          bool is_blank)
 {
     size_t base = m->n_item ? m->item[m->n_item - 1] : 0;
     if (m->in_code && !is_blank && column < base + 4) {
@@ -391,8 +394,8 @@ static void markdown_pass(sm_extract *out, doc_writer *w, const char *s, size_t 
     sm_buf_free(&m.para);
 }
 
-sm_status sm_extract_markdown(sm_extract *out, const char *data, size_t len, const char *path,
-                              sm_err *err)
+sm_status sm_extract_markdown(sm_extract *out, const char *data, size_t len,
+                              const char *path, sm_err *err)
 {
     return extract_markup(out, data, len, path ? path : "Markdown", markdown_pass, err);
 }

@@ -21,7 +21,8 @@ size_t line_indent(const char *s, size_t n, size_t *n_bytes);
 
 /** What both readers do around their pass: decode, write, clean up. */
 sm_status extract_markup(sm_extract *out, const char *data, size_t len, const char *where,
-                         void (*pass)(sm_extract *out, doc_writer *w, const char *s, size_t n),
+                         void (*pass)(sm_extract *out, doc_writer *w, const char *s,
+                                      size_t n),
                          sm_err *err);
 
 #endif

@@ -128,14 +128,22 @@ static size_t entity(doc_writer *w, const char *s, size_t n, size_t i)
 {
     static const struct {
         const char *name, *text;
-    } named[] = {{"amp", "&"},          {"lt", "<"},
-                 {"gt", ">"},           {"quot", "\""},
-                 {"apos", "'"},         {"nbsp", " "},
-                 {"copy", "\xc2\xa9"},  {"reg", "\xc2\xae"},
-                 {"mdash", "\xe2\x80\x94"}, {"ndash", "\xe2\x80\x93"},
-                 {"hellip", "\xe2\x80\xa6"}, {"rarr", "\xe2\x86\x92"},
-                 {"larr", "\xe2\x86\x90"},  {"times", "\xc3\x97"},
-                 {"trade", "\xe2\x84\xa2"}, {"middot", "\xc2\xb7"}};
+    } named[] = {{"amp", "&"},
+                 {"lt", "<"},
+                 {"gt", ">"},
+                 {"quot", "\""},
+                 {"apos", "'"},
+                 {"nbsp", " "},
+                 {"copy", "\xc2\xa9"},
+                 {"reg", "\xc2\xae"},
+                 {"mdash", "\xe2\x80\x94"},
+                 {"ndash", "\xe2\x80\x93"},
+                 {"hellip", "\xe2\x80\xa6"},
+                 {"rarr", "\xe2\x86\x92"},
+                 {"larr", "\xe2\x86\x90"},
+                 {"times", "\xc3\x97"},
+                 {"trade", "\xe2\x84\xa2"},
+                 {"middot", "\xc2\xb7"}};
     size_t end = i + 1;
     while (end < n && end - i < 12 && s[end] != ';')
         end++;

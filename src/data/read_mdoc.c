@@ -60,8 +60,9 @@ int mdoc_plain(roff *r, mdoc_state *m, const char *prefix, int i, int n)
 {
     for (; i < n && !mdoc_callable(m, i); i++) {
         const char *s = m->arg.v[i];
-        bool is_mark = !m->arg.quoted[i] && (mdoc_is_close_delim(s) || mdoc_is_open_delim(s) ||
-                                             strcmp(s, "|") == 0);
+        bool is_mark =
+            !m->arg.quoted[i] &&
+            (mdoc_is_close_delim(s) || mdoc_is_open_delim(s) || strcmp(s, "|") == 0);
         if (*prefix && !is_mark) {
             mdoc_word(r, m, prefix);
             mdoc_joined(r, m, s);
@@ -268,7 +269,8 @@ static int run_Bx(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
     } else {
         mdoc_word(r, m, "BSD");
     }
-    if (has_version && i < n && !mdoc_callable(m, i) && !mdoc_is_close_delim(m->arg.v[i])) {
+    if (has_version && i < n && !mdoc_callable(m, i) &&
+        !mdoc_is_close_delim(m->arg.v[i])) {
         char variant[2] = {m->arg.v[i][0], 0};
         if (variant[0] >= 'a' && variant[0] <= 'z')
             variant[0] = (char)(variant[0] - 'a' + 'A');
@@ -340,7 +342,8 @@ static int run_Lk(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
 static int run_An(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
 {
     (void)e;
-    if (i < n && (strcmp(m->arg.v[i], "-split") == 0 || strcmp(m->arg.v[i], "-nosplit") == 0))
+    if (i < n &&
+        (strcmp(m->arg.v[i], "-split") == 0 || strcmp(m->arg.v[i], "-nosplit") == 0))
         return n;
     return mdoc_plain(r, m, "", i, n);
 }

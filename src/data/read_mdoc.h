@@ -15,12 +15,17 @@
 
 #include "read_roff.h"
 
-enum { MDOC_LIST_MAX = 40, MDOC_CLOSER_MAX = 64, MDOC_REF_FIELDS = 14, MDOC_DISPLAY_MAX = 40 };
+enum {
+    MDOC_LIST_MAX = 40,
+    MDOC_CLOSER_MAX = 64,
+    MDOC_REF_FIELDS = 14,
+    MDOC_DISPLAY_MAX = 40
+};
 
 typedef enum mdoc_list_kind {
-    MDOC_LIST_PLAIN,  /* bullet, dash, hyphen, item: no head */
+    MDOC_LIST_PLAIN, /* bullet, dash, hyphen, item: no head */
     MDOC_LIST_ENUM,
-    MDOC_LIST_HEAD,   /* tag, hang, ohang, inset, diag       */
+    MDOC_LIST_HEAD, /* tag, hang, ohang, inset, diag       */
     MDOC_LIST_COLUMN
 } mdoc_list_kind;
 
@@ -85,7 +90,7 @@ const mdoc_entry *mdoc_callable(const mdoc_state *m, int i);
 
 typedef int mdoc_run(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n);
 mdoc_run mdoc_Sh, mdoc_Ss, mdoc_Pp, mdoc_Bl, mdoc_El, mdoc_It, mdoc_Ta, mdoc_Bd, mdoc_Ed,
-    mdoc_D1, mdoc_Rs, mdoc_Re, mdoc_ref_field, mdoc_Fo, mdoc_Fc, mdoc_Fn, mdoc_Fa, mdoc_In,
-    mdoc_Ft, mdoc_Rv, mdoc_Ex, mdoc_Dt, mdoc_Nd, mdoc_block_line;
+    mdoc_D1, mdoc_Rs, mdoc_Re, mdoc_ref_field, mdoc_Fo, mdoc_Fc, mdoc_Fn, mdoc_Fa,
+    mdoc_In, mdoc_Ft, mdoc_Rv, mdoc_Ex, mdoc_Dt, mdoc_Nd, mdoc_block_line;
 
 #endif

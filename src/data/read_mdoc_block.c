@@ -227,8 +227,8 @@ int mdoc_Bd(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
     (void)e;
     bool keeps_lines = false;
     for (; i < n; i++)
-        keeps_lines |= strcmp(m->arg.v[i], "-literal") == 0 ||
-                       strcmp(m->arg.v[i], "-unfilled") == 0;
+        keeps_lines |=
+            strcmp(m->arg.v[i], "-literal") == 0 || strcmp(m->arg.v[i], "-unfilled") == 0;
     mdoc_reset_line(r, m);
     if (m->n_display < MDOC_DISPLAY_MAX)
         m->was_nofill[m->n_display++] = r->is_nofill;

@@ -44,7 +44,8 @@ int mdoc_Fn(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
     if (i < n)
         mdoc_word(r, m, m->arg.v[i++]);
     mdoc_joined(r, m, "(");
-    for (int k = 0; i < n && !mdoc_callable(m, i) && !mdoc_is_close_delim(m->arg.v[i]); k++) {
+    for (int k = 0; i < n && !mdoc_callable(m, i) && !mdoc_is_close_delim(m->arg.v[i]);
+         k++) {
         put_parameter(r, m, k, m->arg.v[i++]);
     }
     mdoc_joined(r, m, ")");
@@ -118,8 +119,9 @@ int mdoc_Rv(roff *r, mdoc_state *m, const mdoc_entry *e, int i, int n)
         mdoc_word(r, m, n - i > 1 ? "functions return" : "function returns");
         mdoc_word(r, m, "the value 0 if successful; otherwise the value -1 is returned");
     } else {
-        mdoc_word(r, m, "Upon successful completion, the value 0 is returned; otherwise the "
-                        "value -1 is returned");
+        mdoc_word(r, m,
+                  "Upon successful completion, the value 0 is returned; otherwise the "
+                  "value -1 is returned");
     }
     mdoc_word(r, m, "and the global variable errno is set to indicate the error.");
     return n;

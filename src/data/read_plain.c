@@ -24,7 +24,8 @@ void sm_extract_free(sm_extract *x)
 
 const char *sm_format_name(sm_format f)
 {
-    static const char *const names[] = {"unknown", "plain", "markdown", "rst", "html", "man"};
+    static const char *const names[] = {"unknown", "plain", "markdown",
+                                        "rst",     "html",  "man"};
     return (size_t)f < sizeof names / sizeof *names ? names[f] : "unknown";
 }
 
@@ -79,8 +80,8 @@ static void put_plain(sm_buf *out, const char *s, size_t len)
         sm_buf_putc(out, '\n');
 }
 
-sm_status sm_extract_plain(sm_extract *out, const char *data, size_t len, const char *path,
-                           sm_err *err)
+sm_status sm_extract_plain(sm_extract *out, const char *data, size_t len,
+                           const char *path, sm_err *err)
 {
     const char *where = path ? path : "text";
     if (len > SM_EXTRACT_MAX_BYTES)
@@ -129,7 +130,8 @@ static bool has_section_suffix(const char *s, size_t n)
         dot--;
     if (dot < 2 || dot >= n || n - dot > 8)
         return false;
-    if (!(s[dot] >= '1' && s[dot] <= '9') && !(n - dot == 1 && (s[dot] == 'n' || s[dot] == 'l')))
+    if (!(s[dot] >= '1' && s[dot] <= '9') &&
+        !(n - dot == 1 && (s[dot] == 'n' || s[dot] == 'l')))
         return false;
     for (size_t i = dot + 1; i < n; i++)
         if (!isalpha((unsigned char)s[i]))
@@ -165,8 +167,8 @@ static bool starts_with_tag(const char *s, size_t n, const char *tag)
 
 static bool looks_like_html(const char *s, size_t len)
 {
-    static const char *const tags[] = {"<!doctype html", "<html", "<head", "<body",
-                                       "<title", "<meta"};
+    static const char *const tags[] = {"<!doctype html", "<html",  "<head",
+                                       "<body",          "<title", "<meta"};
     size_t limit = len < 2048 ? len : 2048;
     for (size_t i = 0; i < limit; i++) {
         if (s[i] != '<')
@@ -189,7 +191,8 @@ static bool looks_binary(const char *s, size_t len)
                      c != '\b' && c != 0x1b && c != 0;
     }
     if (n_zero > 0) {
-        bool marked = n >= 2 && (memcmp(s, "\xff\xfe", 2) == 0 || memcmp(s, "\xfe\xff", 2) == 0);
+        bool marked =
+            n >= 2 && (memcmp(s, "\xff\xfe", 2) == 0 || memcmp(s, "\xfe\xff", 2) == 0);
         return !marked && !encoding_guess_utf16(s, len);
     }
     return n_control > n / 10;
@@ -226,8 +229,9 @@ sm_format sm_format_detect(const char *path, const char *data, size_t len)
     return looks_like_html(data, len) ? SM_FORMAT_HTML : SM_FORMAT_PLAIN;
 }
 
-sm_status sm_extract_document(sm_extract *out, sm_format format, const char *data, size_t len,
-                              const char *path, const sm_so_resolver *so, sm_err *err)
+sm_status sm_extract_document(sm_extract *out, sm_format format, const char *data,
+                              size_t len, const char *path, const sm_so_resolver *so,
+                              sm_err *err)
 {
     switch (format) {
     case SM_FORMAT_PLAIN:

@@ -43,10 +43,11 @@ void roff_fill(roff *r, bool fill)
 static void eqn_text(roff *r, const char *s, size_t n)
 {
     static const char *const layout[] = {
-        "sub",   "sup",  "over",  "roman", "italic", "bold",  "fat",   "size",   "font",
-        "left",  "right", "from", "to",    "delim",  "define", "gfont", "gsize", "mark",
-        "lineup", "up",   "down", "fwd",   "back",   "pile",  "lpile", "cpile",  "rpile",
-        "above", "matrix", "col", "ccol",  "lcol",   "rcol",  "ndefine", "tdefine", "space"};
+        "sub",   "sup",     "over",    "roman", "italic", "bold",  "fat",    "size",
+        "font",  "left",    "right",   "from",  "to",     "delim", "define", "gfont",
+        "gsize", "mark",    "lineup",  "up",    "down",   "fwd",   "back",   "pile",
+        "lpile", "cpile",   "rpile",   "above", "matrix", "col",   "ccol",   "lcol",
+        "rcol",  "ndefine", "tdefine", "space"};
     for (size_t i = 0; i < n;) {
         while (i < n && strchr(" \t{}~^", s[i]))
             i++;
@@ -132,7 +133,8 @@ void roff_text_line(roff *r, const char *s, size_t n)
 /* ------------------------------------------------------------------ dispatch */
 
 /* Start a user-defined macro; false when `name` is none. */
-static bool call_macro(roff *r, const char *name, size_t n_name, const char *rest, size_t n)
+static bool call_macro(roff *r, const char *name, size_t n_name, const char *rest,
+                       size_t n)
 {
     const roff_def *d = roff_dict_find(&r->dict, name, n_name);
     if (!d || !d->has_body)

@@ -20,15 +20,15 @@
 #include "smelt/extract.h"
 
 enum {
-    ROFF_GLYPH_MAX = 32,   /* UTF-8 bytes of one special character          */
-    ROFF_ARG_MAX = 256,    /* arguments of one macro call                   */
-    ROFF_FRAME_MAX = 100,  /* nesting of macros and includes                */
+    ROFF_GLYPH_MAX = 32,  /* UTF-8 bytes of one special character          */
+    ROFF_ARG_MAX = 256,   /* arguments of one macro call                   */
+    ROFF_FRAME_MAX = 100, /* nesting of macros and includes                */
     ROFF_LINE_MAX = 1 << 20,
-    ROFF_DEF_MAX = 20000,  /* names defined                                 */
-    ROFF_COND_MAX = 500,   /* nesting of \{ blocks and of .ie               */
-    ROFF_NEST_MAX = 100,   /* requests inside one line                      */
-    ROFF_TR_MAX = 64,      /* pairs of .tr                                  */
-    ROFF_BUILTIN_MARK = 1  /* before a name: not the user's macro of it     */
+    ROFF_DEF_MAX = 20000, /* names defined                                 */
+    ROFF_COND_MAX = 500,  /* nesting of \{ blocks and of .ie               */
+    ROFF_NEST_MAX = 100,  /* requests inside one line                      */
+    ROFF_TR_MAX = 64,     /* pairs of .tr                                  */
+    ROFF_BUILTIN_MARK = 1 /* before a name: not the user's macro of it     */
 };
 
 /* ------------------------------------------------------------- definitions */
@@ -82,9 +82,9 @@ typedef struct roff {
     roff_frame frame[ROFF_FRAME_MAX];
     int n_frame;
     roff_dict dict;
-    sm_buf raw;   /* the physical line, continued lines joined */
-    int n_nest;   /* requests running inside requests, as .if .if ... */
-    int n_cond;   /* open, taken \{ blocks                      */
+    sm_buf raw;                     /* the physical line, continued lines joined */
+    int n_nest;                     /* requests running inside requests, as .if .if ... */
+    int n_cond;                     /* open, taken \{ blocks                      */
     bool else_taken[ROFF_COND_MAX]; /* .ie without its .el yet: take the .el? */
     int n_else;
     size_t budget;
@@ -94,7 +94,7 @@ typedef struct roff {
     bool joins_next;      /* the last text ended with \c                 */
     bool in_eqn, in_skip; /* inside .EQ; inside a picture                */
     char eqn_delim[2];
-    int n_center;         /* input lines still centred                   */
+    int n_center; /* input lines still centred                   */
     struct {
         char from[ROFF_GLYPH_MAX], to[ROFF_GLYPH_MAX];
         unsigned char n_from, n_to;

@@ -51,7 +51,8 @@ void roff_do_if(roff *r, const char *s, size_t n, int variant)
     size_t used;
     bool holds = roff_condition(r, s, n, &used);
     if (variant == IF_WITH_ELSE) {
-        if (r->n_else == ROFF_COND_MAX) { /* hundreds of .ie without .el: forget the old */
+        if (r->n_else ==
+            ROFF_COND_MAX) { /* hundreds of .ie without .el: forget the old */
             memmove(r->else_taken, r->else_taken + 1,
                     sizeof r->else_taken[0] * (ROFF_COND_MAX - 1));
             r->n_else--;

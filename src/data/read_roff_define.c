@@ -135,7 +135,8 @@ void roff_do_rn(roff *r, const char *s, size_t n, int variant)
 {
     size_t i = 0, n_a, n_b;
     const char *a = roff_next_word(s, n, &i, &n_a), *b = roff_next_word(s, n, &i, &n_b);
-    const char *old = variant == COPY_RENAME ? a : b, *new = variant == COPY_RENAME ? b : a;
+    const char *old = variant == COPY_RENAME ? a : b,
+               *new = variant == COPY_RENAME ? b : a;
     size_t n_old = variant == COPY_RENAME ? n_a : n_b, n_new = n_a + n_b - n_old;
     if (n_old == 0 || n_new == 0 || (n_old == n_new && memcmp(old, new, n_old) == 0))
         return;
@@ -144,7 +145,7 @@ void roff_do_rn(roff *r, const char *s, size_t n, int variant)
     bool is_user = from && from->has_body, is_macro = !is_user || from->is_macro;
     if (is_user) {
         sm_buf_put(&body, from->body.data, from->body.len);
-    } else { /* a request or a macro of the package: call it, whatever the name means then */
+    } else { /* a request or macro of the package: call that one */
         sm_buf_putc(&body, '.');
         sm_buf_putc(&body, ROFF_BUILTIN_MARK);
         sm_buf_put(&body, old, n_old);

@@ -17,8 +17,7 @@ static size_t hash_name(const char *name, size_t n)
 static roff_def *probe(roff_def *slot, size_t cap, const char *name, size_t n)
 {
     size_t i = hash_name(name, n) & (cap - 1);
-    while (slot[i].name &&
-           !(strncmp(slot[i].name, name, n) == 0 && slot[i].name[n] == 0))
+    while (slot[i].name && !(strncmp(slot[i].name, name, n) == 0 && slot[i].name[n] == 0))
         i = (i + 1) & (cap - 1);
     return &slot[i];
 }

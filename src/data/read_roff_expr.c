@@ -14,10 +14,10 @@ bool roff_register(const roff *r, const char *name, size_t n, long *out)
     static const struct {
         const char *name;
         long value;
-    } builtin[] = {{".g", 1},  {".H", 24}, {".V", 40},  {".j", 0},   {".T", 1},  {".A", 0},
-                   {".C", 0},  {".s", 10}, {".v", 40},  {".f", 1},   {".x", 1},  {".y", 22},
-                   {"yr", 70}, {"mo", 1},  {"dy", 1},   {"dw", 1},   {"hours", 0},
-                   {"minutes", 0},         {"seconds", 0}};
+    } builtin[] = {{".g", 1}, {".H", 24},   {".V", 40},     {".j", 0},     {".T", 1},
+                   {".A", 0}, {".C", 0},    {".s", 10},     {".v", 40},    {".f", 1},
+                   {".x", 1}, {".y", 22},   {"yr", 70},     {"mo", 1},     {"dy", 1},
+                   {"dw", 1}, {"hours", 0}, {"minutes", 0}, {"seconds", 0}};
     *out = 0;
     const roff_def *d = roff_dict_find(&r->dict, name, n);
     if (d && d->has_value) {

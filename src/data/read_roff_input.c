@@ -192,14 +192,35 @@ static const char *predefined(const char *name, size_t n)
 {
     static const struct {
         const char *name, *value;
-    } table[] = {{"R", "\\(rg"},   {"Tm", "\\(tm"},  {"lq", "\\(lq"}, {"rq", "\\(rq"},
-                 {"S", ""},        {"HF", ""},       {"Am", "&"},     {"Ba", "|"},
-                 {"Ge", "\\(>="},  {"Gt", ">"},      {"Le", "\\(<="}, {"Lt", "<"},
-                 {"Ne", "\\(!="},  {"Pm", "\\(+-"},  {"If", "\\(if"}, {"Pi", "\\(*p"},
-                 {"Na", "NaN"},    {"ga", "\\(ga"},  {"aa", "\\(aa"}, {"q", "\\(dq"},
-                 {"Lq", "\\(lq"},  {"Rq", "\\(rq"},  {"left-bracket", "["},
-                 {"left-singlequote", "\\(oq"},      {"right-singlequote", "\\(cq"},
-                 {"lp", "("},      {"rp", ")"},      {"Px", "POSIX"}, {"Ai", "ANSI"},
+    } table[] = {{"R", "\\(rg"},
+                 {"Tm", "\\(tm"},
+                 {"lq", "\\(lq"},
+                 {"rq", "\\(rq"},
+                 {"S", ""},
+                 {"HF", ""},
+                 {"Am", "&"},
+                 {"Ba", "|"},
+                 {"Ge", "\\(>="},
+                 {"Gt", ">"},
+                 {"Le", "\\(<="},
+                 {"Lt", "<"},
+                 {"Ne", "\\(!="},
+                 {"Pm", "\\(+-"},
+                 {"If", "\\(if"},
+                 {"Pi", "\\(*p"},
+                 {"Na", "NaN"},
+                 {"ga", "\\(ga"},
+                 {"aa", "\\(aa"},
+                 {"q", "\\(dq"},
+                 {"Lq", "\\(lq"},
+                 {"Rq", "\\(rq"},
+                 {"left-bracket", "["},
+                 {"left-singlequote", "\\(oq"},
+                 {"right-singlequote", "\\(cq"},
+                 {"lp", "("},
+                 {"rp", ")"},
+                 {"Px", "POSIX"},
+                 {"Ai", "ANSI"},
                  {".T", "utf8"}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strlen(table[i].name) == n && memcmp(table[i].name, name, n) == 0)
@@ -221,7 +242,8 @@ static void put_string(roff *r, sm_buf *out, const char *name, size_t n, bool co
                 sm_buf_put(out, d->body.data, d->body.len);
             return;
         }
-        char *copy = roff_spend(r, d->body.len) ? sm_strndup(d->body.data, d->body.len) : NULL;
+        char *copy =
+            roff_spend(r, d->body.len) ? sm_strndup(d->body.data, d->body.len) : NULL;
         if (copy)
             expand(r, out, copy, d->body.len, copy_mode, depth + 1);
         free(copy);
@@ -283,7 +305,8 @@ static bool interpolate(roff *r, sm_buf *out, const roff_escape *e, bool copy_mo
     return true;
 }
 
-static bool expand(roff *r, sm_buf *out, const char *s, size_t n, bool copy_mode, int depth)
+static bool expand(roff *r, sm_buf *out, const char *s, size_t n, bool copy_mode,
+                   int depth)
 {
     if (depth > EXPAND_DEPTH_MAX)
         return true;

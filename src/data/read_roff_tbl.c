@@ -18,9 +18,9 @@ typedef enum tbl_part { TBL_OPTIONS, TBL_FORMAT, TBL_DATA } tbl_part;
 typedef struct tbl_state {
     tbl_part part;
     char tab;
-    bool in_block;  /* inside T{ ... T}           */
-    bool has_line;  /* before it: first line seen */
-    sm_buf row;     /* cells so far, " | " between */
+    bool in_block; /* inside T{ ... T}           */
+    bool has_line; /* before it: first line seen */
+    sm_buf row;    /* cells so far, " | " between */
     int n_cell;
     bool was_nofill;
 } tbl_state;
@@ -144,12 +144,12 @@ static void read_cells(roff *r, tbl_state *t, const char *s, size_t n)
 /* The macros that carry text keep it; the others are layout. */
 static void block_macro(roff *r, tbl_state *t, const char *s, size_t n)
 {
-    static const char *const text[] = {"B",  "I",  "R",  "SM", "SB", "BI", "BR", "IB",
-                                       "IR", "RB", "RI", "IP", "TP", "MR"};
+    static const char *const text[] = {"B",  "I",  "R",  "SM", "SB", "BI", "BR",
+                                       "IB", "IR", "RB", "RI", "IP", "TP", "MR"};
     roff_args a = {.store = {.max = ROFF_LINE_MAX + ROFF_ARG_MAX}};
     roff_split_args(&a, s, n);
-    bool keep = false, joins = a.n > 0 && strlen(a.v[0]) == 2 && strcmp(a.v[0], "SM") != 0 &&
-                               strcmp(a.v[0], "SB") != 0;
+    bool keep = false, joins = a.n > 0 && strlen(a.v[0]) == 2 &&
+                               strcmp(a.v[0], "SM") != 0 && strcmp(a.v[0], "SB") != 0;
     for (size_t i = 0; a.n > 0 && i < sizeof text / sizeof *text; i++)
         keep |= strcmp(a.v[0], text[i]) == 0;
     if (keep)
@@ -210,7 +210,8 @@ static bool control_line(roff *r, tbl_state *t, const char *s, size_t n)
     size_t k = i;
     while (k < n && s[k] != ' ')
         k++;
-    static const char *const run[] = {"if", "ie", "el", "ds", "nr", "de", "ig", "so", "\\}"};
+    static const char *const run[] = {"if", "ie", "el", "ds", "nr",
+                                      "de", "ig", "so", "\\}"};
     const roff_def *d = roff_dict_find(&r->dict, s + i, k - i);
     bool executes = d && d->has_body;
     for (size_t j = 0; j < sizeof run / sizeof *run && !executes; j++)

@@ -165,7 +165,8 @@ static void sink_raw(text_sink *t, const char *s, size_t n)
         sm_buf_put(t->plain, s, n);
     else {
         dw_text(&t->r->w, s, n);
-        t->r->joins_next = t->r->joins_next && n == 0; /* \c counts at the end of a line */
+        t->r->joins_next =
+            t->r->joins_next && n == 0; /* \c counts at the end of a line */
     }
 }
 

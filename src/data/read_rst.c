@@ -17,11 +17,11 @@ typedef struct rst {
     sm_buf para;
     char adornment[LEVEL_MAX];
     int n_level;
-    bool in_literal;       /* lines deeper than `base` are kept as they are */
+    bool in_literal; /* lines deeper than `base` are kept as they are */
     bool literal_has_line;
     size_t base;
     bool in_comment;
-    bool in_item;       /* the open paragraph is a list item whose mark is at `base` */
+    bool in_item; /* the open paragraph is a list item whose mark is at `base` */
 } rst;
 
 /* --------------------------------------------------------------------- inline */
@@ -58,7 +58,8 @@ static void interpreted(doc_writer *w, const char *s, size_t n)
 static size_t role_end(const char *s, size_t n, size_t i)
 {
     size_t k = i + 1;
-    while (k < n && k - i < 40 && (isalnum((unsigned char)s[k]) || strchr("-_.:+", s[k])) && s[k])
+    while (k < n && k - i < 40 &&
+           (isalnum((unsigned char)s[k]) || strchr("-_.:+", s[k])) && s[k])
         k++;
     return k < n && s[k] == '`' && s[k - 1] == ':' && k > i + 2 ? k : n;
 }
@@ -80,7 +81,8 @@ void rst_inline(doc_writer *w, const char *s, size_t n)
         } else if (starts && s[i] == '*' && i + 1 < n && s[i + 1] == '*') {
             mark = 2;
             end = find(s, n, i + 2, "**");
-        } else if (starts && s[i] == '*' && i + 1 < n && !isspace((unsigned char)s[i + 1])) {
+        } else if (starts && s[i] == '*' && i + 1 < n &&
+                   !isspace((unsigned char)s[i + 1])) {
             mark = 1;
             end = find(s, n, i + 1, "*");
         } else if (s[i] == '\\' && i + 1 < n) {
@@ -112,7 +114,8 @@ static void flush(rst *m)
 {
     if (!m->para.len)
         return;
-    bool literal = m->para.len >= 2 && memcmp(m->para.data + m->para.len - 2, "::", 2) == 0;
+    bool literal =
+        m->para.len >= 2 && memcmp(m->para.data + m->para.len - 2, "::", 2) == 0;
     size_t n = m->para.len - literal; /* "text::" reads as "text:" */
     if (literal && (n == 1 || m->para.data[n - 2] == '\n'))
         n--;
@@ -159,7 +162,8 @@ static bool title(rst *m, line_cursor *c, const char *s, size_t n)
     if (m->para.len || n == 0 || !next_line(&ahead, &second, &n_second))
         return false;
     if (is_adornment(s, n) && n_second > 0 && next_line(&ahead, &third, &n_third) &&
-        is_adornment(third, n_third) && third[0] == s[0] && !is_adornment(second, n_second)) {
+        is_adornment(third, n_third) && third[0] == s[0] &&
+        !is_adornment(second, n_second)) {
         heading(m, s[0], second, n_second);
         *c = ahead;
         return true;
@@ -195,11 +199,13 @@ static bool explicit_markup(rst *m, const char *s, size_t n, size_t column)
             sm_buf_put(&m->para, s + i, n - i);
         return true;
     }
-    static const char *const code[] = {"code", "code-block", "sourcecode", "parsed-literal",
-                                       "highlight", "productionlist", "math"};
-    static const char *const drop[] = {"toctree", "image", "figure", "raw", "contents",
-                                       "include", "index", "role", "default-role", "kernel-doc",
-                                       "module", "currentmodule", "highlight"};
+    static const char *const code[] = {
+        "code",      "code-block",     "sourcecode", "parsed-literal",
+        "highlight", "productionlist", "math"};
+    static const char *const drop[] = {
+        "toctree", "image",         "figure",   "raw",          "contents",
+        "include", "index",         "role",     "default-role", "kernel-doc",
+        "module",  "currentmodule", "highlight"};
     for (size_t k = 0; k < sizeof drop / sizeof *drop; k++)
         if (strlen(drop[k]) == colons - i && memcmp(s + i, drop[k], colons - i) == 0) {
             m->in_comment = true;
@@ -207,7 +213,8 @@ static bool explicit_markup(rst *m, const char *s, size_t n, size_t column)
         }
     bool is_code = false;
     for (size_t k = 0; k < sizeof code / sizeof *code; k++)
-        is_code |= strlen(code[k]) == colons - i && memcmp(s + i, code[k], colons - i) == 0;
+        is_code |=
+            strlen(code[k]) == colons - i && memcmp(s + i, code[k], colons - i) == 0;
     if (is_code) {
         m->in_literal = true;
         m->literal_has_line = false;
@@ -327,5 +334,6 @@ static void rst_pass(sm_extract *out, doc_writer *w, const char *s, size_t n)
 sm_status sm_extract_rst(sm_extract *out, const char *data, size_t len, const char *path,
                          sm_err *err)
 {
-    return extract_markup(out, data, len, path ? path : "reStructuredText", rst_pass, err);
+    return extract_markup(out, data, len, path ? path : "reStructuredText", rst_pass,
+                          err);
 }

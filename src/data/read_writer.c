@@ -227,9 +227,9 @@ static bool flush_term(doc_writer *w, bool followed_by_text)
     put_lines(w, w->term.data, w->term.len, w->indent == 0);
     bool inline_ok = followed_by_text && w->term.len <= TERM_INLINE_MAX;
     if (inline_ok)
-        sm_buf_puts(w->out, is_enumerator(&w->term) || w->term.data[w->term.len - 1] == ':'
-                                ? " "
-                                : ": ");
+        sm_buf_puts(
+            w->out,
+            is_enumerator(&w->term) || w->term.data[w->term.len - 1] == ':' ? " " : ": ");
     clear(w, &w->term);
     return inline_ok;
 }

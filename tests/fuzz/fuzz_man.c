@@ -16,7 +16,8 @@ typedef struct page {
     size_t size;
 } page;
 
-static sm_status include(void *self, char **data, size_t *len, const char *name, sm_err *err)
+static sm_status include(void *self, char **data, size_t *len, const char *name,
+                         sm_err *err)
 {
     const page *p = self;
     size_t from = strlen(name) < p->size ? strlen(name) : p->size;

@@ -12,15 +12,15 @@
 static sm_status extract(sm_extract *x, const char *mode, const char *data, size_t len,
                          const char *path, sm_err *err)
 {
-    static const sm_format formats[] = {SM_FORMAT_PLAIN, SM_FORMAT_MARKDOWN, SM_FORMAT_RST,
-                                        SM_FORMAT_HTML, SM_FORMAT_MAN};
+    static const sm_format formats[] = {SM_FORMAT_PLAIN, SM_FORMAT_MARKDOWN,
+                                        SM_FORMAT_RST, SM_FORMAT_HTML, SM_FORMAT_MAN};
     if (strcmp(mode, "full") == 0)
         return sm_extract_html(x, data, len, path, SM_HTML_FULL, err);
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         if (strcmp(mode, sm_format_name(formats[i])) == 0)
             return sm_extract_document(x, formats[i], data, len, path, NULL, err);
-    return sm_fail(err, SM_EINVAL, "mode \"%s\", want man, html, full, markdown, rst, plain",
-                   mode);
+    return sm_fail(err, SM_EINVAL,
+                   "mode \"%s\", want man, html, full, markdown, rst, plain", mode);
 }
 
 static sm_status convert(const char *mode, const char *in, const char *out, sm_err *err)

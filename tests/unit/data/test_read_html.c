@@ -45,7 +45,8 @@ static void test_blocks(void **state)
           "## x\n\na\n\nb\n\nc\n");
     check("<blockquote><p>q</blockquote><p># x", SM_HTML_FULL, "  q\n\n # x\n");
     check("a&nbsp;&amp;&eacute;&#8212;b&shy;c", SM_HTML_FULL,
-          "a &\xc3\xa9\xe2\x80\x94" "bc\n");
+          "a &\xc3\xa9\xe2\x80\x94"
+          "bc\n");
 }
 
 static void test_hidden(void **state)
@@ -60,11 +61,12 @@ static void test_hidden(void **state)
 static void test_main(void **state)
 {
     (void)state;
-    const char *page = "<title> My\n page </title><meta name=description content='Sum.'>"
-                       "<html lang=de><body><nav><a href=x>Home</a></nav>"
-                       "<div class='x navheader'>Prev</div><main><h1>T</h1><p>body"
-                       "<ul><li><a href=1>one</a><li><a href=2>two</a><li><a href=3>three</a>"
-                       "<li><a href=4>four</a></ul></main><footer>foot</footer>";
+    const char *page =
+        "<title> My\n page </title><meta name=description content='Sum.'>"
+        "<html lang=de><body><nav><a href=x>Home</a></nav>"
+        "<div class='x navheader'>Prev</div><main><h1>T</h1><p>body"
+        "<ul><li><a href=1>one</a><li><a href=2>two</a><li><a href=3>three</a>"
+        "<li><a href=4>four</a></ul></main><footer>foot</footer>";
     sm_extract x = read_html(page, strlen(page), SM_HTML_MAIN);
     assert_string_equal(x.text.data, "# T\n\nbody\n");
     assert_string_equal(x.title, "My page");
@@ -87,8 +89,9 @@ static void test_encodings(void **state)
     assert_string_equal(x.text.data, "\xd0\x9f\xd1\x80\n");
     assert_string_equal(x.encoding, "windows-1251");
     sm_extract_free(&x);
-    const char latin[] = "<meta http-equiv=Content-Type content='text/html; charset=iso-8859-1'>"
-                         "<p>\x93\xe9\x94";
+    const char latin[] =
+        "<meta http-equiv=Content-Type content='text/html; charset=iso-8859-1'>"
+        "<p>\x93\xe9\x94";
     x = read_html(latin, sizeof latin - 1, SM_HTML_FULL);
     assert_string_equal(x.text.data, "\xe2\x80\x9c\xc3\xa9\xe2\x80\x9d\n");
     assert_string_equal(x.encoding, "windows-1252");
@@ -99,10 +102,10 @@ static void test_encodings(void **state)
 static void test_hostile(void **state)
 {
     (void)state;
-    static const char *const unit[] = {"<div>",     "<b>",        "<font color=1><p>",
-                                       "<table><td>", "<ul><li>", "<a href=x><div>",
-                                       "<x a=1 b=2 ", "<!--",     "<svg><g>",
-                                       "<p><b><i><u>", "</x>",    "&"};
+    static const char *const unit[] = {"<div>",        "<b>",      "<font color=1><p>",
+                                       "<table><td>",  "<ul><li>", "<a href=x><div>",
+                                       "<x a=1 b=2 ",  "<!--",     "<svg><g>",
+                                       "<p><b><i><u>", "</x>",     "&"};
     for (size_t i = 0; i < sizeof unit / sizeof *unit; i++) {
         sm_buf b = {0};
         for (int k = 0; k < 40000; k++)
@@ -155,8 +158,8 @@ static void test_public_pages(void **state)
 {
     (void)state;
     const char *top = SMELT_SOURCE_DIR "/../shared/data/web-trafilatura";
-    json_t *all = json_load_file(SMELT_SOURCE_DIR "/../shared/data/web-trafilatura/evaldata.json",
-                                 0, NULL);
+    json_t *all = json_load_file(
+        SMELT_SOURCE_DIR "/../shared/data/web-trafilatura/evaldata.json", 0, NULL);
     if (!all) {
         print_message("skipped: ../shared/data/web-trafilatura is not there\n");
         return;
@@ -168,12 +171,14 @@ static void test_public_pages(void **state)
     {
         char *data;
         size_t len;
-        if (!load_page(&data, &len, top, json_string_value(json_object_get(page, "file"))))
+        if (!load_page(&data, &len, top,
+                       json_string_value(json_object_get(page, "file"))))
             continue;
         sm_extract x = read_html(data, len, SM_HTML_MAIN);
         sm_buf flat = {0};
         squeeze(&flat, x.text.data ? x.text.data : "");
-        json_t *with = json_object_get(page, "with"), *without = json_object_get(page, "without");
+        json_t *with = json_object_get(page, "with"),
+               *without = json_object_get(page, "without");
         hit += count_found(with, flat.data ? flat.data : "");
         bad += count_found(without, flat.data ? flat.data : "");
         n_with += (int)json_array_size(with);
@@ -184,8 +189,8 @@ static void test_public_pages(void **state)
         free(data);
     }
     json_decref(all);
-    print_message("%d pages: %d of %d wanted strings found, %d of %d unwanted ones\n", n_page,
-                  hit, n_with, bad, n_without);
+    print_message("%d pages: %d of %d wanted strings found, %d of %d unwanted ones\n",
+                  n_page, hit, n_with, bad, n_without);
     assert_true(hit * 100 >= n_with * 92);
     assert_true(bad * 100 <= n_without * 60);
 }
@@ -193,8 +198,8 @@ static void test_public_pages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks),    cmocka_unit_test(test_hidden),
-        cmocka_unit_test(test_main),      cmocka_unit_test(test_encodings),
-        cmocka_unit_test(test_hostile),   cmocka_unit_test(test_public_pages)};
+        cmocka_unit_test(test_blocks),  cmocka_unit_test(test_hidden),
+        cmocka_unit_test(test_main),    cmocka_unit_test(test_encodings),
+        cmocka_unit_test(test_hostile), cmocka_unit_test(test_public_pages)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

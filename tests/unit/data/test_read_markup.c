@@ -13,8 +13,8 @@
 static void check_as(sm_format format, const char *source, const char *want)
 {
     sm_extract x = {0};
-    assert_int_equal(sm_extract_document(&x, format, source, strlen(source), NULL, NULL, NULL),
-                     SM_OK);
+    assert_int_equal(
+        sm_extract_document(&x, format, source, strlen(source), NULL, NULL, NULL), SM_OK);
     assert_string_equal(x.text.data ? x.text.data : "", want);
     sm_extract_free(&x);
 }
@@ -58,7 +58,8 @@ static void test_markdown_inline(void **state)
 static void test_rst(void **state)
 {
     (void)state;
-    rst("=====\nTitle\n=====\n\nIntro ``code`` :ref:`t <x>` `l <u>`_ **b** *e*::\n\n  lit\n"
+    rst("=====\nTitle\n=====\n\nIntro ``code`` :ref:`t <x>` `l <u>`_ **b** *e*::\n\n  "
+        "lit\n"
         "    more\n\nSub\n---\n\n.. note:: Hear\n   this\n\n.. comment\n   gone\n\n"
         ".. code-block:: c\n\n   int x;\n\n* a\n* b\n\n.. _target:\n\n1. one\n",
         "# Title\n\nIntro code t l b e:\n\n    lit\n      more\n\n## Sub\n\nHear this\n\n"
@@ -72,8 +73,9 @@ static void test_plain(void **state)
     check_as(SM_FORMAT_PLAIN, "", "");
     sm_extract x = {0};
     sm_err err = {0};
-    assert_int_equal(sm_extract_document(&x, SM_FORMAT_UNKNOWN, "", 0, "f.bin", NULL, &err),
-                     SM_EUNSUPPORTED);
+    assert_int_equal(
+        sm_extract_document(&x, SM_FORMAT_UNKNOWN, "", 0, "f.bin", NULL, &err),
+        SM_EUNSUPPORTED);
     assert_non_null(strstr(err.msg, "f.bin"));
 }
 
@@ -91,8 +93,12 @@ static void decode(const char *s, size_t n, const char *label, const char *want,
 static void test_decode(void **state)
 {
     (void)state;
-    decode("\xef\xbb\xbf" "a\xc3\xa9", 6, NULL, "a\xc3\xa9", "utf-8");
-    decode("\xff\xfe" "a\0\x3d\xd8\x00\xde", 8, NULL, "a\xf0\x9f\x98\x80", "utf-16le");
+    decode("\xef\xbb\xbf"
+           "a\xc3\xa9",
+           6, NULL, "a\xc3\xa9", "utf-8");
+    decode("\xff\xfe"
+           "a\0\x3d\xd8\x00\xde",
+           8, NULL, "a\xf0\x9f\x98\x80", "utf-16le");
     decode("\xfe\xff\0a", 4, NULL, "a", "utf-16be");
     decode("a\0b\0c\0d\0e\0", 10, NULL, "abcde", "utf-16le");
     decode("caf\xe9", 4, NULL, "caf\xc3\xa9", "iso-8859-1");
@@ -121,9 +127,14 @@ static void test_detect(void **state)
                  {"style.css", "a{}", SM_FORMAT_UNKNOWN},
                  {"empty", "", SM_FORMAT_UNKNOWN}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_int_equal(sm_format_detect(cases[i].path, cases[i].data, strlen(cases[i].data)),
-                         cases[i].want);
-    assert_int_equal(sm_format_detect("a.txt", "\x7f" "ELF\0\1\2", 7), SM_FORMAT_UNKNOWN);
+        assert_int_equal(
+            sm_format_detect(cases[i].path, cases[i].data, strlen(cases[i].data)),
+            cases[i].want);
+    assert_int_equal(sm_format_detect("a.txt",
+                                      "\x7f"
+                                      "ELF\0\1\2",
+                                      7),
+                     SM_FORMAT_UNKNOWN);
     assert_string_equal(sm_format_name(SM_FORMAT_MAN), "man");
     assert_string_equal(sm_format_name((sm_format)99), "unknown");
 }
@@ -132,9 +143,10 @@ static void test_detect(void **state)
 static void test_hostile(void **state)
 {
     (void)state;
-    static const char *const unit[] = {"[", "![a](", "`", "*a ", "_", "<a", "&#", "- ", "> ",
-                                       "    x\n", "- a\n  ", "|a\n", "``` \n", "a\n=\n", "\\",
-                                       ":a:`", ".. a::\n", "::\n\n"};
+    static const char *const unit[] = {
+        "[",      "![a](",  "`",  "*a ",     "_",        "<a",
+        "&#",     "- ",     "> ", "    x\n", "- a\n  ",  "|a\n",
+        "``` \n", "a\n=\n", "\\", ":a:`",    ".. a::\n", "::\n\n"};
     for (size_t i = 0; i < sizeof unit / sizeof *unit; i++) {
         sm_buf b = {0};
         for (int k = 0; k < 20000; k++)
@@ -142,7 +154,8 @@ static void test_hostile(void **state)
         for (int f = SM_FORMAT_PLAIN; f <= SM_FORMAT_RST; f++) {
             sm_extract x = {0};
             assert_int_equal(
-                sm_extract_document(&x, (sm_format)f, b.data, b.len, NULL, NULL, NULL), SM_OK);
+                sm_extract_document(&x, (sm_format)f, b.data, b.len, NULL, NULL, NULL),
+                SM_OK);
             sm_extract_free(&x);
         }
         sm_buf_free(&b);
@@ -151,10 +164,12 @@ static void test_hostile(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_markdown_blocks), cmocka_unit_test(test_markdown_inline),
-        cmocka_unit_test(test_rst),             cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_decode),          cmocka_unit_test(test_detect),
-        cmocka_unit_test(test_hostile)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_markdown_blocks),
+                                       cmocka_unit_test(test_markdown_inline),
+                                       cmocka_unit_test(test_rst),
+                                       cmocka_unit_test(test_plain),
+                                       cmocka_unit_test(test_decode),
+                                       cmocka_unit_test(test_detect),
+                                       cmocka_unit_test(test_hostile)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
