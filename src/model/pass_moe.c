@@ -247,28 +247,28 @@ int64_t sm_pass_moe_jobs(const stage *g, float *grad, sm_grad_job *job)
     const sm_pass *p = g->p;
     const sm_model_config *m = &p->c.model->config;
     const sm_layer_view *v = &g->w->view;
-    int64_t d = m->d_model, f = m->d_expert, n = 0;
+    int64_t d = m->d_model, f = m->d_expert, n_job = 0;
     for (int64_t e = 0; e < m->n_expert; e++) {
         const int32_t *first = g->s->perm.first + e * p->n_shard;
-        job[n++] = (sm_grad_job){.prod = p->prod,
-                                 .m = 2 * f,
-                                 .n = d,
-                                 .a = p->g.edgu,
-                                 .dst = grad + v->expert_gate_up + e * 2 * f * d,
-                                 .b = p->g.ex,
-                                 .chunk = g->s->perm.chunk,
-                                 .first = first};
-        job[n++] = (sm_grad_job){.prod = p->prod,
-                                 .m = d,
-                                 .n = f,
-                                 .a = p->g.edy,
-                                 .dst = grad + v->expert_down + e * d * f,
-                                 .b = p->g.eact,
-                                 .chunk = g->s->perm.chunk,
-                                 .first = first};
+        job[n_job++] = (sm_grad_job){.prod = p->prod,
+                                     .m = 2 * f,
+                                     .n = d,
+                                     .a = p->g.edgu,
+                                     .dst = grad + v->expert_gate_up + e * 2 * f * d,
+                                     .b = p->g.ex,
+                                     .chunk = g->s->perm.chunk,
+                                     .first = first};
+        job[n_job++] = (sm_grad_job){.prod = p->prod,
+                                     .m = d,
+                                     .n = f,
+                                     .a = p->g.edy,
+                                     .dst = grad + v->expert_down + e * d * f,
+                                     .b = p->g.eact,
+                                     .chunk = g->s->perm.chunk,
+                                     .first = first};
     }
-    job[n] =
+    job[n_job] =
         sm_pass_token_job(p, grad + v->router, p->g.dlogit, m->n_expert, p->g.n2_f32, d);
-    job[n++].prod = p->prod_f32;
-    return n;
+    job[n_job++].prod = p->prod_f32;
+    return n_job;
 }
