@@ -155,10 +155,12 @@ const checks = {
     await page.getByRole("heading", { name: titles.ask }).waitFor();
   },
   async "text has contrast, light and dark"() {
+    const question = encodeURIComponent(examples[0]);
+    await page.mouse.move(0, 0);
     for (const scheme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme: scheme });
       for (const name of pageNames) {
-        await open(name === "ask" ? "ask?q=list%20open%20files" : name);
+        await open(name === "ask" ? `ask?q=${question}` : name);
         if (name === "ask") await page.locator(".answer").waitFor();
         assert.deepEqual(await page.evaluate(lowContrast), [], `${name}, ${scheme}`);
         await page.screenshot({ path: join(shots, `${name}-${scheme}.png`), fullPage: name === "training" });
@@ -215,9 +217,10 @@ async function main() {
     page.setDefaultTimeout(10000);
     listen();
     for (const [name, check] of Object.entries(checks)) {
+      const t0 = Date.now();
       try {
         await check();
-        console.log(`ok - ${name}`);
+        console.log(`ok - ${name} (${((Date.now() - t0) / 1000).toFixed(1)} s)`);
       } catch (e) {
         nFailed++;
         console.log(`not ok - ${name}\n  ${String(e?.message ?? e).replaceAll("\n", "\n  ")}`);

@@ -24,7 +24,7 @@ function source(p: Passage, question: string): HTMLElement {
         `title ${t.title.toFixed(2)}${t.model ? `, model ${t.model.toFixed(2)}` : ""}`))));
 }
 
-function showAnswer(out: HTMLElement, a: Answer, ms: number): void {
+function showAnswer(out: HTMLElement, a: Answer, about: About | null, ms: number): void {
   if (a.passages.length === 0) {
     out.replaceChildren(h("p", { class: "empty" }, "Nothing in the index has these words. Try others."));
     return;
@@ -34,7 +34,7 @@ function showAnswer(out: HTMLElement, a: Answer, ms: number): void {
       h("p", {}, ...marked(a.answer || a.passages[0].text, a.question)), citation(a.passages[0])),
     h("h2", {}, "Passages"),
     h("ol", { class: "sources" }, ...a.passages.map(p => source(p, a.question))),
-    h("p", { class: "meta" }, `${a.passages.length} best of all passages, ${ms.toFixed(0)} ms`));
+    h("p", { class: "meta" }, `Best ${a.passages.length} of ${about?.index?.documents.toLocaleString("en") ?? "all"} documents · ${ms.toFixed(0)} ms`));
 }
 
 function lead(about: About | null): string {
@@ -55,7 +55,7 @@ export function askPage(about: About | null, given: string): HTMLElement {
     button.disabled = true;
     const t0 = performance.now();
     try {
-      showAnswer(out, await ask(question), performance.now() - t0);
+      showAnswer(out, await ask(question), about, performance.now() - t0);
     } catch (e) {
       out.replaceChildren(h("p", { class: "error", role: "alert" }, message(e)));
     }

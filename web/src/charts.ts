@@ -9,7 +9,7 @@ const W = 320, H = 165, L = 38, R = 8, T = 8, B = 20;
 function ticks(lo: number, hi: number, n: number): number[] {
   if (!(hi > lo)) return [lo];
   const raw = (hi - lo) / n, mag = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map(k => k * mag).find(k => k >= raw) ?? mag;
+  const step = [1, 2, 2.5, 5, 10].map(k => k * mag).find(k => k >= raw) ?? mag;
   const out: number[] = [];
   for (let x = Math.ceil(lo / step) * step; x <= hi + step * 1e-9; x += step) out.push(x);
   return out;
@@ -46,8 +46,20 @@ function nearest(rows: Row[], x: number): number {
   return best;
 }
 
-/** `band`: a second series, drawn as the other edge of an area; 1 is then the even share. */
-export function lineChart(title: string, unit: string, rows: Row[], band?: Row[]): HTMLElement {
+/** Twice the median, so that a few wild values do not flatten the rest. */
+function ceiling(rows: Row[]): number {
+  const y = rows.map(r => r[1]).sort((a, b) => a - b);
+  return 2 * y[Math.floor(y.length / 2)];
+}
+
+export interface Look {
+  band?: Row[];   // a second series, drawn as the other edge of an area; 1 is the even share
+  clip?: boolean; // values far above the median are drawn at the upper edge
+}
+
+export function lineChart(title: string, unit: string, given: Row[], { band, clip }: Look = {}): HTMLElement {
+  const top = clip ? ceiling(given) : Infinity;
+  const rows: Row[] = given.map(([x, y]) => [x, Math.min(y, top)]);
   const [x0, x1] = extent(rows.map(r => r[0]));
   const [y0, y1] = extent([...rows, ...(band ?? [])].map(r => r[1]).concat(band ? [1] : []));
   const px = (v: number): number => L + (v - x0) / (x1 - x0) * (W - L - R);
@@ -55,11 +67,11 @@ export function lineChart(title: string, unit: string, rows: Row[], band?: Row[]
   const path = (v: Row[], join = "M"): string =>
     v.map(([x, y], i) => `${i ? "L" : join}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join("");
   const label = (i: number): string => band
-    ? `${short(rows[i][1])} to ${short(band[Math.min(i, band.length - 1)][1])} ${unit}` : `${short(rows[i][1])} ${unit}`;
+    ? `${short(given[i][1])} to ${short(band[Math.min(i, band.length - 1)][1])}${unit}` : `${short(given[i][1])} ${unit}`;
   const last = label(rows.length - 1);
   const svg = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img",
     "aria-label": `${title} over steps ${rows[0][0]} to ${rows[rows.length - 1][0]}: from ${label(0)}, at the end ${last}` });
-  for (const t of ticks(y0, y1, 4))
+  for (const t of ticks(y0, y1, 5))
     svg.append(s("line", { class: "grid", x1: L, x2: W - R, y1: py(t), y2: py(t) }),
       s("text", { x: L - 5, y: py(t) + 3, "text-anchor": "end" }, short(t)));
   for (const t of ticks(x0, x1, 5))

@@ -28,9 +28,12 @@ export function message(e: unknown): string {
   return e instanceof Error ? e.message : String(e);
 }
 
-/** Words of the question, of three letters or more, that the text has too, as <mark>. */
+const common = new Set(["and", "are", "can", "does", "for", "from", "how", "the", "this", "that", "what", "when",
+  "where", "which", "who", "why", "with"]);
+
+/** Words of the question, of three letters or more and not too common, that the text has too, as <mark>. */
 export function marked(text: string, question: string): Node[] {
-  const stems = question.toLowerCase().split(/[^\p{L}\p{N}]+/u)
+  const stems = question.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(w => !common.has(w))
     .map(w => w.length > 4 ? w.replace(/(es|s|ing|ed)$/, "") : w)
     .filter(w => w.length >= 3);
   const out: Node[] = [];

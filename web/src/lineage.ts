@@ -3,6 +3,8 @@
 import { About } from "./api";
 import { h } from "./dom";
 
+const LEAST_WIDTH = 1080;
+
 export async function lineagePage(about: About | null): Promise<HTMLElement> {
   const root = h("div", {}, h("h1", {}, "Where these answers come from"),
     h("p", { class: "lead" }, "Every box is an artifact, named by the hash of its bytes; an arrow says what it was made from."));
@@ -12,16 +14,18 @@ export async function lineagePage(about: About | null): Promise<HTMLElement> {
     return root;
   }
   /* as an image, so that nothing in it can run */
-  root.append(h("div", { class: "graph", tabindex: "0", role: "region", "aria-label": "Lineage graph, scrollable" },
-    h("img", { src: "/api/lineage.svg",
-      alt: "Lineage graph: sources, dataset, tokenizer, model, evaluation and release" })));
-  const links = h("p", { class: "meta" }, h("a", { href: "/api/lineage.svg", target: "_blank" }, "Open the drawing alone"));
-  root.append(links);
+  const image = h("img", { src: "/api/lineage.svg",
+    alt: "Lineage graph: sources, dataset, tokenizer, model, evaluation and release" });
+  image.addEventListener("load", () => { /* shrink to fit while it stays readable, then scroll */
+    image.style.minWidth = `${Math.min(image.naturalWidth, LEAST_WIDTH)}px`;
+  });
+  root.append(h("div", { class: "graph", tabindex: "0", role: "region", "aria-label": "Lineage graph, scrollable" }, image),
+    h("p", { class: "meta" }, h("a", { href: "/api/lineage.svg", target: "_blank" }, "Open the drawing alone")));
   if (about?.content && about.model)
     root.append(h("h2", {}, "Check it yourself"),
       h("p", { class: "meta" }, "Content id of the model: ", h("code", {}, about.content)),
-      h("pre", { class: "output" }, `smelt verify ${about.model}    # re-hash every byte behind it\n` +
-        `smelt replay ${about.model}    # make it again from its inputs and compare, bit for bit\n` +
-        `smelt lineage ${about.model}   # this graph as text`));
+      h("pre", { class: "output commands" }, `smelt verify ${about.model}            # re-hash every byte behind it\n` +
+        `smelt replay ${about.model} --whole    # make all of it again from its sources and compare, bit for bit\n` +
+        `smelt lineage ${about.model}           # this graph as text`));
   return root;
 }

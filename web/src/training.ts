@@ -14,6 +14,7 @@ function tiles(about: About): HTMLElement {
   const list = h("dl", { class: "tiles" });
   for (const [k, v] of Object.entries(about.facts ?? {}))
     list.append(tile(k, typeof v === "number" ? short(v) : v));
+  if (about.run?.seconds != null) list.append(tile("training took", duration(about.run.seconds)));
   return list;
 }
 
@@ -25,13 +26,13 @@ function duration(seconds: number): string {
 
 function gateSection(gate: NonNullable<About["gate"]>): HTMLElement {
   const rows = gate.checks.map(k => h("tr", {},
-    h("td", {}, h("span", { class: `chip ${k.passed ? "pass" : "fail"}` }, k.passed ? "pass" : "fail")),
-    h("td", {}, k.figure, k.bound && k.bound !== "value" ? ` (${k.bound} end of the 95 % interval)` : ""),
+    h("td", { class: "verdict" }, h("span", { class: `chip ${k.passed ? "pass" : "fail"}` }, k.passed ? "pass" : "fail")),
+    h("td", { class: "figure" }, k.figure, k.bound && k.bound !== "value" ? ` (${k.bound} end of the 95 % interval)` : ""),
     h("td", { class: "num" }, k.value == null ? "none" : k.value.toFixed(4)),
     h("td", { class: "num" }, (k.min != null ? `≥ ${k.min} ` : "") + (k.max != null ? `≤ ${k.max}` : ""))));
   return h("section", {}, h("h2", {}, `Gate ${gate.gate}`),
     h("div", { class: "panel scroll" }, h("table", {},
-      h("thead", {}, h("tr", {}, h("th", {}, ""), h("th", {}, "Figure"), h("th", { class: "num" }, "Value"),
+      h("thead", {}, h("tr", {}, h("th", {}, "Check"), h("th", {}, "Figure"), h("th", { class: "num" }, "Value"),
         h("th", { class: "num" }, "Wanted"))),
       h("tbody", {}, ...rows))));
 }
@@ -40,13 +41,14 @@ function gateSection(gate: NonNullable<About["gate"]>): HTMLElement {
 function charts(c: Curves): HTMLElement {
   const out = h("div", { class: "charts" });
   const add = (name: string, title: string, unit: string): void => {
-    if (c[name]?.length) out.append(lineChart(title, unit, c[name]));
+    const rows = c[name];
+    if (rows?.length) out.append(lineChart(title, unit, rows, { clip: name === "tok_per_s" }));
   };
   add("loss", "Training loss", "nats/token");
   add("heldout_bpb", "Held-out loss", "bits/byte");
   add("tok_per_s", "Throughput", "tokens/s");
   if (c.load_min?.length && c.load_max?.length)
-    out.append(lineChart("Expert load, idlest to busiest", "× even", c.load_min, c.load_max));
+    out.append(lineChart("Expert load", "×", c.load_min, { band: c.load_max }));
   add("grad_norm", "Gradient norm", "");
   add("lr", "Learning rate", "");
   return out;
@@ -58,7 +60,7 @@ function runSection(r: Run): HTMLElement {
     ["Took", r.seconds != null ? duration(r.seconds) : null],
     ["Processor", r.cpu ? `${r.cpu}, ${r.threads ?? "?"} threads, kernels ${r.kernels ?? "?"}` : null],
     ["Speed", r.tok_per_s ? `${short(r.tok_per_s)} tokens/s, ${short(r.gflops ?? 0)} GFLOP/s` : null],
-    ["Memory", r.peak_bytes ? `${short(r.peak_bytes)}B at most` : null],
+    ["Memory", r.peak_bytes ? `${(r.peak_bytes / 1e6).toFixed(0)} MB at most` : null],
     ["Program", r.smelt ? `smelt ${r.smelt}` : null]];
   const table = h("table", {}, h("tbody", {}, ...facts.filter(f => f[1])
     .map(([k, v]) => h("tr", {}, h("th", {}, k), h("td", {}, v)))));
