@@ -192,6 +192,7 @@ static void put_lines(doc_writer *w, const char *s, size_t n, bool at_line_start
     for (size_t i = 0; i < n;) {
         const char *nl = memchr(s + i, '\n', n - i);
         size_t end = nl ? (size_t)(nl - s) : n;
+        size_t line = w->out->len + 1;
         if (i > 0) {
             sm_buf_putc(w->out, '\n');
             put_blanks(w->out, w->indent);
@@ -202,6 +203,8 @@ static void put_lines(doc_writer *w, const char *s, size_t n, bool at_line_start
         size_t from = w->out->len;
         put_clean(w->out, s + i, end - i);
         trim_line(w->out, from);
+        if (i > 0 && w->out->len == from) /* a blank line keeps no indentation */
+            trim_line(w->out, line);
         i = end + (nl != NULL);
     }
 }
@@ -237,7 +240,7 @@ static bool flush_term(doc_writer *w, bool followed_by_text)
 static void flush_heading(doc_writer *w)
 {
     int level = w->heading;
-    w->heading = 0;
+    size_t before = w->out->len;
     w->has_marker = false;
     w->indent = 0;
     if (w->out->len)
@@ -246,10 +249,16 @@ static void flush_heading(doc_writer *w)
     for (int i = 0; i < level; i++)
         sm_buf_putc(w->out, '#');
     sm_buf_putc(w->out, ' ');
+    size_t text = w->out->len;
     for (size_t i = 0; i < w->para.len; i++)
         if (w->para.data[i] == '\n')
             w->para.data[i] = ' ';
     put_clean(w->out, w->para.data, w->para.len);
+    trim_line(w->out, text);
+    if (w->out->len == text && w->out->data) { /* nothing visible */
+        w->out->len = before;
+        w->out->data[before] = 0;
+    }
 }
 
 /* A preformatted block: lines kept, blank lines at both ends dropped. */
@@ -293,6 +302,19 @@ static void flush_pre(doc_writer *w)
         w->out->data[w->out->len] = 0;
 }
 
+/* Blanks of any kind only. */
+static bool is_all_blank(const sm_buf *b)
+{
+    const unsigned char *s = (const unsigned char *)b->data;
+    for (size_t i = 0; i < b->len; i++) {
+        if (s[i] == 0xc2 && i + 1 < b->len && s[i + 1] == 0xa0)
+            i++;
+        else if (!is_blank((char)s[i]) && s[i] != DW_HARD_BLANK)
+            return false;
+    }
+    return true;
+}
+
 void dw_para(doc_writer *w)
 {
     w->owes_blank = false;
@@ -302,7 +324,7 @@ void dw_para(doc_writer *w)
         flush_heading(w);
     } else if (w->para.len && w->is_pre) {
         flush_pre(w);
-    } else if (w->para.len) {
+    } else if (!is_all_blank(&w->para)) {
         bool same_line = flush_term(w, true);
         if (!same_line)
             block_begin(w);

@@ -108,6 +108,7 @@ static void test_links_and_synopsis(void **state)
     check(".BR ls (1),\n.IR a b\n.B\nnext\n.SM X Y\n", "ls(1), ab next X Y\n");
     check(".RS\n.IP a\nb\n.RS\n.IP c\nd\n.RE\n.RE\ne\n", "  - a: b\n    - c: d\n\ne\n");
     check(".TP\n.B a\n.TQ\n.B b\ntext\n", "- a\n- b: text\n");
+    check(".SH \\ \n.IP a\nb\n.br\n\\ \n.br\nc\\~\n", "- a: b\n\n  c\n");
     check("\\&# not a heading\n", " # not a heading\n");
 }
 
@@ -207,8 +208,8 @@ static void test_hostile(void **state)
         ".if 1 \\{ \\{ \\{ .if\n.ie\n.el\n.while\n.de\n",
         "\\*[\\*[\\*[\\n[\\w'\\w'\\w'\n\\s\n\\f[\n\\(\n\\h'\n\\o'\n\\N'\n\\z",
         ".TS\n.TS\n.T&\nT{\n.TE",
-        ".Dd x\n.Fc\n.Ec\n.El\n.Ed\n.Re\n.It\n.Oc Oc Xc\n.Op Op Op Op\n.En\n.Es < >\n.En "
-        "En\n",
+        ".Dd x\n.Fc\n.Ec\n.El\n.Ed\n.Re\n.It\n.Oc Oc Xc\n.Op Op Op Op\n.En\n.Es < "
+        ">\n.En\n",
         ".ec x\n.cc y\nyPP\nyeo\n",
         ".nr a 99999999999999999999\n.nr a \\na*\\na*\\na*\\na\n.if ((((((1)))))) x\n"};
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
