@@ -4,6 +4,7 @@
  * be made again from the audit log and the objects (apply.c); `meta` says how far into
  * the log it has come.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,11 +35,20 @@ static const char schema[] =
     "CREATE TABLE metric(run TEXT NOT NULL, name TEXT NOT NULL, step INTEGER NOT NULL,"
     " value REAL NOT NULL, PRIMARY KEY(run, name, step)) WITHOUT ROWID;";
 
+/* SQLite says "disk I/O error" of a full disk when it is its index of the WAL, 32 KiB of
+ * shared memory beside the catalog, that finds no room. */
+static bool is_full(sqlite3 *db)
+{
+    int code = sqlite3_extended_errcode(db);
+    return code == SQLITE_IOERR_SHMSIZE || (code & 0xff) == SQLITE_FULL ||
+           ((code & 0xff) == SQLITE_IOERR && sqlite3_system_errno(db) == ENOSPC);
+}
+
 sm_status catalog_fail(sm_err *err, sqlite3 *db, const char *what)
 {
     int code = sqlite3_errcode(db) & 0xff;
     sm_status st = SM_EIO;
-    if (code == SQLITE_FULL)
+    if (is_full(db))
         st = SM_ENOSPC;
     else if (code == SQLITE_NOMEM)
         st = SM_ENOMEM;
@@ -46,7 +56,7 @@ sm_status catalog_fail(sm_err *err, sqlite3 *db, const char *what)
         st = SM_ECORRUPT;
     const char *file = sqlite3_db_filename(db, "main");
     return sm_fail(err, st, "%s: %s: %s", file && *file ? file : "catalog", what,
-                   sqlite3_errmsg(db));
+                   st == SM_ENOSPC ? "no space left on the disk" : sqlite3_errmsg(db));
 }
 
 sm_status catalog_exec(sqlite3 *db, const char *sql, sm_err *err)
