@@ -8,7 +8,8 @@
 
 static const sm_option options[] = {
     {.key = "model", .type = SM_OPT_REF, .def = "",
-     .help = "release or model that re-ranks and names the index; default: the newest release"},
+     .help = "release or model that re-ranks and names the index; default: the newest "
+             "release, or none when --index is given"},
     {.key = "index", .type = SM_OPT_REF, .def = "",
      .help = "passages to answer from; default: the release's"},
     {.key = "k", .type = SM_OPT_INT, .def = "5", .min = 1, .max = 50,
@@ -108,12 +109,16 @@ static int run(app *a, const verb *self, const args *in)
     sm_status s = app_store(&store, a, &err);
     if (!s)
         s = app_ctx(&ctx, a, &err);
-    if (!s && !*model) {
+    const char *index = sm_opt_str(in->opt, "index");
+    if (!s && !*model && *index) { /* words alone */
+        v.rank = (sm_rank)SM_RANK_DEFAULT;
+        s = sm_store_find(&v.index, store, index, &err);
+    } else if (!s && !*model) {
         s = newest_release(newest, store, &err);
         model = newest;
     }
-    if (!s)
-        s = sm_servable_find(&v, store, model, sm_opt_str(in->opt, "index"), &err);
+    if (!s && *model)
+        s = sm_servable_find(&v, store, model, index, &err);
     if (!s && v.index.n_file == 0)
         s = sm_fail(&err, SM_EINVAL, "%.40s: names no index, want --index REF", model);
     if (!s)
@@ -121,6 +126,8 @@ static int run(app *a, const verb *self, const args *in)
     double w = sm_opt_float(in->opt, "w_model");
     if (w >= 0)
         v.rank.w_model = (float)w;
+    if (!s && v.rank.w_model > 0 && v.model.n_file == 0)
+        s = sm_fail(&err, SM_EINVAL, "w_model: got %g without a model, want --model REF", w);
     if (!s && v.rank.w_model > 0)
         s = sm_bind_model(&b, ctx, store, &v.model, NULL, 1, &err);
     int rc = s ? app_fail(a, s, &err)

@@ -8,13 +8,16 @@
  * The score of document d for question q is
  *
  *   score(d) = page(d) + w_lead * lead(d) + w_passage * max_p passage(p)
- *            + w_title * abbreviation(title, q)
+ *            + w_title * abbreviation(title, q) + w_summary * dice(summary, q)
+ *            + w_command [q asks how to, d is a command]
  *            + w_model * mean_token log p(q | best passage of d)
  *
  * page, lead and passage are FTS5's BM25 (k1 1.2, b 0.75) with a weight for each field; lead
- * is of the title and the beginning of DESCRIPTION alone, so that a long page does not
+ * is of title, summary and the beginning of DESCRIPTION alone, so that a long page does not
  * drown what it says of itself;
- * abbreviation says how well a title such as "lsof" abbreviates the words of q ("list open
+ * dice is the share of words in common (Dice 1945), 0 in an index without names;
+ * a command is a page of manual section 1 or 8, and a question asks how to when it begins
+ * "how do", "how to", "how can", "which command" or the like; abbreviation says how well a title such as "lsof" abbreviates the words of q ("list open
  * files"); the last term is query likelihood (Ponte and Croft, SIGIR'98) by a model and
  * concerns the n_rerank best documents alone.
  */
@@ -65,17 +68,19 @@ SM_API size_t sm_index_first_passage(const sm_index *x, int32_t doc);
 /** How to rank.  Start from SM_RANK_DEFAULT. */
 typedef struct sm_rank {
     bool whole_page_only; /* plain BM25 of the whole page, one field: the baseline   */
-    float w_lead, w_passage, w_title, w_model;
+    float w_lead, w_passage, w_title, w_summary, w_command, w_model;
     int32_t n_rerank;     /* documents whose passage the model scores                */
 } sm_rank;
-#define SM_RANK_DEFAULT {.w_lead = 0.8f, .w_passage = 0.2f, .w_title = 8, .n_rerank = 10}
+#define SM_RANK_DEFAULT                                                                    \
+    {.w_lead = 0.8f, .w_passage = 0.2f, .w_title = 8, .w_summary = 25, .w_command = 6,     \
+     .n_rerank = 10}
 
 typedef struct sm_hit {
     int32_t doc;
     size_t passage;       /* the best passage of the document                         */
     double score;         /* all terms                                                */
     double lexical;       /* without the model's                                      */
-    double page, lead, passage_bm25, title, model; /* the terms before their weights  */
+    double page, lead, passage_bm25, title, summary, model; /* before their weights   */
 } sm_hit;
 
 /** Rank documents for a question, best first (ties: lower ordinal).

@@ -2,7 +2,7 @@
 /*
  * Fill the full-text tables.
  *   page(title, head, lead, body): one row a document; rowid = ordinal + 1
- *   beginning(title, lead): one row a document
+ *   beginning(title, summary, lead): one row a document
  *   passage(title, head, body): one row a passage; rowid = index + 1
  *   plain(body): the whole page in one field with FTS5's default tokenizer: the baseline,
  *     made only without names, that is for evaluation
@@ -85,10 +85,11 @@ static sm_status fill_pages(sm_index *x, sqlite3_stmt *page, sqlite3_stmt *lead,
         }
         const char *title = x->passage[x->first[d]].title;
         const char *row[] = {title, text_of(&t.head), text_of(&t.lead), text_of(&t.body)};
-        const char *beginning[] = {title, text_of(&t.lead)};
+        const char *summary = x->with_names ? x->passage[x->first[d]].summary : "";
+        const char *beginning[] = {title, summary, text_of(&t.lead)};
         s = bind_row(page, (sqlite3_int64)d + 1, row, 4, err);
         if (!s)
-            s = bind_row(lead, (sqlite3_int64)d + 1, beginning, 2, err);
+            s = bind_row(lead, (sqlite3_int64)d + 1, beginning, 3, err);
         if (!s && plain) {
             sm_buf_printf(&t.body, "%s\n", title);
             const char *whole[] = {text_of(&t.body)};
@@ -127,7 +128,7 @@ sm_status sm_index_fill(sm_index *x, sm_err *err)
         x->db,
         "CREATE VIRTUAL TABLE page USING fts5(title, head, lead, body, content='',"
         " tokenize='porter unicode61');"
-        "CREATE VIRTUAL TABLE beginning USING fts5(title, lead, content='',"
+        "CREATE VIRTUAL TABLE beginning USING fts5(title, summary, lead, content='',"
         " tokenize='porter unicode61');"
         "CREATE VIRTUAL TABLE passage USING fts5(title, head, body, content='',"
         " tokenize='porter unicode61');"
@@ -137,7 +138,8 @@ sm_status sm_index_fill(sm_index *x, sm_err *err)
         s = prepare(&page, x->db, "INSERT INTO page(rowid,title,head,lead,body) "
                                   "VALUES(?,?,?,?,?)", err);
     if (!s)
-        s = prepare(&lead, x->db, "INSERT INTO beginning(rowid,title,lead) VALUES(?,?,?)", err);
+        s = prepare(&lead, x->db, "INSERT INTO beginning(rowid,title,summary,lead) "
+                                  "VALUES(?,?,?,?)", err);
     if (!s)
         s = prepare(&passage, x->db, "INSERT INTO passage(rowid,title,head,body) "
                                      "VALUES(?,?,?,?)", err);

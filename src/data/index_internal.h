@@ -30,6 +30,12 @@ typedef struct index_words {
 bool sm_index_words(index_words *out, const char *text, bool drop_stop_words);
 void sm_index_words_free(index_words *w);
 
+/** 2 * words in common / words of both; words match by stem. */
+double sm_index_dice(const char *summary, const char *question);
+
+/** True when the question asks how to do a thing: "how do I ...", "which command ...". */
+bool sm_index_asks_how(const char *question);
+
 /** True when the heading is that of a NAME section. */
 bool sm_index_is_name(const char *heading);
 

@@ -13,7 +13,7 @@
 #include "index_internal.h"
 #include "smelt/sys.h"
 
-enum { CACHE_FORMAT = 3 };
+enum { CACHE_FORMAT = 4 };
 
 /* ------------------------------------------------------------ the passages */
 

@@ -101,8 +101,9 @@ static sm_status gather(sm_index *x, candidates *c, const char *match, const sm_
                               "WHERE page MATCH ? ORDER BY 2, 1 LIMIT ?", match, N_PAGES,
                            visit_page, c, err);
     if (!s)
-        s = each_row(x, "SELECT rowid, bm25(beginning, 2, 1) FROM beginning WHERE beginning MATCH ? "
-                        "ORDER BY 2, 1 LIMIT ?", match, N_PAGES, visit_lead, c, err);
+        s = each_row(x, "SELECT rowid, bm25(beginning, 2, 2, 1) FROM beginning "
+                        "WHERE beginning MATCH ? ORDER BY 2, 1 LIMIT ?", match, N_PAGES,
+                     visit_lead, c, err);
     if (!s)
         s = each_row(x, "SELECT rowid, bm25(passage, 3, 1, 1) FROM passage "
                         "WHERE passage MATCH ? ORDER BY 2, 1 LIMIT ?", match, N_PASSAGES,
@@ -158,17 +159,27 @@ static sm_status rerank(sm_index *x, candidates *c, const char *question,
     return SM_OK;
 }
 
+static bool is_command(const sm_passage *p)
+{
+    return *p->section == '1' || *p->section == '8';
+}
+
 static void score_lexically(sm_index *x, candidates *c, const char *question,
                             const sm_rank *rank)
 {
+    double command = sm_index_asks_how(question) ? (double)rank->w_command : 0;
     for (size_t i = 0; i < c->n; i++) {
         sm_hit *h = &c->hit[i];
         h->lexical = h->page;
         if (!rank->whole_page_only) {
             h->title = sm_index_abbreviation(x->passage[h->passage].title, question);
+            h->summary = x->with_names
+                             ? sm_index_dice(x->passage[h->passage].summary, question) : 0;
             h->lexical += (double)rank->w_lead * h->lead +
                           (double)rank->w_passage * h->passage_bm25 +
-                          (double)rank->w_title * h->title;
+                          (double)rank->w_title * h->title +
+                          (double)rank->w_summary * h->summary +
+                          (is_command(&x->passage[h->passage]) ? command : 0);
         }
         h->score = h->lexical;
     }

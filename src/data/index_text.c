@@ -2,6 +2,7 @@
 /* Words of a question, abbreviations, and the sentences that answer. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "index_internal.h"
 
@@ -21,7 +22,7 @@ static bool is_stop_word(const char *w)
     static const char *const stop[] = {
         "a",    "an",   "and",  "are",  "as",   "at",  "be",   "by",   "can",  "do",
         "does", "for",  "from", "how",  "i",    "in",  "into", "is",   "it",   "its",
-        "my",   "not",  "of",   "on",   "or",   "that", "the", "this", "to",   "what",
+        "me",   "my",   "not",  "of",   "on",   "or",   "see",  "that", "the",  "this", "to",   "what",
         "when", "where", "which", "who", "why", "will", "with", "you", "your"};
     for (size_t i = 0; i < sizeof stop / sizeof *stop; i++)
         if (!strcmp(w, stop[i]))
@@ -83,6 +84,18 @@ void sm_index_words_free(index_words *w)
     free(w->text);
     free(w->word);
     *w = (index_words){0};
+}
+
+bool sm_index_asks_how(const char *question)
+{
+    static const char *const starts[] = {"how do ", "how to ", "how can ", "how would ",
+                                         "how should ", "which command ", "what command ",
+                                         "which tool ", "what tool ", "which program ",
+                                         "what program "};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+        if (!strncasecmp(question, starts[i], strlen(starts[i])))
+            return true;
+    return false;
 }
 
 bool sm_index_is_name(const char *heading)
@@ -207,6 +220,28 @@ static int count_shared(const sentence *s, const index_words *q)
     sm_index_words_free(&w);
     free(copy);
     return shared;
+}
+
+double sm_index_dice(const char *summary, const char *question)
+{
+    index_words a, b;
+    size_t shared = 0;
+    if (!sm_index_words(&a, summary, true))
+        return 0;
+    if (!sm_index_words(&b, question, true)) {
+        sm_index_words_free(&a);
+        return 0;
+    }
+    for (size_t i = 0; i < a.n; i++)
+        for (size_t j = 0; j < b.n; j++)
+            if (same_stem(a.word[i], b.word[j])) {
+                shared++;
+                break;
+            }
+    double dice = a.n + b.n > 0 ? 2.0 * (double)shared / (double)(a.n + b.n) : 0;
+    sm_index_words_free(&a);
+    sm_index_words_free(&b);
+    return dice;
 }
 
 static void choose(sentence *s, size_t n)

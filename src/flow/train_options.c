@@ -64,6 +64,8 @@ const sm_option train_options[] = {
     INT("n_steps", "1000", 1, 1e9, "optimizer steps"),
     ENUM("schedule", "cosine", "cosine|wsd", "of the learning rate after warm-up"),
     FLOAT("lr", "1e-3", 0, 10, "peak learning rate"),
+    FLOAT("init_gain", "1", 0, 100,
+          "initial standard deviation of matrices times sqrt(fan_in); 0: 0.02 everywhere"),
     FLOAT("min_lr_frac", "0.1", 0, 1, "learning rate at the end over the peak"),
     INT("warmup_steps", "50", 0, 1e9, "steps of linear warm-up"),
     FLOAT("decay_frac", "0.2", 0, 1, "share of the steps that wsd spends decaying"),
@@ -150,6 +152,7 @@ sm_status train_config_of(sm_train_config *out, const json_t *o, int32_t n_vocab
     c.schedule =
         !strcmp(sm_opt_str(o, "schedule"), "wsd") ? SM_SCHEDULE_WSD : SM_SCHEDULE_COSINE;
     c.lr = sm_opt_float(o, "lr");
+    c.init_gain = sm_opt_float(o, "init_gain");
     c.min_lr_frac = sm_opt_float(o, "min_lr_frac");
     c.warmup_steps = sm_opt_int(o, "warmup_steps");
     c.decay_frac = sm_opt_float(o, "decay_frac");

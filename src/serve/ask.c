@@ -10,11 +10,12 @@ enum { MAX_K = 50, MAX_QUESTION_BYTES = 4096 };
 static json_t *citation(const sm_index *x, const sm_hit *h)
 {
     sm_passage p = sm_index_passage(x, h->passage);
-    return json_pack("{ss ss ss ss ss ss ss ss ss sf s{sf sf sf sf sf}}", "title", p.title,
+    return json_pack("{ss ss ss ss ss ss ss ss ss sf s{sf sf sf sf sf sf}}", "title", p.title,
                      "summary", p.summary, "section", p.section, "heading", p.heading,
                      "path", p.path, "package", p.package, "version", p.version, "licence",
                      p.licence, "text", p.text, "score", h->score, "terms", "page", h->page,
-                     "lead", h->lead, "passage", h->passage_bm25, "title", h->title, "model", h->model);
+                     "lead", h->lead, "passage", h->passage_bm25, "title", h->title, "summary",
+                     h->summary, "model", h->model);
 }
 
 static json_t *answer_of(const sm_server *s, const char *question, const sm_hit *hit,
