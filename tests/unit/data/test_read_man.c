@@ -208,8 +208,7 @@ static void test_hostile(void **state)
         ".if 1 \\{ \\{ \\{ .if\n.ie\n.el\n.while\n.de\n",
         "\\*[\\*[\\*[\\n[\\w'\\w'\\w'\n\\s\n\\f[\n\\(\n\\h'\n\\o'\n\\N'\n\\z",
         ".TS\n.TS\n.T&\nT{\n.TE",
-        ".Dd x\n.Fc\n.Ec\n.El\n.Ed\n.Re\n.It\n.Oc Oc Xc\n.Op Op Op Op\n.En\n.Es < "
-        ">\n.En\n",
+        ".Dd x\n.Fc\n.Ec\n.El\n.Ed\n.Re\n.It\n.Oc Oc Xc\n.Op Op Op\n.En\n.Es ( )\n.En\n",
         ".ec x\n.cc y\nyPP\nyeo\n",
         ".nr a 99999999999999999999\n.nr a \\na*\\na*\\na*\\na\n.if ((((((1)))))) x\n"};
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
