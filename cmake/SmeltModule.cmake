@@ -181,6 +181,8 @@ function(smelt_install)
   endif()
   install(DIRECTORY include/smelt DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
   if(EXISTS ${CMAKE_SOURCE_DIR}/cmake/smelt.pc.in)
+    # relative to the file itself, so that an installation may be moved
+    file(RELATIVE_PATH SMELT_PC_UP /x/${CMAKE_INSTALL_LIBDIR}/pkgconfig /x)
     configure_file(cmake/smelt.pc.in smelt.pc @ONLY)
     install(FILES ${CMAKE_BINARY_DIR}/smelt.pc
       DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
