@@ -6,13 +6,14 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { clientChecks } from "./client.mjs";
 import { lowContrast, wideElements } from "./measure.mjs";
-import { examples, makeWorkspace, serve } from "./workspace.mjs";
+import { examples, makeWorkspace, serve, trainOn } from "./workspace.mjs";
 
 const [smelt, out] = process.argv.slice(2);
 const shots = join(out, "screenshots");
 const complaints = [];
-let service, page;
+let service, page, workspace;
 
 const pageNames = ["ask", "complete", "training", "lineage"];
 const titles = { ask: "Ask the documents", complete: "Continue a text", training: "How this model was trained",
@@ -128,6 +129,33 @@ const checks = {
     assert.match(await page.locator("main").innerText(), /heldout\.bpb/);
     assert.match(await page.locator("header").innerText(), /gate passed/);
   },
+  async "a run under way is followed"() {
+    await open("training");
+    const training = trainOn(smelt, workspace.dir);
+    try {
+      const live = page.getByRole("region", { name: "Runs under way" });
+      await live.locator("figure").first().waitFor({ timeout: 20000 });
+      const step = async () => Number((await live.innerText()).match(/step (\d+)/)[1]);
+      const first = await step();
+      await page.waitForFunction(n => Number(document.querySelector("[aria-label='Runs under way']")
+        .innerText.match(/step (\d+)/)[1]) > n, first, { timeout: 15000 });
+    } finally {
+      await training.stop();
+    }
+  },
+  async "what is missing is said"() {
+    await page.route("**/api/about", r => r.fulfill({ json: { model: "bare" } }));
+    await page.route("**/api/curves", r => r.fulfill({ json: {} }));
+    await page.route("**/api/lineage.svg", r => r.fulfill({ status: 404 }));
+    await open("ask");
+    await page.getByText("started without an index").waitFor();
+    await open("training");
+    await page.getByText("left no curves").waitFor();
+    await open("lineage");
+    await page.getByText("without a lineage graph").waitFor();
+    complaints.pop(); // the browser logs the 404
+    await page.unrouteAll();
+  },
   async "the lineage is drawn"() {
     await open("lineage");
     const image = page.getByRole("img", { name: /Lineage graph/ });
@@ -204,8 +232,8 @@ function listen() {
 async function main() {
   mkdirSync(shots, { recursive: true });
   const profile = mkdtempSync(join(tmpdir(), "smelt-chromium-"));
-  const workspace = makeWorkspace(smelt);
-  let browser, nFailed = 0;
+  workspace = makeWorkspace(smelt);
+  let browser, nChecks = 0, nFailed = 0;
   try {
     service = await serve(smelt, workspace.dir);
     browser = await chromium.launchPersistentContext(profile, {
@@ -216,7 +244,9 @@ async function main() {
     page = browser.pages()[0] ?? await browser.newPage();
     page.setDefaultTimeout(10000);
     listen();
-    for (const [name, check] of Object.entries(checks)) {
+    const all = { ...clientChecks(service.url), ...checks };
+    for (const [name, check] of Object.entries(all)) {
+      nChecks++;
       const t0 = Date.now();
       try {
         await check();
@@ -232,7 +262,7 @@ async function main() {
     workspace.remove();
     rmSync(profile, { recursive: true, force: true });
   }
-  console.log(`${Object.keys(checks).length} checks, ${nFailed} failed; screenshots in ${shots}`);
+  console.log(`${nChecks} checks, ${nFailed} failed; screenshots in ${shots}`);
   return nFailed ? 1 : 0;
 }
 

@@ -10,8 +10,9 @@ skip() {
 }
 command -v node >/dev/null || skip "node is missing (Debian package nodejs)"
 [ -x "${CHROMIUM:=/usr/bin/chromium}" ] || skip "$CHROMIUM is missing (Debian package chromium)"
-[ -d "$here/node_modules/playwright-core" ] && [ -d "$here/node_modules/typescript" ] ||
-  skip "packages are missing: npm ci in tests/web"
+for p in openai playwright-core typescript; do
+  [ -d "$here/node_modules/$p" ] || skip "$p is missing: npm ci in tests/web"
+done
 export CHROMIUM
 set -e
 echo "types: tsc over web/src"

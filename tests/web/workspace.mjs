@@ -92,15 +92,27 @@ export function makeWorkspace(smelt) {
   return { dir, remove: () => rmSync(dir, { recursive: true, force: true }) };
 }
 
+function stopper(child) {
+  return () => new Promise(done => {
+    if (child.exitCode !== null || child.signalCode !== null) done();
+    child.once("exit", done);
+    child.kill("SIGINT");
+  });
+}
+
+/** Start a training run that would take very long; { stop() }. */
+export function trainOn(smelt, dir) {
+  const shape = ["--n-layer", "1", "--d-model", "32", "--n-head", "2", "--n-kv-head", "1", "--d-head", "16",
+    "--d-ff", "64", "--n-ctx", "64", "--n-seq", "2", "--n-shard", "2", "--n-steps", "1000000", "--eval-docs", "0"];
+  const child = spawn(smelt, ["train", "manual", "tokens", "--as", "long", "-q", ...shape], { cwd: dir, stdio: "ignore" });
+  return { stop: stopper(child) };
+}
+
 /** Serve the release on a free port; { url, stop() }. */
 export function serve(smelt, dir) {
   const words = ["serve", "manual-release", "--port", "0", "--json", "-q", ...examples.flatMap(e => ["--example", e])];
   const child = spawn(smelt, words, { cwd: dir, stdio: ["ignore", "pipe", "inherit"] });
-  const stop = () => new Promise(done => {
-    if (child.exitCode !== null) done();
-    child.once("exit", done);
-    child.kill("SIGINT");
-  });
+  const stop = stopper(child);
   return new Promise((resolve, reject) => {
     let text = "";
     child.stdout.on("data", d => {

@@ -120,6 +120,11 @@ static sm_status make_index(fixture *f, sm_err *err)
     return s;
 }
 
+static json_t *live_runs(void *self)
+{
+    return json_pack("{s[{ss}]}", "runs", "id", ((fixture *)self)->config.model_name);
+}
+
 static int setup(void **state)
 {
     static const sm_asset assets[] = {
@@ -137,7 +142,7 @@ static int setup(void **state)
     fx.config = (sm_serve_config){
         .model_name = "tiny", .engine = fx.engine, .index = fx.index,
         .rank = SM_RANK_DEFAULT, .about = fx.about, .curves = fx.curves,
-        .lineage_svg = "<svg xmlns=\"http://www.w3.org/2000/svg\"/>", .asset = assets,
+        .live = live_runs, .live_self = &fx, .lineage_svg = "<svg xmlns=\"http://www.w3.org/2000/svg\"/>", .asset = assets,
         .n_asset = 2, .max_body_bytes = MAX_BODY, .max_connections = MAX_CONNECTIONS,
         .created_s = 1700000000, .fingerprint = "f00d"};
     if (sm_serve_start(&fx.server, &fx.ctx, &fx.config, &err)) {

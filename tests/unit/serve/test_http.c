@@ -142,6 +142,7 @@ static void the_page_and_its_data(void **state)
         {"/", "text/html", "<!doctype html>hello"}, {"/app.js?v=1", "text/javascript", "1;"},
         {"/api/about", "application/json", "{\"model\":\"tiny\"}"},
         {"/api/curves", "application/json", "{\"loss\":[[1,2.5]]}"},
+        {"/api/live", "application/json", "{\"runs\":[{\"id\":\"tiny\"}]}"},
         {"/api/lineage.svg", "image/svg+xml", "<svg xmlns=\"http://www.w3.org/2000/svg\"/>"}};
     (void)state;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
@@ -400,12 +401,14 @@ static void starting_checks_its_configuration(void **state)
     c.index = NULL;
     c.about = NULL;
     c.lineage_svg = NULL;
+    c.live = NULL;
     assert_int_equal(sm_serve_start(&s, &fx.ctx, &c, &err), SM_OK);
     json_t *j = client_json(sm_serve_port(s), "POST", "/v1/ask", "{\"question\":\"a\"}", 404);
     assert_string_equal(text_at(j, "error.code"), "no_index");
     json_decref(j);
     json_decref(client_json(sm_serve_port(s), "GET", "/api/about", NULL, 404));
     json_decref(client_json(sm_serve_port(s), "GET", "/api/lineage.svg", NULL, 404));
+    json_decref(client_json(sm_serve_port(s), "GET", "/api/live", NULL, 404));
     sm_serve_stop(s);
     sm_serve_stop(NULL);
 }
