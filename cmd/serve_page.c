@@ -8,7 +8,7 @@
 
 #include "smelt/sys.h"
 
-enum { MAX_POINTS = 600, MAX_LIVE = 4 };
+enum { MAX_POINTS = 600, MAX_LIVE = 4, MAX_UNFINISHED = 64 };
 #define LIVE_NS (3 * (int64_t)1000000000)
 
 /* ------------------------------------------------------------------ curves */
@@ -59,32 +59,52 @@ static sm_status read_curves(json_t **out, sm_store *store, const char *run, sm_
     return *out ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
 }
 
-/* Asked for from the server's threads, one at a time: the store is read once a while. */
+/* A run without a result is under way or was given up: the former's step has moved since it
+ * was seen first. */
+static bool is_moving(serve_page *p, const char *run)
+{
+    json_t *series = NULL;
+    if (sm_store_metrics_read(&series, p->store, run, "loss", NULL))
+        return false;
+    const json_t *rows = json_object_get(series, "loss");
+    const json_t *step = json_array_get(json_array_get(rows, json_array_size(rows) - 1), 0);
+    const json_t *before = json_object_get(p->first_step, run);
+    bool moving = before && json_integer_value(before) != json_integer_value(step);
+    if (!before && step)
+        json_object_set_new(p->first_step, run, json_deep_copy(step));
+    json_decref(series);
+    return moving;
+}
+
+static json_t *read_live(serve_page *p)
+{
+    json_t *list = NULL, *runs = json_array(), *id;
+    size_t i;
+    sm_status s = sm_store_list(&list, p->store, NULL);
+    json_array_foreach(json_object_get(list, "unfinished"), i, id)
+    {
+        json_t *curves = NULL;
+        const char *run = json_string_value(id);
+        if (!s && run && i < MAX_UNFINISHED && json_array_size(runs) < MAX_LIVE &&
+            is_moving(p, run) && !read_curves(&curves, p->store, run, NULL))
+            json_array_append_new(runs, json_pack("{s:s, s:o}", "id", run, "curves", curves));
+    }
+    json_decref(list);
+    return json_pack("{s:o}", "runs", runs);
+}
+
+/* Asked for from the server's threads: one at a time, and the store is read seldom. */
 json_t *serve_page_live(void *self)
 {
     serve_page *p = self;
-    json_t *list = NULL, *runs = json_array();
-    size_t i;
-    json_t *id;
     pthread_mutex_lock(&p->lock);
     if (!p->live || sm_clock_ns() - p->live_ns > LIVE_NS) {
-        sm_status s = sm_store_list(&list, p->store, NULL);
-        json_array_foreach(json_object_get(list, "unfinished"), i, id)
-        {
-            json_t *curves = NULL;
-            if (i < MAX_LIVE && !s && json_is_string(id) &&
-                !read_curves(&curves, p->store, json_string_value(id), NULL))
-                json_array_append_new(runs, json_pack("{s:O, s:o}", "id", id, "curves",
-                                                      curves));
-        }
         json_decref(p->live);
-        p->live = json_pack("{s:O}", "runs", runs);
+        p->live = read_live(p);
         p->live_ns = sm_clock_ns();
     }
     json_t *copy = json_deep_copy(p->live);
     pthread_mutex_unlock(&p->lock);
-    json_decref(list);
-    json_decref(runs);
     return copy;
 }
 
@@ -212,6 +232,7 @@ sm_status serve_page_make(serve_page *out, sm_store *store, const sm_servable *v
     const sm_artifact *top = v->release.n_file > 0 ? &v->release : &v->model;
     out->store = store;
     pthread_mutex_init(&out->lock, NULL);
+    out->first_step = json_object();
     out->about = make_about(store, v, b, x, ref, examples);
     sm_status s = out->about ? add_run(out, store, v->model.content.hex, err)
                              : sm_fail(err, SM_ENOMEM, "out of memory");
@@ -231,5 +252,6 @@ void serve_page_free(serve_page *p)
     json_decref(p->about);
     json_decref(p->curves);
     json_decref(p->live);
+    json_decref(p->first_step);
     sm_buf_free(&p->svg);
 }

@@ -72,12 +72,12 @@ function runSection(r: Run): HTMLElement {
   return section;
 }
 
-/* Runs without a result: under way, or given up. */
+/* The service reports a run once it has seen it move. */
 async function pollLive(out: HTMLElement): Promise<void> {
   const live = await getJson<Live>("/api/live").catch(() => null);
   const runs = (live?.runs ?? []).filter(r => r.curves.loss?.length);
   if (runs.length === 0) out.replaceChildren();
-  else out.replaceChildren(h("h2", {}, "Runs without a result yet"),
+  else out.replaceChildren(h("h2", {}, "Under way in this workspace"),
     ...runs.flatMap(r => [h("p", { class: "meta" }, `run ${r.id.slice(0, 12)}, step ${r.curves.loss[r.curves.loss.length - 1][0]}`),
       charts(r.curves)]));
 }
