@@ -44,6 +44,8 @@ static mhd_result queue(exchange *x, unsigned code, const char *type, struct MHD
     MHD_add_response_header(r, "Content-Type", type);
     if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(r, "Allow", is_post_route(x->kind) ? "POST" : "GET, HEAD");
+    if (code == MHD_HTTP_SERVICE_UNAVAILABLE)
+        MHD_add_response_header(r, "Retry-After", "1");
     add_common_headers(r);
     count_answer(x, code);
     mhd_result ok = MHD_queue_response(x->connection, code, r);

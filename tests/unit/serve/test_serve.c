@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* ------------------------------------------------------------------ shapes */
 
@@ -302,6 +303,39 @@ static void departure_cancels(void **state)
     assert_alive();
 }
 
+static bool until_told(void *self, const char *bytes, size_t n, int32_t n_tokens)
+{
+    (void)bytes, (void)n, (void)n_tokens;
+    return !atomic_load((atomic_bool *)self);
+}
+
+static void ignore_end(void *self, sm_finish why, int32_t n_prompt, int32_t n_generated,
+                       const sm_err *err)
+{
+    (void)self, (void)why, (void)n_prompt, (void)n_generated, (void)err;
+}
+
+static void a_full_queue_says_so(void **state)
+{
+    (void)state;
+    atomic_bool end = false;
+    sm_sampling s = SM_SAMPLING_DEFAULT;
+    sm_stream_sink sink = {.text = until_told, .done = ignore_end, .self = &end};
+    s.max_tokens = 8000;
+    while (sm_engine_submit(fx.engine, "the", 3, &s, sink, NULL, NULL) == SM_OK)
+        assert_true(stats().n_queued <= 256);
+    reply r = client_ask(fx.port, "POST", "/v1/completions", "{\"prompt\":\"the\"}");
+    char *retry = reply_header(&r, "Retry-After");
+    assert_string_equal(retry, "1");
+    free(retry);
+    json_t *j = reply_json_take(&r, 503);
+    assert_string_equal(text_at(j, "error.type"), "overloaded_error");
+    json_decref(j);
+    assert_alive();
+    atomic_store(&end, true);
+    assert_true(wait_until_idle() < 20);
+}
+
 static void stopping_ends_open_streams(void **state)
 {
     (void)state;
@@ -405,6 +439,7 @@ int main(void)
         cmocka_unit_test(a_reported_seed_repeats_a_text),
         cmocka_unit_test(two_streams_run_at_once),
         cmocka_unit_test(departure_cancels),
+        cmocka_unit_test(a_full_queue_says_so),
         cmocka_unit_test(stopping_ends_open_streams),
         cmocka_unit_test(metrics_are_prometheus_text),
     };
