@@ -11,6 +11,7 @@
 /* cmocka wants some of those above first */
 #include <cmocka.h>
 
+#include "index_internal.h"
 #include "smelt/data.h"
 #include "smelt/index.h"
 #include "smelt/sys.h"
@@ -173,6 +174,36 @@ static void cache_is_reused_and_remade(void **state)
     free(path);
 }
 
+/* {list, open, files} and {process, hold, file, open} share two words: 2*2/7. */
+static void dice_by_hand(void **state)
+{
+    (void)state;
+    double d = sm_index_dice("list open files", "which process holds a file open?");
+    assert_true(fabs(d - 4.0 / 7) < 1e-12);
+    assert_true(sm_index_dice("", "a question") == 0);
+    assert_true(sm_index_dice("same words", "same words") == 1);
+}
+
+static void questions_for_commands_prefer_commands(void **state)
+{
+    (void)state;
+    char *path = build(120);
+    sm_index *x;
+    sm_hit how[3], plain[3];
+    int32_t n;
+    sm_rank rank = SM_RANK_DEFAULT;
+    assert_int_equal(sm_index_open(&x, path, NULL, true, NULL), SM_OK);
+    assert_true(sm_index_asks_how("How do I list files?"));
+    assert_false(sm_index_asks_how("list files"));
+    assert_int_equal(sm_index_search(x, "list files", &rank, NULL, plain, 3, &n, NULL), 0);
+    assert_int_equal(sm_index_search(x, "how to list files", &rank, NULL, how, 3, &n, NULL),
+                     0);
+    assert_int_equal(how[0].doc, plain[0].doc);
+    assert_true(fabs(how[0].lexical - plain[0].lexical - (double)rank.w_command) < 1e-9);
+    sm_index_close(x);
+    free(path);
+}
+
 static void abbreviations_by_hand(void **state)
 {
     (void)state;
@@ -206,6 +237,8 @@ int main(void)
         cmocka_unit_test(titles_that_abbreviate_rank_first),
         cmocka_unit_test(model_term_reorders),
         cmocka_unit_test(cache_is_reused_and_remade),
+        cmocka_unit_test(dice_by_hand),
+        cmocka_unit_test(questions_for_commands_prefer_commands),
         cmocka_unit_test(abbreviations_by_hand),
         cmocka_unit_test(answers_are_sentences_of_the_passage),
     };
