@@ -94,7 +94,7 @@ export function makeWorkspace(smelt) {
 
 function stopper(child) {
   return () => new Promise(done => {
-    if (child.exitCode !== null || child.signalCode !== null) done();
+    if (child.exitCode !== null || child.signalCode !== null) done(child.exitCode);
     child.once("exit", done);
     child.kill("SIGINT");
   });

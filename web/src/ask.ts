@@ -20,7 +20,7 @@ function source(p: Passage, question: string): HTMLElement {
       h("span", { class: "from" }, origin(p))),
     h("div", { class: "more" }, h("pre", {}, ...marked(p.text, question)),
       h("p", { class: "meta" }, `${p.heading ? p.heading + " · " : ""}${p.path} · licence ${p.licence || "unknown"}`),
-      h("p", { class: "meta" }, `Score ${p.score.toFixed(2)}: page ${t.page.toFixed(2)}, passage ${t.passage.toFixed(2)}, ` +
+      h("p", { class: "meta" }, `Score ${p.score.toFixed(2)}; before their weights: page ${t.page.toFixed(2)}, passage ${t.passage.toFixed(2)}, ` +
         `title ${t.title.toFixed(2)}${t.model ? `, model ${t.model.toFixed(2)}` : ""}`))));
 }
 

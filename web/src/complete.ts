@@ -18,7 +18,7 @@ const endings: Record<string, string> = { length: "reached the number of tokens"
 
 export function completePage(): HTMLElement {
   const prompt = h("textarea", { "aria-label": "Text to continue", spellcheck: "false" });
-  prompt.value = "# NAME\n\nlsof - ";
+  prompt.value = "# NAME\n\nlsof -";
   const row = h("div", { class: "controls" });
   for (const [name, label, value, step, max] of controls)
     row.append(h("label", {}, label,
