@@ -66,7 +66,7 @@ static sm_status make_engine(fixture *f, sm_err *err)
     sm_bpe_train_config bpe = {.vocab_size = 300, .pretok = SM_PRETOK_GPT2, .min_count = 2};
     sm_model_config c = SM_MODEL_CONFIG_DEFAULT;
     sm_engine_config ec = {.profile = "bf16/1", .max_streams = 4};
-    sm_status s = sm_pool_create(&f->pool, 2, err);
+    sm_status s = sm_pool_create(&f->pool, 1, err); /* a busy machine */
     f->ctx.pool = f->pool;
     if (!s)
         s = sm_kern_get(&f->ctx.kern, NULL, err);
@@ -142,7 +142,8 @@ static int setup(void **state)
     fx.config = (sm_serve_config){
         .model_name = "tiny", .engine = fx.engine, .index = fx.index,
         .rank = SM_RANK_DEFAULT, .about = fx.about, .curves = fx.curves,
-        .live = live_runs, .live_self = &fx, .lineage_svg = "<svg xmlns=\"http://www.w3.org/2000/svg\"/>", .asset = assets,
+        .live = live_runs, .live_self = &fx,
+        .lineage_svg = "<svg xmlns=\"http://www.w3.org/2000/svg\"/>", .asset = assets,
         .n_asset = 2, .max_body_bytes = MAX_BODY, .max_connections = MAX_CONNECTIONS,
         .created_s = 1700000000, .fingerprint = "f00d"};
     if (sm_serve_start(&fx.server, &fx.ctx, &fx.config, &err)) {

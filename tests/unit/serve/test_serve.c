@@ -283,7 +283,7 @@ static void two_streams_run_at_once(void **state)
     close(b);
     sm_buf_free(&first);
     sm_buf_free(&second);
-    assert_true(wait_until_idle() < 2);
+    assert_true(wait_until_idle() < 5);
 }
 
 static void departure_cancels(void **state)
@@ -297,7 +297,7 @@ static void departure_cancels(void **state)
         while (stats().n_generated_tokens == before)
             nap();
         close(fd);
-        assert_true(wait_until_idle() < 2);
+        assert_true(wait_until_idle() < 5);
         assert_true(stats().n_generated_tokens - before < 7000);
     }
     assert_alive();
@@ -318,7 +318,7 @@ static void ignore_end(void *self, sm_finish why, int32_t n_prompt, int32_t n_ge
 static void a_full_queue_says_so(void **state)
 {
     (void)state;
-    atomic_bool end = false;
+    static atomic_bool end; /* outlives the streams whatever fails */
     sm_sampling s = SM_SAMPLING_DEFAULT;
     sm_stream_sink sink = {.text = until_told, .done = ignore_end, .self = &end};
     s.max_tokens = 8000;
@@ -333,7 +333,7 @@ static void a_full_queue_says_so(void **state)
     json_decref(j);
     assert_alive();
     atomic_store(&end, true);
-    assert_true(wait_until_idle() < 20);
+    assert_true(wait_until_idle() < 30);
 }
 
 static void stopping_ends_open_streams(void **state)
@@ -347,9 +347,9 @@ static void stopping_ends_open_streams(void **state)
     assert_true(client_read_until(fd, &in, "data: {"));
     int64_t t0 = sm_clock_ns();
     sm_serve_stop(other);
-    assert_true(sm_clock_ns() - t0 < 3000000000);
+    assert_true(sm_clock_ns() - t0 < 5000000000);
     assert_false(client_read_until(fd, &in, "[DONE]"));
-    assert_true(wait_until_idle() < 2);
+    assert_true(wait_until_idle() < 5);
     close(fd);
     close(idle);
     sm_buf_free(&in);
