@@ -7,21 +7,30 @@ function origin(p: Passage): string {
   return p.package ? `${p.package} ${p.version}`.trim() : p.path;
 }
 
+function licence(p: Passage): string {
+  return `licence ${p.licence || "unknown"}`;
+}
+
 function citation(p: Passage): HTMLElement {
-  return h("cite", { class: "cite" }, "From ", h("b", {}, p.title || p.path), p.heading ? `, ${p.heading}` : "",
-    ` · ${origin(p)} · licence ${p.licence || "unknown"}`);
+  return h("cite", { class: "cite" }, "From ", h("b", {}, p.title || p.path),
+    p.heading ? `, ${p.heading}` : "", ` · ${origin(p)} · ${licence(p)}`);
+}
+
+function score(p: Passage): string {
+  const t = p.terms;
+  return `Score ${p.score.toFixed(2)}; before their weights: page ${t.page.toFixed(2)}, ` +
+    `passage ${t.passage.toFixed(2)}, title ${t.title.toFixed(2)}` +
+    (t.model ? `, model ${t.model.toFixed(2)}` : "");
 }
 
 function source(p: Passage, question: string): HTMLElement {
-  const t = p.terms;
+  const place = [p.heading, p.path, licence(p)].filter(Boolean).join(" · ");
   return h("li", {}, h("details", {},
     h("summary", {},
       h("span", {}, h("b", {}, p.title || p.path), p.summary ? ` · ${p.summary}` : ""),
       h("span", { class: "from" }, origin(p))),
     h("div", { class: "more" }, h("pre", {}, ...marked(p.text, question)),
-      h("p", { class: "meta" }, `${p.heading ? p.heading + " · " : ""}${p.path} · licence ${p.licence || "unknown"}`),
-      h("p", { class: "meta" }, `Score ${p.score.toFixed(2)}; before their weights: page ${t.page.toFixed(2)}, passage ${t.passage.toFixed(2)}, ` +
-        `title ${t.title.toFixed(2)}${t.model ? `, model ${t.model.toFixed(2)}` : ""}`))));
+      h("p", { class: "meta" }, place), h("p", { class: "meta" }, score(p)))));
 }
 
 function showAnswer(out: HTMLElement, a: Answer, about: About | null, ms: number): void {
@@ -34,13 +43,19 @@ function showAnswer(out: HTMLElement, a: Answer, about: About | null, ms: number
       h("p", {}, ...marked(a.answer || a.passages[0].text, a.question)), citation(a.passages[0])),
     h("h2", {}, "Passages"),
     h("ol", { class: "sources" }, ...a.passages.map(p => source(p, a.question))),
-    h("p", { class: "meta" }, `Best ${a.passages.length} of ${about?.index?.documents.toLocaleString("en") ?? "all"} documents · ${ms.toFixed(0)} ms`));
+    h("p", { class: "meta" },
+      `Best ${a.passages.length} of ${count(about?.index?.documents)} documents · ${ms.toFixed(0)} ms`));
+}
+
+function count(n: number | undefined): string {
+  return n?.toLocaleString("en") ?? "all";
 }
 
 function lead(about: About | null): string {
-  const how = "Answers are sentences of a passage, shown with the page, package, version and licence they come from.";
-  if (!about?.index) return how;
-  return `${about.index.documents.toLocaleString("en")} documents, ${about.index.passages.toLocaleString("en")} passages. ${how}`;
+  const how = "Answers are sentences of a passage, shown with the page, package, version " +
+    "and licence they come from.";
+  const n = about?.index;
+  return n ? `${count(n.documents)} documents, ${count(n.passages)} passages. ${how}` : how;
 }
 
 export function askPage(about: About | null, given: string): HTMLElement {
@@ -74,7 +89,8 @@ export function askPage(about: About | null, given: string): HTMLElement {
   }
   const root = h("div", {}, h("h1", {}, "Ask the documents"), h("p", { class: "lead" }, lead(about)));
   if (about && !about.index)
-    root.append(h("p", { class: "empty" }, "This service was started without an index; it completes text, but cannot answer."));
+    root.append(h("p", { class: "empty" },
+      "This service was started without an index; it completes text, but cannot answer."));
   else
     root.append(form, examples, out);
   if (given) void run(given);

@@ -66,11 +66,15 @@ export function lineChart(title: string, unit: string, given: Row[], { band, cli
   const py = (v: number): number => H - B - (v - y0) / (y1 - y0) * (H - T - B);
   const path = (v: Row[], join = "M"): string =>
     v.map(([x, y], i) => `${i ? "L" : join}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join("");
-  const label = (i: number): string => band
-    ? `${short(given[i][1])} to ${short(band[Math.min(i, band.length - 1)][1])}${unit}` : `${short(given[i][1])} ${unit}`;
+  const label = (i: number): string => {
+    const upper = band && band[Math.min(i, band.length - 1)][1];
+    return upper === undefined ? `${short(given[i][1])} ${unit}`
+      : `${short(given[i][1])} to ${short(upper)}${unit}`;
+  };
   const last = label(rows.length - 1);
+  const steps = `steps ${rows[0][0]} to ${rows[rows.length - 1][0]}`;
   const svg = s("svg", { viewBox: `0 0 ${W} ${H}`, role: "img",
-    "aria-label": `${title} over steps ${rows[0][0]} to ${rows[rows.length - 1][0]}: from ${label(0)}, at the end ${last}` });
+    "aria-label": `${title} over ${steps}: from ${label(0)}, at the end ${last}` });
   for (const t of ticks(y0, y1, 5))
     svg.append(s("line", { class: "grid", x1: L, x2: W - R, y1: py(t), y2: py(t) }),
       s("text", { x: L - 5, y: py(t) + 3, "text-anchor": "end" }, short(t)));

@@ -5,8 +5,8 @@ import { field, h, message } from "./dom";
 
 const controls: [keyof Sampling, string, string, string, string][] = [
   ["max_tokens", "Tokens", "160", "1", ""], ["temperature", "Temperature", "0.8", "any", "100"],
-  ["top_p", "Top-p", "0.95", "any", "1"], ["top_k", "Top-k", "0", "1", ""], ["min_p", "Min-p", "0", "any", "1"],
-  ["seed", "Seed", "1", "1", ""]];
+  ["top_p", "Top-p", "0.95", "any", "1"], ["top_k", "Top-k", "0", "1", ""],
+  ["min_p", "Min-p", "0", "any", "1"], ["seed", "Seed", "1", "1", ""]];
 
 function sampling(row: HTMLElement): Sampling {
   const value = (name: string): number => Number(field<HTMLInputElement>(row, `[name=${name}]`).value);
@@ -42,7 +42,8 @@ export function completePage(): HTMLElement {
     try {
       const end = await complete(prompt.value, sampling(row), abort.signal, piece => { text.data += piece; });
       const seconds = (performance.now() - t0) / 1000;
-      status.textContent = `${end.nTokens} tokens in ${seconds.toFixed(1)} s; ${endings[end.why] ?? end.why}. ` +
+      status.textContent =
+        `${end.nTokens} tokens in ${seconds.toFixed(1)} s; ${endings[end.why] ?? end.why}. ` +
         "The same request with the same seed gives the same text.";
     } catch (err) {
       const stopped = abort.signal.aborted;
@@ -61,6 +62,7 @@ export function completePage(): HTMLElement {
   stop.addEventListener("click", () => abort.abort());
   window.addEventListener("hashchange", () => abort.abort(), { once: true });
   return h("div", {}, h("h1", {}, "Continue a text"),
-    h("p", { class: "lead" }, "This is a base model: it continues text and has not been taught to chat. Ctrl+Enter continues too."),
+    h("p", { class: "lead" },
+      "This is a base model: it continues text and has not been taught to chat. Ctrl+Enter continues too."),
     form, out, status);
 }

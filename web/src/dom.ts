@@ -28,8 +28,8 @@ export function message(e: unknown): string {
   return e instanceof Error ? e.message : String(e);
 }
 
-const common = new Set(["and", "are", "can", "does", "for", "from", "how", "the", "this", "that", "what", "when",
-  "where", "which", "who", "why", "with"]);
+const common = new Set(["and", "are", "can", "does", "for", "from", "how", "the", "this", "that",
+  "what", "when", "where", "which", "who", "why", "with"]);
 
 /** Words of the question, of three letters or more and not too common, that the text has too, as <mark>. */
 export function marked(text: string, question: string): Node[] {

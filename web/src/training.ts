@@ -26,14 +26,16 @@ function duration(seconds: number): string {
 
 function gateSection(gate: NonNullable<About["gate"]>): HTMLElement {
   const rows = gate.checks.map(k => h("tr", {},
-    h("td", { class: "verdict" }, h("span", { class: `chip ${k.passed ? "pass" : "fail"}` }, k.passed ? "pass" : "fail")),
-    h("td", { class: "figure" }, k.figure, k.bound && k.bound !== "value" ? ` (${k.bound} end of the 95 % interval)` : ""),
+    h("td", { class: "verdict" },
+      h("span", { class: `chip ${k.passed ? "pass" : "fail"}` }, k.passed ? "pass" : "fail")),
+    h("td", { class: "figure" }, k.figure,
+      k.bound && k.bound !== "value" ? ` (${k.bound} end of the 95 % interval)` : ""),
     h("td", { class: "num" }, k.value == null ? "none" : k.value.toFixed(4)),
     h("td", { class: "num" }, (k.min != null ? `≥ ${k.min} ` : "") + (k.max != null ? `≤ ${k.max}` : ""))));
   return h("section", {}, h("h2", {}, `Gate ${gate.gate}`),
     h("div", { class: "panel scroll" }, h("table", {},
-      h("thead", {}, h("tr", {}, h("th", {}, "Check"), h("th", {}, "Figure"), h("th", { class: "num" }, "Value"),
-        h("th", { class: "num" }, "Wanted"))),
+      h("thead", {}, h("tr", {}, h("th", {}, "Check"), h("th", {}, "Figure"),
+        h("th", { class: "num" }, "Value"), h("th", { class: "num" }, "Wanted"))),
       h("tbody", {}, ...rows))));
 }
 
@@ -78,8 +80,8 @@ async function pollLive(out: HTMLElement): Promise<void> {
   const runs = (live?.runs ?? []).filter(r => r.curves.loss?.length);
   if (runs.length === 0) out.replaceChildren();
   else out.replaceChildren(h("h2", {}, "Under way in this workspace"),
-    ...runs.flatMap(r => [h("p", { class: "meta" }, `run ${r.id.slice(0, 12)}, step ${r.curves.loss[r.curves.loss.length - 1][0]}`),
-      charts(r.curves)]));
+    ...runs.flatMap(r => [h("p", { class: "meta" },
+      `run ${r.id.slice(0, 12)}, step ${r.curves.loss[r.curves.loss.length - 1][0]}`), charts(r.curves)]));
 }
 
 function follow(out: HTMLElement): void {
@@ -97,7 +99,9 @@ export async function trainingPage(about: About | null): Promise<HTMLElement> {
   if (about?.gate) root.append(gateSection(about.gate));
   root.append(h("h2", {}, "Curves"));
   if (curves && Object.keys(curves).length > 0) root.append(charts(curves));
-  else root.append(h("p", { class: "empty" }, "The run that made this model left no curves in this workspace."));
+  else
+    root.append(h("p", { class: "empty" },
+      "The run that made this model left no curves in this workspace."));
   if (about?.run) root.append(runSection(about.run));
   const live = h("section", { "aria-label": "Runs under way" });
   root.append(live);
