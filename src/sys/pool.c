@@ -4,6 +4,12 @@
  * which index is free, what an index computes is not, so results do not depend on the
  * number of threads.  Workers spin briefly between loops before they sleep: a training
  * step has hundreds of loops of a few microseconds.
+ *
+ * Invariants of `state` = generation << 32 | open << 31 | workers inside:
+ *  1. a worker enters only while the loop of the generation it saw is open;
+ *  2. the caller closes the loop when the indices are used up, then waits only for those
+ *     inside: a worker that the system has not scheduled holds nobody up;
+ *  3. fn, arg and n are written only while the loop is closed and nobody is inside.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -24,8 +30,7 @@ struct sm_pool {
     int n_threads, n_started;
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
-    atomic_uint generation; /* a new loop, or the end */
-    atomic_int n_busy;      /* workers that have not finished this loop */
+    atomic_uint_fast64_t state;
     atomic_bool quit;
     atomic_ptrdiff_t next;
     ptrdiff_t n;
@@ -33,6 +38,13 @@ struct sm_pool {
     void *arg;
     worker *workers;
 };
+
+static const uint_fast64_t OPEN = UINT64_C(1) << 31, INSIDE = (UINT64_C(1) << 31) - 1;
+
+static unsigned generation_of(uint_fast64_t state)
+{
+    return (unsigned)(state >> 32);
+}
 
 static void run_share(sm_pool *p, int thread)
 {
@@ -48,19 +60,42 @@ static void relax(void)
 #endif
 }
 
+/* Wait for another generation than the one seen; returns it. */
 static unsigned wait_generation(sm_pool *p, unsigned seen)
 {
     for (int i = 0; i < SPIN; i++) {
-        unsigned g = atomic_load_explicit(&p->generation, memory_order_acquire);
+        unsigned g = generation_of(atomic_load_explicit(&p->state, memory_order_acquire));
         if (g != seen)
             return g;
         relax();
     }
     pthread_mutex_lock(&p->lock);
-    while (atomic_load(&p->generation) == seen)
+    while (generation_of(atomic_load(&p->state)) == seen)
         pthread_cond_wait(&p->wake, &p->lock);
     pthread_mutex_unlock(&p->lock);
-    return atomic_load_explicit(&p->generation, memory_order_acquire);
+    return generation_of(atomic_load_explicit(&p->state, memory_order_acquire));
+}
+
+/* Join the loop of this generation; false when it is over already. */
+static bool enter(sm_pool *p, unsigned generation)
+{
+    uint_fast64_t s = atomic_load_explicit(&p->state, memory_order_acquire);
+    while (generation_of(s) == generation && (s & OPEN))
+        if (atomic_compare_exchange_weak_explicit(&p->state, &s, s + 1,
+                                                  memory_order_acq_rel,
+                                                  memory_order_acquire))
+            return true;
+    return false;
+}
+
+static void leave(sm_pool *p)
+{
+    uint_fast64_t before = atomic_fetch_sub_explicit(&p->state, 1, memory_order_acq_rel);
+    if ((before & INSIDE) == 1 && !(before & OPEN)) {
+        pthread_mutex_lock(&p->lock);
+        pthread_cond_signal(&p->idle);
+        pthread_mutex_unlock(&p->lock);
+    }
 }
 
 static void *worker_main(void *arg)
@@ -73,11 +108,9 @@ static void *worker_main(void *arg)
         seen = wait_generation(p, seen);
         if (atomic_load(&p->quit))
             return NULL;
-        run_share(p, w->index);
-        if (atomic_fetch_sub_explicit(&p->n_busy, 1, memory_order_acq_rel) == 1) {
-            pthread_mutex_lock(&p->lock);
-            pthread_cond_signal(&p->idle);
-            pthread_mutex_unlock(&p->lock);
+        if (enter(p, seen)) {
+            run_share(p, w->index);
+            leave(p);
         }
     }
 }
@@ -119,23 +152,31 @@ int sm_pool_n_threads(const sm_pool *pool)
     return pool ? pool->n_threads : 1;
 }
 
+static bool is_empty(sm_pool *p)
+{
+    return (atomic_load_explicit(&p->state, memory_order_acquire) & INSIDE) == 0;
+}
+
 static void wait_idle(sm_pool *p)
 {
     for (int i = 0; i < SPIN; i++) {
-        if (atomic_load_explicit(&p->n_busy, memory_order_acquire) == 0)
+        if (is_empty(p))
             return;
         relax();
     }
     pthread_mutex_lock(&p->lock);
-    while (atomic_load_explicit(&p->n_busy, memory_order_acquire) != 0)
+    while (!is_empty(p))
         pthread_cond_wait(&p->idle, &p->lock);
     pthread_mutex_unlock(&p->lock);
 }
 
-static void publish(sm_pool *p)
+/* Begin a generation, open or (at the end) closed; nobody is inside. */
+static void publish(sm_pool *p, uint_fast64_t open)
 {
+    unsigned next = generation_of(atomic_load(&p->state)) + 1;
     pthread_mutex_lock(&p->lock);
-    atomic_fetch_add_explicit(&p->generation, 1, memory_order_release);
+    atomic_store_explicit(&p->state, (uint_fast64_t)next << 32 | open,
+                          memory_order_release);
     pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
 }
@@ -151,9 +192,9 @@ void sm_pool_run(sm_pool *pool, ptrdiff_t n, void (*fn)(void *, ptrdiff_t, int),
         pool->arg = arg;
         pool->n = n;
         atomic_store(&pool->next, 0);
-        atomic_store(&pool->n_busy, pool->n_started);
-        publish(pool);
+        publish(pool, OPEN);
         run_share(pool, 0);
+        atomic_fetch_and(&pool->state, ~OPEN);
         wait_idle(pool);
     }
     sm_fp_leave(saved);
@@ -164,7 +205,7 @@ void sm_pool_free(sm_pool *pool)
     if (!pool)
         return;
     atomic_store(&pool->quit, true);
-    publish(pool);
+    publish(pool, 0);
     for (int i = 1; i <= pool->n_started; i++)
         pthread_join(pool->workers[i].thread, NULL);
     pthread_mutex_destroy(&pool->lock);
