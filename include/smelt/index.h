@@ -14,12 +14,12 @@
  *
  * page, lead and passage are FTS5's BM25 (k1 1.2, b 0.75) with a weight for each field; lead
  * is of title, summary and the beginning of DESCRIPTION alone, so that a long page does not
- * drown what it says of itself;
- * dice is the share of words in common (Dice 1945), 0 in an index without names;
- * a command is a page of manual section 1 or 8, and a question asks how to when it begins
- * "how do", "how to", "how can", "which command" or the like; abbreviation says how well a title such as "lsof" abbreviates the words of q ("list open
- * files"); the last term is query likelihood (Ponte and Croft, SIGIR'98) by a model and
- * concerns the n_rerank best documents alone.
+ * drown what it says of itself.  abbreviation says how well a title such as "lsof"
+ * abbreviates the words of q ("list open files").  dice is the share of words in common
+ * (Dice 1945), 0 in an index without names.  A command is a page of manual section 1 or 8;
+ * a question asks how to when it begins "how do", "how to", "which command" or the like.
+ * The last term is query likelihood (Ponte and Croft, SIGIR'98) by a model and concerns the
+ * n_rerank best documents alone.
  */
 #ifndef SMELT_INDEX_H
 #define SMELT_INDEX_H
