@@ -150,7 +150,6 @@ static json_t *stats(const curate *c, const part *p)
     json_object_set_new(out, "length_class",
                         json_string("class 0 is below 64 bytes, class k "
                                     "is 2^(k+5) up to 2^(k+6)"));
-    json_object_set_new(out, "unicode", json_string(utf8proc_unicode_version()));
     return out;
 }
 
