@@ -92,8 +92,8 @@ SM_API sm_status sm_index_search(sm_index *x, const char *question, const sm_ran
                                  const sm_scorer *scorer, sm_hit *hit, int32_t k,
                                  int32_t *n_hit, sm_err *err);
 
-/** The one to three sentences of a passage that share most words with the question, in
- * their order; appended to out. */
+/** The page's title and summary where it has one, then the one to three sentences of the
+ * passage that share most words with the question, in their order; appended to out. */
 SM_API bool sm_index_extract_answer(sm_buf *out, const sm_passage *p, const char *question);
 
 /** How well `title` abbreviates `question`, 0..1: the letters of the title are found in

@@ -270,6 +270,8 @@ bool sm_index_extract_answer(sm_buf *out, const sm_passage *p, const char *quest
         s[i].shared = count_shared(&s[i], &q);
     choose(s, n);
     bool any = false, ok = true;
+    if (p->summary && *p->summary) /* what the page says of itself comes first */
+        ok = sm_buf_printf(out, "%s: %s. ", p->title, p->summary);
     for (size_t i = 0; i < n; i++)
         any = any || s[i].chosen;
     if (!any && n > 0) /* nothing shared: the passage's beginning */

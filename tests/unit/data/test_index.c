@@ -225,6 +225,12 @@ static void answers_are_sentences_of_the_passage(void **state)
     assert_true(sm_index_extract_answer(&out, &p, "which signal ends a process?"));
     assert_string_equal(out.data, "The signal TERM ends processes. Signals are numbers.");
     sm_buf_clear(&out);
+    p.title = "signal(7)";
+    p.summary = "overview of signals";
+    assert_true(sm_index_extract_answer(&out, &p, "numbers"));
+    assert_string_equal(out.data, "signal(7): overview of signals. Signals are numbers.");
+    p.summary = "";
+    sm_buf_clear(&out);
     assert_true(sm_index_extract_answer(&out, &p, "qqq"));
     assert_string_equal(out.data, "Nothing here.");
     sm_buf_free(&out);
