@@ -218,6 +218,15 @@ static sm_status make(sm_flow_result *out, job *j, sm_err *err)
     return s;
 }
 
+/* A kill between the commit and the removal of scratch leaves it behind. */
+static void remove_left_over(job *j)
+{
+    if (make_scratch(j, NULL) || !sm_path_exists(j->scratch))
+        return;
+    sm_remove_tree(j->scratch, NULL);
+    unlink(j->lock);
+}
+
 static void job_free(job *j)
 {
     flow_inputs_free(j->input, j->n_input);
@@ -261,9 +270,10 @@ sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
     sm_status s = job_open(&j, step, input_refs, n_input, given, where, err);
     if (!s)
         s = look_up(&r.artifact, &r.was_there, &j, err);
-    if (!s && r.was_there)
+    if (!s && r.was_there) {
+        remove_left_over(&j);
         s = move_ref(&j, &r.artifact, err);
-    else if (!s)
+    } else if (!s)
         s = make(&r, &j, err);
     if (!s && !r.was_there)
         r.figures = json_incref(j.figures);
