@@ -28,7 +28,7 @@ static void make_history(world *w)
     for (int i = 0; i < 7; i++) {
         sm_id in[3];
         sm_artifact a = {0};
-        char *staging = NULL, text[16];
+        char *staging = NULL, text[24];
         for (int k = 0; k < plan[i].n_in; k++)
             in[k] = content[plan[i].in[k]];
         OK(sm_store_staging(&staging, w->s, "t", &err));
@@ -121,7 +121,7 @@ static json_t *hostile_graph(void)
     static const char text[] = "</title><script>alert(\"1\")</script>&amp;'\\\"\x01 {|}";
     json_t *nodes = json_array();
     for (int i = 0; i < 3; i++) {
-        char id[16];
+        char id[24];
         snprintf(id, sizeof id, "<id&\"%d", i);
         json_array_append_new(nodes,
                               json_pack("{s:s, s:s, s:s, s:[s], s:i}", "id", id, "kind",
