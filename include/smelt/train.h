@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * train (L5): token data, schedule, the fixed gradient tree, AdamW, the training loop
- * with checkpoints, and bits per byte on held-out documents.
+ * train (L5): token data, schedule, the fixed gradient tree, AdamW and Muon, the training
+ * loop with checkpoints, and bits per byte on held-out documents.
  *
  *   w_{t+1} = AdamW(w_t, clip(grad( sum nats / n_target + auxiliary terms )))
  *
@@ -97,8 +97,19 @@ SM_API int64_t sm_shuffle_index(uint64_t seed, uint32_t epoch, int64_t n, int64_
 
 typedef enum sm_schedule {
     SM_SCHEDULE_COSINE = 0, /* warm-up, then half a cosine down to min_lr_frac */
-    SM_SCHEDULE_WSD = 1 /* warm-up, stable, then linear decay over the last decay_frac */
+    SM_SCHEDULE_WSD = 1, /* warm-up, stable, then linear decay over the last decay_frac */
+    SM_SCHEDULE_RANGE = 2 /* exponentially from lr*min_lr_frac up to lr: a range test  */
 } sm_schedule;
+
+/** Who moves the weights.  Under Muon the hidden matrices (attention, feed-forward, experts,
+ * each matrix by itself) follow it and the rest (embedding, head, router, norms) AdamW.
+ *   m = mu m + g;  O = NewtonSchulz(g + mu m);  w = (1 - lr wd) w - lr 0.2 sqrt(max(r, c)) O
+ * O has singular values near 1, so its entries have the size of AdamW's: one lr and one
+ * weight decay serve both (docs/training.md). */
+typedef enum sm_optimizer {
+    SM_OPTIMIZER_ADAMW = 0,
+    SM_OPTIMIZER_MUON = 1
+} sm_optimizer;
 
 typedef struct sm_train_config {
     sm_model_config model;
@@ -113,16 +124,23 @@ typedef struct sm_train_config {
     int64_t n_shard;     /* logical shards V: a power of two that divides n_seq; a
                             shard's tokens are a multiple of 32                     */
     int64_t n_steps;
+    int64_t stop_step;   /* end after this step of the schedule of n_steps; 0: at its end.
+                            The state at a step does not depend on it, so a checkpoint of
+                            one serves the other                                     */
     sm_schedule schedule;
+    sm_optimizer optimizer;
     double lr;            /* peak                                                      */
     double min_lr_frac;   /* lr at the end / lr, 0..1                                  */
     int64_t warmup_steps; /* 0..n_steps                                                */
     double decay_frac;    /* WSD: share of n_steps spent decaying, 0..1                */
     double beta1, beta2, eps;
+    double muon_momentum; /* mu, 0..1                                                  */
     double weight_decay; /* of parameters whose sm_param.decay is set                 */
     double clip_norm;    /* global gradient norm is cut to this; 0: never             */
     sm_loss_config loss; /* aux_coef, z_coef, head_z_coef                             */
     double bias_rate;    /* loss-free balance: router bias moves by this a step; 0 off */
+    int64_t mup_base_width; /* the d_model at which lr was tuned: initial weights and
+                               rates are scaled from there (docs/training.md); 0: not  */
 
     /* What follows does not affect the result. */
     int64_t micro_shards;     /* shards a micro-batch, a power of two; 0: as many as fit
@@ -140,6 +158,7 @@ typedef struct sm_train_config {
         .init_gain = 1, .n_ctx = 512, .n_seq = 16, .n_shard = 8, .n_steps = 1000,        \
         .schedule = SM_SCHEDULE_COSINE, .lr = 1e-3, .min_lr_frac = 0.1,                  \
         .warmup_steps = 50, .decay_frac = 0.2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, \
+        .muon_momentum = 0.95,                                                           \
         .weight_decay = 0.1, .clip_norm = 1.0, .micro_shards = 0,                        \
         .memory_bytes = (size_t)4 << 30, .checkpoint_steps = 100                         \
     }
@@ -148,6 +167,9 @@ typedef struct sm_train_config {
 SM_API sm_status sm_train_config_check(const sm_train_config *c, sm_err *err);
 /** The fields that affect the result, as JSON; new reference, NULL when out of memory. */
 SM_API json_t *sm_train_config_to_json(const sm_train_config *c);
+
+/** The step after which the run ends: stop_step, or n_steps. */
+SM_API int64_t sm_train_end(const sm_train_config *c);
 
 /** Learning rate of step 0..n_steps-1 (no libm: the same bits everywhere).
  *   warm-up: lr*(step+1)/warmup;  p = (step-warmup)/(n_steps-warmup)
@@ -222,6 +244,30 @@ typedef struct sm_train_metrics {
 /** One JSON object (a line of metrics.jsonl once dumped compactly); new reference. */
 SM_API json_t *sm_train_metrics_to_json(const sm_train_metrics *m);
 
+/** The complete state after `step` steps: everything the next step depends on.  Borrowed
+ * for the call that hands it out. */
+typedef struct sm_train_commit {
+    int64_t step;
+    const json_t *config;          /* what affects the result                          */
+    uint64_t data_checksum;        /* of tokens and packing                            */
+    const sm_tensor_entry *tensor; /* weight/NAME, then the optimizer's, router_bias   */
+    size_t n_tensor;
+} sm_train_commit;
+/** Keep a state as a safetensors file: the same state gives the same bytes. */
+SM_API sm_status sm_train_commit_save(const char *path, const sm_train_commit *c,
+                                      sm_err *err);
+/** The model's part of a state (weight/NAME, router_bias) as a commitment would list it.
+ * @param[out] out  malloc'd; data points into the model */
+SM_API sm_status sm_train_model_tensors(sm_tensor_entry **out, size_t *n,
+                                        const sm_model *m, sm_err *err);
+
+/** A part of a run, to be computed alone. */
+typedef struct sm_train_segment {
+    const char *state_path; /* state after `from` steps, written by
+                               sm_train_commit_save; NULL: the initial one, from = 0   */
+    int64_t from, to;       /* 0 <= from <= to <= n_steps                              */
+} sm_train_segment;
+
 /** What the loop is given.  All borrowed for the call. */
 typedef struct sm_train_io {
     const sm_token_data *data;     /* n_ctx equal to the config's                      */
@@ -233,6 +279,15 @@ typedef struct sm_train_io {
      * it at once, without saving. */
     sm_status (*on_step)(void *self, const sm_train_metrics *m, sm_err *err);
     void *self;
+    /** Called with the state before the first step, after every commit_steps steps and
+     * after the last, before a checkpoint of that step is saved; a state may come again
+     * after a resume and is the same then.  On rank 0 alone.  NULL: never. */
+    sm_status (*on_commit)(void *self, const sm_train_commit *c, sm_err *err);
+    void *commit_self;
+    int64_t commit_steps; /* 0: before the first and after the last step only          */
+    /** Not the whole run but these steps; scratch is then not used, and the model is the
+     * one after `to` steps.  NULL: all. */
+    const sm_train_segment *segment;
 } sm_train_io;
 
 /** How the run went; optional. */

@@ -34,7 +34,7 @@ sm_status curve_open(curve **out, const sm_step_io *io, const sm_train_config *c
     }
     k->io = io;
     k->checkpoint_steps = c->checkpoint_steps;
-    k->n_steps = c->n_steps;
+    k->n_steps = sm_train_end(c);
     k->fd = open(k->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (k->fd < 0) {
         sm_status s = sm_fail_errno(err, errno, "%s", k->path);

@@ -55,6 +55,9 @@ const sm_option train_options[] = {
           "positions per step of the query temperature"),
     FLOAT("norm_eps", "1e-5", 1e-12, 1, "epsilon of the norms"),
     BOOL("tied", "true", "the output head shares the embedding"),
+    INT("n_slice", "1", 1, 64,
+        "slices of heads, hidden units and vocabulary, so that ranks can share a layer and"
+        " keep its bits; a power of two"),
     /* the run */
     ENUM("profile", "bf16/1", "bf16/1|f32/1", "numerics, defined to the bit"),
     INT("seed", "1", 0, 9007199254740992.0, "of initial weights and data order"),
@@ -62,6 +65,8 @@ const sm_option train_options[] = {
     INT("n_seq", "16", 1, 65536, "sequences of the global batch"),
     INT("n_shard", "8", 1, 65536, "logical shards: a power of two that divides n_seq"),
     INT("n_steps", "1000", 1, 1e9, "optimizer steps"),
+    INT("stop_step", "0", 0, 1e9,
+        "end after this step of the schedule of n_steps; 0: at its end"),
     ENUM("schedule", "cosine", "cosine|wsd", "of the learning rate after warm-up"),
     FLOAT("lr", "1e-3", 0, 10, "peak learning rate"),
     FLOAT("init_gain", "1", 0, 100,
@@ -135,6 +140,7 @@ static void model_of(sm_model_config *m, const json_t *o, int32_t n_vocab)
     m->attn_temp_floor = (float)sm_opt_float(o, "attn_temp_floor");
     m->norm_eps = (float)sm_opt_float(o, "norm_eps");
     m->tied = sm_opt_bool(o, "tied");
+    m->n_slice = (int32_t)sm_opt_int(o, "n_slice");
     m->max_ctx = (int32_t)sm_opt_int(o, "n_ctx");
 }
 
@@ -149,6 +155,7 @@ sm_status train_config_of(sm_train_config *out, const json_t *o, int32_t n_vocab
     c.n_seq = sm_opt_int(o, "n_seq");
     c.n_shard = sm_opt_int(o, "n_shard");
     c.n_steps = sm_opt_int(o, "n_steps");
+    c.stop_step = sm_opt_int(o, "stop_step");
     c.schedule =
         !strcmp(sm_opt_str(o, "schedule"), "wsd") ? SM_SCHEDULE_WSD : SM_SCHEDULE_COSINE;
     c.lr = sm_opt_float(o, "lr");

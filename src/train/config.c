@@ -47,6 +47,10 @@ static sm_status check_batch(const sm_train_config *c, sm_err *err)
     if (c->n_steps < 1 || c->n_steps > 1 << 30)
         return sm_fail(err, SM_EINVAL, "train: n_steps: got %lld, want 1..2^30",
                        (long long)c->n_steps);
+    if (c->stop_step < 0 || c->stop_step > c->n_steps)
+        return sm_fail(err, SM_EINVAL,
+                       "train: stop_step: got %lld, want 0..n_steps = %lld",
+                       (long long)c->stop_step, (long long)c->n_steps);
     if (c->warmup_steps < 0 || c->warmup_steps > c->n_steps)
         return sm_fail(err, SM_EINVAL,
                        "train: warmup_steps: got %lld, want 0..n_steps = %lld",
@@ -118,7 +122,7 @@ json_t *sm_train_config_to_json(const sm_train_config *c)
         return NULL;
     char seed[24];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)c->seed);
-    return json_pack(
+    json_t *v = json_pack(
         "{s:o, s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:I, s:f, s:f, s:f, "
         "s:f, "
         "s:f, "
@@ -132,6 +136,14 @@ json_t *sm_train_config_to_json(const sm_train_config *c)
         "weight_decay", c->weight_decay, "clip_norm", c->clip_norm, "aux_coef",
         (double)c->loss.aux_coef, "z_coef", (double)c->loss.z_coef, "head_z_coef",
         (double)c->loss.head_z_coef, "bias_rate", c->bias_rate);
+    if (v && sm_train_end(c) < c->n_steps)
+        json_object_set_new(v, "stop_step", json_integer(c->stop_step));
+    return v;
+}
+
+int64_t sm_train_end(const sm_train_config *c)
+{
+    return c->stop_step > 0 && c->stop_step < c->n_steps ? c->stop_step : c->n_steps;
 }
 
 /* Half a cosine from 1 at p = 0 to 0 at p = 1. */

@@ -41,7 +41,7 @@ sm_status sm_train_plan_make(sm_train_plan *out, const sm_ctx *ctx,
         sm_train_plan p = {.n_param = sm_model_n_param(&c->model),
                            .n_active = sm_model_n_active(&c->model),
                            .tok_per_step = c->n_seq * c->n_ctx,
-                           .n_tok = c->n_seq * c->n_ctx * c->n_steps,
+                           .n_tok = c->n_seq * c->n_ctx * sm_train_end(c),
                            .flops_per_tok = sm_model_flops_per_token(&c->model, c->n_ctx),
                            .n_micro = t.n_micro,
                            .rerun_forward = t.rerun};

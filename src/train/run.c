@@ -48,7 +48,7 @@ static sm_status check_io(const sm_train_config *c, const sm_train_io *io, sm_er
 
 static bool keeps_checkpoints(const run *r)
 {
-    return r->io->scratch && r->config->checkpoint_steps > 0;
+    return r->io->scratch && !r->io->segment && r->config->checkpoint_steps > 0;
 }
 
 static sm_train_metrics measure(const run *r, const train_step_result *f, int64_t step,
@@ -77,11 +77,33 @@ static sm_train_metrics measure(const run *r, const train_step_result *f, int64_
     return m;
 }
 
+/* Where this call stops. */
+static int64_t end_step(const run *r)
+{
+    return r->io->segment ? r->io->segment->to : sm_train_end(r->config);
+}
+
+static sm_status check_segment(const sm_train_config *c, const sm_train_segment *g,
+                               sm_err *err)
+{
+    if (!g || (g->from >= 0 && g->from <= g->to && g->to <= c->n_steps &&
+               (g->state_path || g->from == 0)))
+        return SM_OK;
+    return sm_fail(err, SM_EINVAL,
+                   "train: segment: got steps %lld to %lld %s a state, want 0 <= from <= "
+                   "to <= %lld",
+                   (long long)g->from, (long long)g->to,
+                   g->state_path ? "with" : "without", (long long)c->n_steps);
+}
+
 static sm_status resume(run *r, sm_err *err)
 {
     int64_t step = 0;
     sm_status s = SM_OK;
-    if (keeps_checkpoints(r)) {
+    if (r->io->segment && r->io->segment->state_path) {
+        s = train_state_load(&r->state, r->io->segment->state_path, err);
+        step = r->io->segment->from;
+    } else if (keeps_checkpoints(r)) {
         s = sm_mkdirs(r->io->scratch, err);
         if (!s)
             s = train_ckpt_resume(&step, r->io->scratch, &r->state, r->ctx, err);
@@ -90,10 +112,14 @@ static sm_status resume(run *r, sm_err *err)
     int64_t sum = step, ranks = r->ctx->comm ? r->ctx->comm->n_ranks : 1;
     if (!s)
         s = train_ranks_i64(r->ctx, &sum, 1, err);
+    if (!s && step > sm_train_end(r->config))
+        s = sm_fail(err, SM_EINVAL,
+                    "train: %s has a checkpoint of step %lld, past stop_step = %lld",
+                    r->io->scratch, (long long)step, (long long)sm_train_end(r->config));
     if (!s && sum != step * ranks)
         s = sm_fail(err, SM_EIO, "train: ranks see different checkpoints in %s",
                     r->io->scratch);
-    if (!s && step > 0)
+    if (!s && step > 0 && !r->io->segment)
         sm_log_line(r->ctx->log, SM_LOG_INFO, "resumed from the checkpoint of step %lld",
                     (long long)step);
     r->summary.resumed_step = r->saved_step = step;
@@ -108,6 +134,7 @@ static sm_status begin(run *r, sm_err *err)
     r->json = sm_train_config_to_json(c);
     if (!r->json)
         return sm_fail(err, SM_ENOMEM, "train: out of memory");
+    json_object_del(r->json, "stop_step"); /* no part of a checkpoint's identity */
     sm_status s = sm_model_create(&r->model, &c->model, c->seed, err);
     if (!s)
         s = train_optim_init(&r->optim, r->model, err);
@@ -163,7 +190,8 @@ json_t *sm_train_metrics_to_json(const sm_train_metrics *m)
 static void show(const run *r, const sm_train_metrics *m)
 {
     char text[200];
-    int64_t left = r->config->n_steps - m->step, done = m->step - r->summary.resumed_step;
+    int64_t end = end_step(r);
+    int64_t left = end - m->step, done = m->step - r->summary.resumed_step;
     double eta = r->summary.seconds / (double)done * (double)left;
     eta = eta < 999 * 3600.0 ? eta : 999 * 3600.0;
     size_t n = (size_t)snprintf(text, sizeof text, "loss %.4f  %.0f tok/s", m->loss,
@@ -176,8 +204,7 @@ static void show(const run *r, const sm_train_metrics *m)
                               m->load_min, m->load_max);
     snprintf(text + n, sizeof text - n, "  ETA %d:%02d:%02d", (int)(eta / 3600),
              (int)(eta / 60) % 60, (int)eta % 60);
-    sm_progress_update(r->ctx->progress, "train", m->step, r->config->n_steps, "steps",
-                       text);
+    sm_progress_update(r->ctx->progress, "train", m->step, end, "steps", text);
 }
 
 static bool is_time(int64_t done, int64_t interval)
@@ -209,6 +236,16 @@ static sm_status save(run *r, int64_t done, sm_err *err)
     return train_ranks_agree(r->ctx, s, err);
 }
 
+static sm_status commit(run *r, int64_t done, sm_err *err)
+{
+    sm_status s = SM_OK;
+    if (!r->io->on_commit)
+        return SM_OK;
+    if (!r->ctx->comm || r->ctx->comm->rank == 0)
+        s = train_commit(r->io, &r->state, done, err);
+    return train_ranks_agree(r->ctx, s, err);
+}
+
 static sm_status stop_asked(const run *r, bool *stop, sm_err *err)
 {
     int64_t n = r->ctx->stop && *r->ctx->stop;
@@ -230,7 +267,7 @@ static sm_status one_step(run *r, int64_t step, sm_err *err)
     r->summary.n_steps_run++;
     r->summary.seconds = (double)(t1 - r->began_ns) * 1e-9;
     r->state.last = f;
-    if (step + 1 == r->config->n_steps || is_time(step + 1, r->config->eval_steps))
+    if (step + 1 == sm_train_end(r->config) || is_time(step + 1, r->config->eval_steps))
         s = evaluate(r, &m, err);
     if (s && s != SM_ECANCEL) /* a stop request leaves the figure out for now */
         return s;
@@ -242,18 +279,23 @@ static sm_status one_step(run *r, int64_t step, sm_err *err)
 static sm_status loop(run *r, sm_err *err)
 {
     const sm_train_config *c = r->config;
-    for (int64_t step = r->summary.resumed_step; step < c->n_steps; step++) {
-        bool stop = false;
+    int64_t first = r->summary.resumed_step, end = end_step(r);
+    sm_status begun = first == 0 ? commit(r, 0, err) : SM_OK;
+    if (begun)
+        return begun;
+    for (int64_t step = first; step < end; step++) {
+        bool stop = false, last = step + 1 == end;
         sm_status s = train_ranks_agree(r->ctx, one_step(r, step, err), err);
+        if (!s && (last || is_time(step + 1, r->io->commit_steps)))
+            s = commit(r, step + 1, err);
         if (!s)
             s = stop_asked(r, &stop, err);
-        bool last = step + 1 == c->n_steps;
         if (!s && (stop || last || is_time(step + 1, c->checkpoint_steps)))
             s = save(r, step + 1, err);
         if (!s && stop && !last)
             s = sm_fail(err, SM_ECANCEL,
                         "train: stopped on request after step %lld of %lld%s",
-                        (long long)step + 1, (long long)c->n_steps,
+                        (long long)step + 1, (long long)end,
                         keeps_checkpoints(r) ? "; a checkpoint is saved" : "");
         if (s)
             return s;
@@ -266,7 +308,7 @@ static sm_status loop(run *r, sm_err *err)
 static sm_status finish(run *r, sm_err *err)
 {
     sm_status s = SM_OK;
-    if (!r->summary.last.has_eval)
+    if (!r->summary.last.has_eval && !r->io->segment)
         s = evaluate(r, &r->summary.last, err);
     return train_ranks_agree(r->ctx, s, err);
 }
@@ -289,6 +331,8 @@ sm_status sm_train_run(sm_model **out, sm_train_summary *summary, const sm_ctx *
     sm_status s = sm_train_config_check(c, err);
     if (!s)
         s = check_io(c, io, err);
+    if (!s)
+        s = check_segment(c, io->segment, err);
     if (s)
         return s;
     unsigned saved = sm_fp_enter();
