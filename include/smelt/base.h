@@ -185,11 +185,13 @@ typedef struct sm_scorer {
 struct sm_pool;
 struct sm_kern;
 struct sm_comm;
+struct sm_trace;
 
 /**
  * What every computation is given.  All pointers are borrowed and outlive the call;
- * log and progress may be NULL (silent).  `stop`, when not NULL, becomes non-zero when the
- * user asks to stop: long work finishes its atomic unit, saves, returns SM_ECANCEL.
+ * log, progress and trace may be NULL (silent).  `stop`, when not NULL, becomes non-zero
+ * when the user asks to stop: long work finishes its atomic unit, saves, returns
+ * SM_ECANCEL.
  */
 typedef struct sm_ctx {
     struct sm_pool *pool;
@@ -198,6 +200,7 @@ typedef struct sm_ctx {
     const sm_log *log;
     const sm_progress *progress;
     const volatile int *stop;
+    struct sm_trace *trace; /* event log (smelt/trace.h); NULL: off */
 } sm_ctx;
 
 #ifdef __cplusplus

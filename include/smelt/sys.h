@@ -6,6 +6,7 @@
 #define SMELT_SYS_H
 
 #include "smelt/base.h"
+#include "smelt/trace.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -97,6 +98,9 @@ typedef struct sm_pool sm_pool;
 /** @param n_threads 1..256, 0 = processors available.  Workers run with MXCSR 0x9fc0. */
 SM_API sm_status sm_pool_create(sm_pool **out, int n_threads, sm_err *err);
 SM_API int sm_pool_n_threads(const sm_pool *pool);
+/** Record every loop from now on with `trace` (NULL: no more), which has a lane for each
+ * thread.  Not while a loop runs; a NULL pool records nothing. */
+SM_API void sm_pool_trace(sm_pool *pool, sm_trace *trace);
 /** Call fn(arg, i, thread) for every i in 0..n-1, in any order; thread in
  * 0..n_threads-1 (index of scratch).  Returns when all are done.  The caller takes part,
  * with MXCSR 0x9fc0 inside the tasks and restored after.  pool NULL = run serially. */

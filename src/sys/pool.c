@@ -36,6 +36,7 @@ struct sm_pool {
     ptrdiff_t n;
     void (*fn)(void *, ptrdiff_t, int);
     void *arg;
+    sm_trace *trace;
     worker *workers;
 };
 
@@ -48,9 +49,12 @@ static unsigned generation_of(uint_fast64_t state)
 
 static void run_share(sm_pool *p, int thread)
 {
+    sm_trace_span share = sm_trace_begin(p->trace, thread);
     ptrdiff_t i;
     while ((i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->n)
         p->fn(p->arg, i, thread);
+    if (p->trace)
+        sm_trace_close_share(&share);
 }
 
 static void relax(void)
@@ -152,6 +156,12 @@ int sm_pool_n_threads(const sm_pool *pool)
     return pool ? pool->n_threads : 1;
 }
 
+void sm_pool_trace(sm_pool *pool, sm_trace *trace)
+{
+    if (pool)
+        pool->trace = trace;
+}
+
 static bool is_empty(sm_pool *p)
 {
     return (atomic_load_explicit(&p->state, memory_order_acquire) & INSIDE) == 0;
@@ -185,8 +195,11 @@ void sm_pool_run(sm_pool *pool, ptrdiff_t n, void (*fn)(void *, ptrdiff_t, int),
 {
     unsigned saved = sm_fp_enter();
     if (!pool || pool->n_started == 0 || n <= 1) {
+        sm_trace_span share = sm_trace_begin(pool ? pool->trace : NULL, 0);
         for (ptrdiff_t i = 0; i < n; i++)
             fn(arg, i, 0);
+        if (share.trace)
+            sm_trace_close_share(&share);
     } else {
         pool->fn = fn;
         pool->arg = arg;
@@ -197,6 +210,8 @@ void sm_pool_run(sm_pool *pool, ptrdiff_t n, void (*fn)(void *, ptrdiff_t, int),
         atomic_fetch_and(&pool->state, ~OPEN);
         wait_idle(pool);
     }
+    if (pool)
+        sm_trace_label(pool->trace, NULL, 0, 0);
     sm_fp_leave(saved);
 }
 
