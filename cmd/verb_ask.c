@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd.h"
-#include "smelt/bind.h"
+#include "ready.h"
 
 static const sm_option options[] = {
     {.key = "model", .type = SM_OPT_REF, .def = "",
@@ -16,6 +15,7 @@ static const sm_option options[] = {
      .help = "passages to show"},
     {.key = "w_model", .type = SM_OPT_FLOAT, .def = "-1", .min = -1, .max = 100,
      .help = "weight of the model's likelihood; -1: the one the evaluation chose, 0: none"},
+    READY_OPTION_ALLOW,
     SM_OPTION_END};
 
 /* The newest release of the workspace. */
@@ -97,45 +97,26 @@ static int answer(const app *a, sm_index *x, const char *question, const sm_rank
 
 static int run(app *a, const verb *self, const args *in)
 {
-    const sm_ctx *ctx;
     sm_store *store;
     sm_err err = {0};
-    sm_servable v = {0};
-    sm_bound_model b = {0};
-    sm_index *x = NULL;
+    ready r = {0};
     char newest[80];
-    const char *model = sm_opt_str(in->opt, "model");
-    (void)self;
+    ready_want want = {.verb = self->name, .ref = sm_opt_str(in->opt, "model"),
+                       .index = sm_opt_str(in->opt, "index"), .needs_index = true,
+                       .only_ranks = true, .w_model = sm_opt_float(in->opt, "w_model"),
+                       .allow_ungated = sm_opt_bool(in->opt, "allow_ungated"),
+                       .max_streams = 1};
     sm_status s = app_store(&store, a, &err);
-    if (!s)
-        s = app_ctx(&ctx, a, &err);
-    const char *index = sm_opt_str(in->opt, "index");
-    if (!s && !*model && *index) { /* words alone */
-        v.rank = (sm_rank)SM_RANK_DEFAULT;
-        s = sm_store_find(&v.index, store, index, &err);
-    } else if (!s && !*model) {
+    if (!s && !*want.ref && !*want.index) {
         s = newest_release(newest, store, &err);
-        model = newest;
+        want.ref = newest;
     }
-    if (!s && *model)
-        s = sm_servable_find(&v, store, model, index, &err);
-    if (!s && v.index.n_file == 0)
-        s = sm_fail(&err, SM_EINVAL, "%.40s: names no index, want --index REF", model);
     if (!s)
-        s = sm_bind_index(&x, store, &v.index, true, &err);
-    double w = sm_opt_float(in->opt, "w_model");
-    if (w >= 0)
-        v.rank.w_model = (float)w;
-    if (!s && v.rank.w_model > 0 && v.model.n_file == 0)
-        s = sm_fail(&err, SM_EINVAL, "w_model: got %g without a model, want --model REF", w);
-    if (!s && v.rank.w_model > 0)
-        s = sm_bind_model(&b, ctx, store, &v.model, NULL, 1, &err);
+        s = ready_open(&r, a, &want, &err);
     int rc = s ? app_fail(a, s, &err)
-               : answer(a, x, in->pos[0], &v.rank, b.engine ? &b.scorer : NULL,
+               : answer(a, r.x, in->pos[0], &r.v.rank, r.b.engine ? &r.b.scorer : NULL,
                         (int32_t)sm_opt_int(in->opt, "k"));
-    sm_index_close(x);
-    sm_bound_model_free(&b);
-    sm_servable_free(&v);
+    ready_close(&r);
     return rc;
 }
 
@@ -145,7 +126,10 @@ const verb verb_ask = {
     .summary = "answer a question from the documents, with citations",
     .details = "Retrieves passages by BM25 over fields, passages and titles, re-ranks them\n"
                "with the model's query likelihood, and answers with sentences of the best\n"
-               "passage.  Every passage names its page, package, version and licence.",
+               "passage.  Every passage names its page, package, version and licence.\n"
+               "\n"
+               "Refuses, as serve does, what does not verify, and a model without a passed\n"
+               "gate unless --allow-ungated is given, which is written to the audit log.",
     .example = "smelt ask 'how do I see which process holds a file open?'",
     .options = options,
     .min_pos = 1,

@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd.h"
-#include "smelt/bind.h"
+#include "ready.h"
 
 static const sm_option options[] = {
     {.key = "prompt", .type = SM_OPT_STRING, .def = "",
@@ -22,6 +21,7 @@ static const sm_option options[] = {
     {.key = "seed", .type = SM_OPT_INT, .def = "1", .min = 0, .max = 9e15,
      .help = "the same seed gives the same text"},
     {.key = "stop", .type = SM_OPT_LIST, .def = "", .help = "end before this text"},
+    READY_OPTION_ALLOW,
     SM_OPTION_END};
 
 static sm_status continue_text(app *a, sm_engine *e, const char *prompt,
@@ -65,14 +65,10 @@ static sm_status read_prompts(app *a, sm_engine *e, const sm_sampling *how, sm_e
 
 static int run(app *a, const verb *self, const args *in)
 {
-    const sm_ctx *ctx;
-    sm_store *store;
     sm_err err = {0};
-    sm_servable v = {0};
-    sm_bound_model b = {0};
+    ready r;
     const char *stop[17] = {NULL};
     const json_t *stops = sm_opt_list(in->opt, "stop");
-    (void)self;
     if (json_array_size(stops) > 16)
         return app_usage(a, "stop: got %zu texts, want at most 16", json_array_size(stops));
     for (size_t i = 0; i < json_array_size(stops); i++)
@@ -84,22 +80,18 @@ static int run(app *a, const verb *self, const args *in)
                        .seed = (uint64_t)sm_opt_int(in->opt, "seed"),
                        .max_tokens = (int32_t)sm_opt_int(in->opt, "max_tokens"),
                        .stop = stop};
-    sm_status s = app_store(&store, a, &err);
-    if (!s)
-        s = app_ctx(&ctx, a, &err);
-    if (!s)
-        s = sm_servable_find(&v, store, in->pos[0], NULL, &err);
-    if (!s)
-        s = sm_bind_model(&b, ctx, store, &v.model, NULL, 1, &err);
+    ready_want want = {.verb = self->name, .ref = in->pos[0], .index = "", .w_model = -1,
+                       .allow_ungated = sm_opt_bool(in->opt, "allow_ungated"),
+                       .max_streams = 1};
+    sm_status s = ready_open(&r, a, &want, &err);
     if (!s && !a->quiet && !a->json)
         fprintf(stderr, "%s is a base model: it continues text and was not taught to chat\n",
                 in->pos[0]);
     const char *prompt = sm_opt_str(in->opt, "prompt");
     if (!s)
-        s = *prompt ? continue_text(a, b.engine, prompt, &how, &err)
-                    : read_prompts(a, b.engine, &how, &err);
-    sm_bound_model_free(&b);
-    sm_servable_free(&v);
+        s = *prompt ? continue_text(a, r.b.engine, prompt, &how, &err)
+                    : read_prompts(a, r.b.engine, &how, &err);
+    ready_close(&r);
     return s ? app_fail(a, s, &err) : EXIT_GOOD;
 }
 
@@ -108,7 +100,10 @@ const verb verb_chat = {
     .usage = "MODEL",
     .summary = "continue text with a model",
     .details = "A base model continues text as plain completion.  The same prompt, options and\n"
-               "seed give the same text on every machine.",
+               "seed give the same text on every machine.\n"
+               "\n"
+               "Refuses, as serve does, what does not verify, and a model without a passed\n"
+               "gate unless --allow-ungated is given, which is written to the audit log.",
     .example = "smelt chat unix-moe --prompt '# NAME' --max-tokens 64",
     .options = options,
     .min_pos = 1,

@@ -7,10 +7,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "cmd.h"
 #include "pages.h"
+#include "ready.h"
 #include "serve_page.h"
-#include "smelt/bind.h"
 
 static const sm_option options[] = {
     {.key = "port", .type = SM_OPT_INT, .def = "8080", .min = 0, .max = 65535,
@@ -26,52 +25,8 @@ static const sm_option options[] = {
     {.key = "max_connections", .type = SM_OPT_INT, .def = "64", .min = 1, .max = 10000,
      .help = "connections held at once"},
     {.key = "example", .type = SM_OPT_LIST, .def = "", .help = "a question the page offers"},
-    {.key = "allow_ungated", .type = SM_OPT_BOOL, .def = "false",
-     .help = "serve a model without a passed gate; written to the audit log"},
+    READY_OPTION_ALLOW,
     SM_OPTION_END};
-
-/* --------------------------------------------------------------- may it run */
-
-static sm_status verify(sm_store *store, const sm_artifact *a, sm_err *err)
-{
-    if (a->n_file == 0)
-        return SM_OK;
-    int64_t n;
-    sm_status s = sm_store_verify(store, a->content.hex, NULL, NULL, &n, err);
-    return s ? sm_fail_context(err, s, "refused: %s %.12s does not verify: ", a->kind,
-                               a->content.hex) : SM_OK;
-}
-
-static sm_status check_gate(sm_store *store, const sm_servable *v, const char *ref,
-                            bool allowed, sm_err *err)
-{
-    if (v->passed)
-        return SM_OK;
-    const char *why = v->verdict ? "its gate failed" : "it has no release";
-    if (!allowed)
-        return sm_fail(err, SM_EDENIED, "refused: %.60s: %s; want a release that passed its "
-                       "gate (smelt gate), or --allow-ungated", ref, why);
-    json_t *detail = json_pack("{s:s, s:s, s:s}", "ref", ref, "model", v->model.content.hex,
-                               "why", why);
-    sm_status s = detail ? sm_audit_append(store, "serve.allow_ungated", detail, err)
-                         : sm_fail(err, SM_ENOMEM, "out of memory");
-    json_decref(detail);
-    return s;
-}
-
-static sm_status admit(sm_servable *v, sm_store *store, const args *in, sm_err *err)
-{
-    sm_status s = sm_servable_find(v, store, in->pos[0], sm_opt_str(in->opt, "index"), err);
-    if (!s)
-        s = verify(store, &v->model, err);
-    if (!s)
-        s = verify(store, &v->index, err);
-    if (!s)
-        s = verify(store, &v->release, err);
-    if (!s)
-        s = check_gate(store, v, in->pos[0], sm_opt_bool(in->opt, "allow_ungated"), err);
-    return s;
-}
 
 /* ------------------------------------------------------------------- serve */
 
@@ -102,45 +57,33 @@ static sm_status serve(app *a, const sm_ctx *ctx, const sm_serve_config *c, sm_e
 
 static int run(app *a, const verb *self, const args *in)
 {
-    const sm_ctx *ctx;
-    sm_store *store;
     sm_err err = {0};
-    sm_servable v = {0};
-    sm_bound_model b = {0};
-    sm_index *x = NULL;
+    ready r;
     serve_page page = {0};
     const char *name = sm_opt_str(in->opt, "name");
-    (void)self;
-    sm_status s = app_store(&store, a, &err);
+    ready_want want = {.verb = self->name, .ref = in->pos[0],
+                       .index = sm_opt_str(in->opt, "index"), .w_model = -1,
+                       .allow_ungated = sm_opt_bool(in->opt, "allow_ungated"),
+                       .max_streams = (int32_t)sm_opt_int(in->opt, "max_streams")};
+    sm_status s = ready_open(&r, a, &want, &err);
     if (!s)
-        s = app_ctx(&ctx, a, &err);
-    if (!s)
-        s = admit(&v, store, in, &err);
-    if (!s)
-        s = sm_bind_model(&b, ctx, store, &v.model, NULL,
-                          (int32_t)sm_opt_int(in->opt, "max_streams"), &err);
-    if (!s && v.index.n_file > 0)
-        s = sm_bind_index(&x, store, &v.index, true, &err);
-    if (!s)
-        s = serve_page_make(&page, store, &v, &b, x, in->pos[0],
+        s = serve_page_make(&page, r.store, &r.v, &r.b, r.x, in->pos[0],
                             sm_opt_list(in->opt, "example"), &err);
     sm_serve_config c = {.address = sm_opt_str(in->opt, "address"),
                          .port = (int)sm_opt_int(in->opt, "port"),
                          .model_name = *name ? name : in->pos[0],
-                         .engine = b.engine, .index = x, .rank = v.rank,
-                         .scorer = v.rank.w_model > 0 ? &b.scorer : NULL,
+                         .engine = r.b.engine, .index = r.x, .rank = r.v.rank,
+                         .scorer = r.v.rank.w_model > 0 ? &r.b.scorer : NULL,
                          .about = page.about, .curves = page.curves,
                          .lineage_svg = page.svg.data, .asset = sm_pages,
                          .n_asset = sm_n_pages, .created_s = page.created_s,
-                         .fingerprint = v.model.content.hex,
+                         .fingerprint = r.v.model.content.hex,
                          .live = serve_page_live, .live_self = &page,
                          .max_connections = (int)sm_opt_int(in->opt, "max_connections")};
     if (!s)
-        s = serve(a, ctx, &c, &err);
+        s = serve(a, r.ctx, &c, &err);
     serve_page_free(&page);
-    sm_index_close(x);
-    sm_bound_model_free(&b);
-    sm_servable_free(&v);
+    ready_close(&r);
     return s ? app_fail(a, s, &err) : EXIT_GOOD;
 }
 

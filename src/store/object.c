@@ -324,9 +324,13 @@ static void judge(object_report *r, bool name_matches, const leaf_hash *h,
     } else if (!same) {
         r->wrong |= OBJECT_LEAF_FILE;
         compare_leaves(r, table, len, h->table.data, h->table.len);
-        snprintf(r->why, sizeof r->why,
-                 "entry %lld is wrong (got %zu bytes, want %zu), the object is whole",
-                 (long long)(r->n_leaf ? r->leaf[0] : 0), len, h->table.len);
+        if (len != h->table.len)
+            snprintf(r->why, sizeof r->why, "got %zu bytes, want %zu; the object is whole",
+                     len, h->table.len);
+        else
+            snprintf(r->why, sizeof r->why,
+                     "entry %lld is not the hash of its leaf; the object is whole",
+                     (long long)r->leaf[0]);
     }
 }
 

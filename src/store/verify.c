@@ -272,7 +272,7 @@ static sm_status check_object(verifier *v, const sm_id *id, sm_err *err)
     if (r.wrong & OBJECT_BYTES)
         report_leaves(v, id, what, &r);
     if (r.wrong & OBJECT_LEAF_FILE)
-        found(v, "leaf file of object %s%s: %s", id->hex, what, r.why);
+        found(v, "leaf table of object %s%s: %s", id->hex, what, r.why);
     tell(v);
     return SM_OK;
 }

@@ -119,7 +119,13 @@ bad 2 "wrong.yaml:3:[0-9]+: .*max.*want" gate tiny figures --gate wrong.yaml
 printf 'gate: g\nrequire: [\n' > wrong.yaml
 bad 2 "wrong.yaml:3:1: flow sequence" gate tiny figures --gate wrong.yaml
 bad 2 "eval: in: got no dataset|in: got no dataset" eval tiny
-bad 1 "refused: tiny" serve tiny --port 0
+bad 1 "refused: tiny: its gate failed" serve tiny --port 0
+bad 1 "refused: tiny: its gate failed" chat tiny --prompt Some
+bad 1 "refused: tiny: its gate failed" ask --model tiny --index idx "which program?"
+expect 0 "^Some" chat tiny --prompt Some --max-tokens 4 --allow-ungated
+expect 0 "chat.allow_ungated" audit show --last 1
+expect 0 "lsfile" ask --model tiny --index idx --allow-ungated "which program lists open files?"
+expect 0 "ask.allow_ungated" audit show --last 1
 expect 0 "gate passed" gate tiny figures idx --gate gate.yaml
 expect 0 "lsfile" ask --model release "which program lists the files that are open?"
 expect 0 "read .*GB/s" bench --seconds 0.02

@@ -88,7 +88,7 @@ static void test_clean(void **state)
     free_history(&h);
 }
 
-/* Every file below objects/: objects, manifests, recipes, run records, leaf files. */
+/* Every file below objects/: objects, manifests, recipes, run records, leaf tables. */
 static void test_flip_in_every_object(void **state)
 {
     world *w = *state;
@@ -107,7 +107,7 @@ static void test_flip_in_every_object(void **state)
         snprintf(name, sizeof name, "%.2s%.62s", list.item[i], list.item[i] + 3);
         bool is_leaf = strstr(list.item[i], ".leaf") != NULL;
         flip(path, at, 1 << (i % 8));
-        expect_found(w, NULL, name, is_leaf ? "leaf file" : "leaf 0");
+        expect_found(w, NULL, name, is_leaf ? "leaf table" : "leaf 0");
         flip(path, at, 1 << (i % 8));
         free(path);
     }
@@ -157,7 +157,7 @@ static void test_damaged_object_is_repaired(void **state)
     sm_artifact_free(&b);
     sm_buf_printf(&leaf, "%s.leaf", path);
     flip(leaf.data, 2, 1);
-    expect_found(w, NULL, "leaf file", "data of raw@v1");
+    expect_found(w, NULL, "leaf table", "data of raw@v1");
     OK(commit_text(&b, w->s, "source", "t.add", NULL, "precious", "raw"));
     expect_clean(w, NULL);
     sm_artifact_free(&b);
