@@ -135,20 +135,30 @@ static void fill_bias(sm_tensor_entry *e, const train_state *t)
     e->bytes = (size_t)train_ckpt_n_bias(t) * sizeof(float);
 }
 
-/* All tensors in the order in which they are written; the caller frees. */
-sm_tensor_entry *train_ckpt_entries(size_t *n, const train_state *t)
+/* The first `kinds` arrays and the bias, in the order in which they are written. */
+static sm_tensor_entry *entries_of(size_t *n, const train_state *t, int kinds)
 {
     int32_t n_param = t->model->n_param_tensors;
-    sm_tensor_entry *e = sm_alloc((size_t)n_param * TRAIN_CKPT_KINDS + 1, sizeof *e);
+    sm_tensor_entry *e = sm_alloc((size_t)n_param * (size_t)kinds + 1, sizeof *e);
     *n = 0;
     if (!e)
         return NULL;
-    for (int kind = 0; kind < TRAIN_CKPT_KINDS; kind++)
+    for (int kind = 0; kind < kinds; kind++)
         for (int32_t i = 0; i < n_param; i++)
             fill_entry(&e[(*n)++], t, kind, &t->model->param[i]);
     if (train_ckpt_n_bias(t))
         fill_bias(&e[(*n)++], t);
     return e;
+}
+
+sm_tensor_entry *train_ckpt_entries(size_t *n, const train_state *t)
+{
+    return entries_of(n, t, TRAIN_CKPT_KINDS);
+}
+
+sm_tensor_entry *train_ckpt_model_entries(size_t *n, const train_state *t)
+{
+    return entries_of(n, t, 1);
 }
 
 uint64_t train_ckpt_entry_sum(uint64_t sum, const sm_tensor_entry *e)

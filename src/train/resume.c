@@ -66,8 +66,8 @@ static sm_status read_state(json_t **out, const char *dir, const train_state *t,
 }
 
 /* The tensor of the file that belongs to an entry of ours: same dtype, same size. */
-static sm_status find_tensor(const sm_tensor_entry **out, const sm_safetensors *f,
-                             const sm_tensor_entry *e, sm_err *err)
+sm_status train_ckpt_find_tensor(const sm_tensor_entry **out, const sm_safetensors *f,
+                                 const sm_tensor_entry *e, sm_err *err)
 {
     const sm_tensor_entry *got = sm_safetensors_find(f, e->name);
     if (!got)
@@ -87,7 +87,7 @@ sm_status train_ckpt_check_tensors(const sm_safetensors *f, const sm_tensor_entr
     char found[17];
     for (size_t i = 0; i < n; i++) {
         const sm_tensor_entry *got = NULL;
-        sm_status s = find_tensor(&got, f, &e[i], err);
+        sm_status s = train_ckpt_find_tensor(&got, f, &e[i], err);
         if (s)
             return s;
         sum = train_ckpt_entry_sum(sum, got);
@@ -101,8 +101,8 @@ sm_status train_ckpt_check_tensors(const sm_safetensors *f, const sm_tensor_entr
 }
 
 /* Into the arrays of the state, whose addresses the entries do not carry as writable. */
-static void copy_tensors(train_state *t, const sm_safetensors *f,
-                         const sm_tensor_entry *e)
+void train_ckpt_copy_tensors(train_state *t, const sm_safetensors *f,
+                             const sm_tensor_entry *e)
 {
     size_t at = 0;
     for (int kind = 0; kind < TRAIN_CKPT_KINDS; kind++)
@@ -146,7 +146,7 @@ static sm_status load(const char *dir, train_state *t, int64_t step, sm_err *err
     if (!s)
         s = train_ckpt_check_tensors(f, e, n, state, err);
     if (!s) {
-        copy_tensors(t, f, e);
+        train_ckpt_copy_tensors(t, f, e);
         copy_figures(&t->last, state);
     }
     if (f)

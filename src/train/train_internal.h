@@ -160,6 +160,12 @@ sm_status train_ckpt_save(const char *scratch, const train_state *t, int64_t ste
 sm_status train_ckpt_resume(int64_t *step, const char *scratch, train_state *t,
                             const sm_ctx *ctx, sm_err *err);
 
+/** Hand the state after `step` steps to io->on_commit. */
+sm_status train_commit(const sm_train_io *io, const train_state *t, int64_t step,
+                       sm_err *err);
+/** Take the arrays from a file that sm_train_commit_save wrote; all or none. */
+sm_status train_state_load(train_state *t, const char *path, sm_err *err);
+
 /* What writing and reading share: three kinds of array (weight, adam_m, adam_v), the
  * tensors in the order in which they are written, checksums, names. */
 #define TRAIN_CKPT_FORMAT "smelt-train-checkpoint/1"
@@ -168,6 +174,14 @@ float *train_ckpt_array(const train_state *t, int kind);
 int64_t train_ckpt_n_bias(const train_state *t);
 /** malloc'd; data points into the state. */
 sm_tensor_entry *train_ckpt_entries(size_t *n, const train_state *t);
+/** Those of the model alone (weights, router bias). */
+sm_tensor_entry *train_ckpt_model_entries(size_t *n, const train_state *t);
+/** The tensor of a file that belongs to an entry of ours: same type, same size. */
+sm_status train_ckpt_find_tensor(const sm_tensor_entry **out, const sm_safetensors *f,
+                                 const sm_tensor_entry *e, sm_err *err);
+/** Into the arrays of the state; every tensor was found before. */
+void train_ckpt_copy_tensors(train_state *t, const sm_safetensors *f,
+                             const sm_tensor_entry *e);
 uint64_t train_ckpt_entry_sum(uint64_t sum, const sm_tensor_entry *e);
 sm_status train_ckpt_json_sum(uint64_t *sum, const json_t *j, uint64_t seed, sm_err *err);
 void train_ckpt_hex(char out[17], uint64_t x);
