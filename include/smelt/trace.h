@@ -44,7 +44,7 @@ typedef struct sm_event {
 /** All that was done under one name. */
 typedef struct sm_trace_sum {
     const char *name;
-    int64_t count;           /* spans; a loop counts once, whatever the threads  */
+    int64_t count;           /* spans; the loops of a label count once           */
     int64_t self_ns;         /* over all threads, without the spans inside       */
     int64_t total_ns;        /* with them                                        */
     double flops, bytes;
@@ -85,8 +85,8 @@ static inline void sm_trace_lap(sm_trace_span *s, const char *name, double flops
         sm_trace_close(s, name, 1, flops, bytes);
 }
 
-/** Name the next loop of the pool and say what all of it costs.  Called by the thread that
- * is about to call sm_pool_run. */
+/** Name the loops of the pool from now on and say what all of them cost until the next
+ * label.  Called by the thread that is about to call sm_pool_run.  NULL: "loop". */
 SM_API void sm_trace_set_label(sm_trace *t, const char *name, double flops, double bytes);
 static inline void sm_trace_label(sm_trace *t, const char *name, double flops,
                                   double bytes)
@@ -94,8 +94,10 @@ static inline void sm_trace_label(sm_trace *t, const char *name, double flops,
     if (t)
         sm_trace_set_label(t, name, flops, bytes);
 }
-/** For pools: end a thread's share of the labelled loop. */
+/** For pools: end a thread's share of a loop; thread 0 carries the costs of the label, in
+ * the first of its loops. */
 SM_API void sm_trace_close_share(sm_trace_span *s);
+SM_API void sm_trace_spend_label(sm_trace *t);
 
 /* ----------------------------------------------------------------- reading
  * While nothing records. */

@@ -210,8 +210,8 @@ void sm_pool_run(sm_pool *pool, ptrdiff_t n, void (*fn)(void *, ptrdiff_t, int),
         atomic_fetch_and(&pool->state, ~OPEN);
         wait_idle(pool);
     }
-    if (pool)
-        sm_trace_label(pool->trace, NULL, 0, 0);
+    if (pool && pool->trace)
+        sm_trace_spend_label(pool->trace);
     sm_fp_leave(saved);
 }
 

@@ -32,6 +32,7 @@ struct sm_trace {
     struct {
         const char *name;
         double flops, bytes;
+        bool is_spent; /* a loop has carried the costs */
     } label;
 };
 
@@ -116,13 +117,19 @@ void sm_trace_set_label(sm_trace *t, const char *name, double flops, double byte
     t->label.name = name;
     t->label.flops = flops;
     t->label.bytes = bytes;
+    t->label.is_spent = false;
+}
+
+void sm_trace_spend_label(sm_trace *t)
+{
+    t->label.is_spent = t->label.name != NULL;
 }
 
 void sm_trace_close_share(sm_trace_span *s)
 {
     sm_trace *t = s->trace;
     int64_t start = s->start_ns;
-    bool is_caller = s->thread == 0; /* carries what the whole loop costs */
+    bool is_caller = s->thread == 0 && !t->label.is_spent;
     sm_trace_close(s, t->label.name ? t->label.name : "loop", is_caller,
                    is_caller ? t->label.flops : 0, is_caller ? t->label.bytes : 0);
     t->lane[s->thread].busy_ns += s->start_ns - start;
