@@ -126,9 +126,9 @@ static void shares_of_a_pool(void **state)
     assert_true(loops->flops == 35 && loops->bytes == 55);
     assert_int_equal(plain->count, 2);
     assert_true(plain->flops == 0);
-    assert_int_equal(even->count, 4 * 7 + 1);
-    assert_int_equal(odd->count, 4 * 7);
-    assert_true(odd->flops == 3.0 * 4 * 7);
+    assert_int_equal(even->count, 4 * 9 + 1);
+    assert_int_equal(odd->count, 4 * 9);
+    assert_true(odd->flops == 3.0 * 4 * 9);
     int64_t busy = 0;
     for (int i = 0; i < 3; i++)
         busy += sm_trace_busy_ns(l.trace, i);
