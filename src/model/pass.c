@@ -143,6 +143,8 @@ size_t sm_pass_bytes(const sm_pass *p)
 sm_status sm_pass_pack(sm_pass *p, sm_err *err)
 {
     (void)err;
+    if (p->ctx.trace)
+        sm_pass_set_pack_label(p);
     sm_weight_pack_many(p->ctx.pool, p->pack_job, p->n_pack_job);
     return SM_OK;
 }
@@ -233,6 +235,7 @@ static void run_head(sm_pass *p, const sm_batch *b, pass_slot *s)
                  .r = s->r,
                  .dx = s->dn,
                  .dw = s->dhead};
+    label_part(p, PART_HEAD, false);
     sm_head_run(p->ctx.pool, &h, p->head_shared, p->scratch, p->scratch_stride);
 }
 
@@ -310,12 +313,14 @@ static void run_layers(sm_pass *p, const sm_batch *b, int64_t slot, sm_shard_sta
     fill_positions(p, b);
     memset(p->bad, 0, (size_t)((2 * m->config.n_layer + 1) * p->n_chunk));
     embed_stage e = {p, b, m->weight + sm_model_ends(m).embed, p->slot[slot].x[0]};
+    label_part(p, PART_EMBED, false);
     sm_pool_run(p->ctx.pool, p->n_chunk, embed_task, &e);
     for (int32_t l = 0; l < m->config.n_layer; l++) {
         stage g = stage_of(p, b, slot, l);
         g.is_recompute = is_count && l == m->config.n_layer - 1;
         sm_pass_layer_forward(&g, counts);
         z_stage z = {p, g.s, stats};
+        sm_trace_label(p->ctx.trace, "router z-loss", 0, 0);
         if (stats && g.w->view.is_moe && p->c.loss.z_coef != 0)
             sm_pool_run(p->ctx.pool, p->n_shard, z_task, &z);
     }
@@ -366,7 +371,9 @@ static sm_status embed_backward(sm_pass *p, const sm_batch *b, const pass_slot *
 {
     const sm_model_config *m = &p->c.model->config;
     sm_model_view v = sm_model_ends(p->c.model);
+    sm_trace_span sort = sm_trace_begin(p->ctx.trace, 0);
     sm_embed_sort(p->order, p->start, b->token, p->n_tok, m->n_vocab);
+    sm_trace_lap(&sort, "sort by token", 0, 0);
     sm_embed_grad e = {.kern = p->ctx.kern,
                        .dw = grad + v.embed,
                        .dx = p->dx,
@@ -378,6 +385,7 @@ static sm_status embed_backward(sm_pass *p, const sm_batch *b, const pass_slot *
                        .d = m->d_model,
                        .n_shard = p->n_shard,
                        .shard_tok = p->shard_tok};
+    label_part(p, PART_EMBED, true);
     if (!sm_embed_grad_run(p->ctx.pool, &e, p->scratch))
         return sm_fail(err, SM_ENUMERIC,
                        "backward: gradient of model.embed_tokens.weight: "

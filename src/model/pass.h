@@ -103,6 +103,7 @@ typedef struct stage {
 /* A thread's scratch, cut up by the stage that runs. */
 typedef struct scratch {
     char *at;
+    sm_trace_span span; /* since the last part of the task ended */
 } scratch;
 scratch sm_pass_scratch(const sm_pass *p, int thread);
 float *sm_scratch_floats(scratch *s, int64_t n);
@@ -145,5 +146,57 @@ void sm_pass_final_norm_bwd(final_norm *f, float *dst);
 void sm_pass_norm_grad(const sm_pass *p, float *partial, float *dst);
 sm_grad_job sm_pass_token_job(const sm_pass *p, float *dst, const char *a, int64_t m,
                               const char *b, int64_t n);
+
+/* ------------------------------------------------ the event log, pass_trace.c */
+
+typedef enum pass_part {
+    PART_EMBED,
+    PART_NORM,
+    PART_QKV,
+    PART_ROPE,
+    PART_ATTENTION,
+    PART_OUT,
+    PART_ROUTER,
+    PART_GATHER,
+    PART_COMBINE,
+    PART_GATE_UP,
+    PART_SWIGLU,
+    PART_DOWN,
+    PART_EXPERT_GATE_UP,
+    PART_EXPERT_SWIGLU,
+    PART_EXPERT_DOWN,
+    PART_HEAD
+} pass_part;
+
+void sm_pass_close(const stage *g, scratch *s, pass_part part, bool backward,
+                   int64_t n_row);
+void sm_pass_set_label(const sm_pass *p, pass_part part, bool backward);
+void sm_pass_set_attention_label(const stage *g, bool backward);
+void sm_pass_set_grads_label(const sm_pass *p, const sm_grad_job *job, int64_t n_job);
+void sm_pass_set_pack_label(const sm_pass *p);
+
+/* A part of a task is done; the next one begins. */
+static inline void part_done(const stage *g, scratch *s, pass_part part, int64_t n_row)
+{
+    if (s->span.trace)
+        sm_pass_close(g, s, part, false, n_row);
+}
+static inline void part_bwd_done(const stage *g, scratch *s, pass_part part,
+                                 int64_t n_row)
+{
+    if (s->span.trace)
+        sm_pass_close(g, s, part, true, n_row);
+}
+/* `n` elements were packed for weight gradients. */
+static inline void operands_done(scratch *s, int64_t n)
+{
+    sm_trace_lap(&s->span, "pack gradient operands", 0, 6 * (double)n);
+}
+/* The next loop of the pool is one part. */
+static inline void label_part(const sm_pass *p, pass_part part, bool backward)
+{
+    if (p->ctx.trace)
+        sm_pass_set_label(p, part, backward);
+}
 
 #endif

@@ -10,7 +10,8 @@
 
 scratch sm_pass_scratch(const sm_pass *p, int thread)
 {
-    return (scratch){p->scratch + (size_t)thread * p->scratch_stride};
+    return (scratch){p->scratch + (size_t)thread * p->scratch_stride,
+                     sm_trace_begin(p->ctx.trace, thread)};
 }
 
 void *sm_scratch_bytes(scratch *s, size_t n)
@@ -52,14 +53,17 @@ static void attn_in_task(void *arg, ptrdiff_t i, int thread)
         sm_pass_check_norm(p, g->layer, 0, i,
                            kern->rmsnorm(n1 + t * d, g->x + (c.row0 + t) * d,
                                          g->w->attn_norm, m->norm_eps, d));
+    part_done(g, &s, PART_NORM, c.n_row);
     float *qkv = g->s->qkv + c.row0 * p->width_qkv;
     sm_linear_rows(p->prod, qkv, p->width_qkv, n1, d, g->w->qkv.w, c.n_row, p->width_qkv,
                    d, false, s.at);
+    part_done(g, &s, PART_QKV, c.n_row);
     sm_rotary ro = sm_pass_rotary(p, g->w);
     for (int64_t t = 0; t < c.n_row; t++)
         sm_rotary_row(kern, &ro, qkv + t * p->width_qkv,
                       g->s->r_qk ? g->s->r_qk + (c.row0 + t) * n_head : NULL,
                       p->pos[c.row0 + t]);
+    part_done(g, &s, PART_ROPE, c.n_row);
 }
 
 /* h = x + o Wo^T;  n2 = norm(h) */
@@ -72,10 +76,12 @@ void sm_rows_attn_out(const stage *g, sm_chunk c, ptrdiff_t i, float *n2, scratc
     memcpy(h, g->x + c.row0 * d, (size_t)(c.n_row * d) * sizeof *h);
     sm_linear_rows(p->prod, h, d, g->s->o + c.row0 * p->width_q, p->width_q, g->w->out.w,
                    c.n_row, d, p->width_q, true, s->at);
+    part_done(g, s, PART_OUT, c.n_row);
     for (int64_t t = 0; t < c.n_row; t++)
         sm_pass_check_norm(
             p, g->layer, 1, i,
             p->ctx.kern->rmsnorm(n2 + t * d, h + t * d, g->w->ffn_norm, m->norm_eps, d));
+    part_done(g, s, PART_NORM, c.n_row);
 }
 
 /* y = h + swiglu(n2); with the residual alone when the layer has no dense FFN */
@@ -87,6 +93,7 @@ void sm_rows_ffn(const stage *g, sm_chunk c, const float *n2, scratch *s)
     if (f > 0)
         sm_linear_rows(p->prod, gu, 2 * f, n2, d, g->w->gate_up.w, c.n_row, 2 * f, d,
                        false, s->at);
+    part_done(g, s, PART_GATE_UP, c.n_row);
     if (g->is_recompute)
         return;
     memcpy(y, g->s->h + c.row0 * d, (size_t)(c.n_row * d) * sizeof *y);
@@ -95,7 +102,9 @@ void sm_rows_ffn(const stage *g, sm_chunk c, const float *n2, scratch *s)
     float *a = sm_scratch_floats(s, SM_ROW_BLOCK * f);
     for (int64_t t = 0; t < c.n_row; t++)
         p->ctx.kern->swiglu(a + t * f, gu + t * 2 * f, gu + t * 2 * f + f, f);
+    part_done(g, s, PART_SWIGLU, c.n_row);
     sm_linear_rows(p->prod, y, d, a, f, g->w->down.w, c.n_row, d, f, true, s->at);
+    part_done(g, s, PART_DOWN, c.n_row);
 }
 
 static void dense_ffn_task(void *arg, ptrdiff_t i, int thread)
@@ -146,9 +155,13 @@ sm_attn sm_pass_attn(const sm_pass *p, const stage *g)
 void sm_pass_layer_forward(stage *g, int64_t *counts)
 {
     sm_pass *p = g->p;
+    sm_trace_label(p->ctx.trace, "attention input", 0, 0);
     sm_pool_run(p->ctx.pool, p->n_chunk, attn_in_task, g);
     sm_attn a = sm_pass_attn(p, g);
+    if (p->ctx.trace)
+        sm_pass_set_attention_label(g, false);
     sm_attn_forward(p->ctx.pool, &a, p->scratch, p->scratch_stride);
+    sm_trace_label(p->ctx.trace, "feed-forward", 0, 0);
     if (g->w->view.is_moe)
         sm_pass_moe_forward(g, counts);
     else

@@ -21,18 +21,23 @@ void sm_rows_ffn_bwd(const stage *g, sm_chunk c, const float *n2, float *dn2, sc
     float *dgu = sm_scratch_floats(s, SM_ROW_BLOCK * 2 * f);
     float *a = sm_scratch_floats(s, SM_ROW_BLOCK * f);
     sm_grad_pack_a(p->prod, p->g.dy, dy, d, c, d);
+    operands_done(s, c.n_row * d);
     sm_linear_rows(p->prod, da, f, dy, d, g->w->down.t, c.n_row, f, d, false, s->at);
+    part_bwd_done(g, s, PART_DOWN, c.n_row);
     for (int64_t t = 0; t < c.n_row; t++) {
         const float *gate = gu + t * 2 * f, *up = gate + f;
         kern->swiglu(a + t * f, gate, up, f);
         kern->swiglu_bwd(dgu + t * 2 * f, dgu + t * 2 * f + f, da + t * f, gate, up, f);
     }
+    part_bwd_done(g, s, PART_SWIGLU, c.n_row);
     sm_grad_pack_b(p->prod, p->g.act, a, f, c, f);
     sm_grad_pack_a(p->prod, p->g.dgu, dgu, 2 * f, c, 2 * f);
     sm_grad_pack_b(p->prod, p->g.n2, n2, d, c, d);
+    operands_done(s, c.n_row * (3 * f + d));
     sm_linear_rows(p->prod, dn2, d, dgu, 2 * f, g->w->gate_up.t, c.n_row, d, 2 * f, false,
                    s->at);
-    *s = keep;
+    part_bwd_done(g, s, PART_GATE_UP, c.n_row);
+    s->at = keep.at;
 }
 
 /* dx += backward of n = norm(x), with the norm weight's partial sums by 32 rows. */
@@ -57,6 +62,7 @@ void sm_rows_ffn_norm_bwd(const stage *g, sm_chunk c, const float *dn2, scratch 
 {
     float *tmp = sm_scratch_floats(s, g->p->c.model->config.d_model);
     norm_bwd_rows(g->p, c, dn2, g->s->h, g->w->ffn_norm, g->p->dgamma2, tmp);
+    part_bwd_done(g, s, PART_NORM, c.n_row);
 }
 
 /* d_o = dh Wo */
@@ -67,8 +73,10 @@ void sm_rows_attn_out_bwd(const stage *g, sm_chunk c, scratch *s)
     const float *dh = p->dx + c.row0 * d;
     sm_grad_pack_a(p->prod, p->g.dh, dh, d, c, d);
     sm_grad_pack_b(p->prod, p->g.o, g->s->o + c.row0 * q, q, c, q);
+    operands_done(s, c.n_row * (d + q));
     sm_linear_rows(p->prod, p->d_o + c.row0 * q, q, dh, d, g->w->out.t, c.n_row, q, d,
                    false, s->at);
+    part_bwd_done(g, s, PART_OUT, c.n_row);
 }
 
 static void dense_ffn_bwd_task(void *arg, ptrdiff_t i, int thread)
@@ -83,6 +91,7 @@ static void dense_ffn_bwd_task(void *arg, ptrdiff_t i, int thread)
     for (int64_t t = 0; t < c.n_row; t++)
         p->ctx.kern->rmsnorm(n2 + t * d, g->s->h + (c.row0 + t) * d, g->w->ffn_norm,
                              p->c.model->config.norm_eps, d);
+    part_done(g, &s, PART_NORM, c.n_row);
     sm_rows_ffn_bwd(g, c, n2, dn2, &s);
     sm_rows_ffn_norm_bwd(g, c, dn2, &s);
     sm_rows_attn_out_bwd(g, c, &s);
@@ -110,10 +119,14 @@ static void attn_in_bwd_task(void *arg, ptrdiff_t i, int thread)
                           tmp);
         kern->rmsnorm(n1 + t * d, g->x + row * d, g->w->attn_norm, m->norm_eps, d);
     }
+    part_bwd_done(g, &s, PART_ROPE, c.n_row);
     sm_grad_pack_a(p->prod, p->g.dqkv, dqkv, w, c, w);
     sm_grad_pack_b(p->prod, p->g.n1, n1, d, c, d);
+    operands_done(&s, c.n_row * (w + d));
     sm_linear_rows(p->prod, dn1, d, dqkv, w, g->w->qkv.t, c.n_row, d, w, false, s.at);
+    part_bwd_done(g, &s, PART_QKV, c.n_row);
     norm_bwd_rows(p, c, dn1, g->x, g->w->attn_norm, p->dgamma1, tmp);
+    part_bwd_done(g, &s, PART_NORM, c.n_row);
 }
 
 /* ----------------------------------------------- gradients of norm weights */
@@ -142,7 +155,9 @@ static void norm_reduce_task(void *arg, ptrdiff_t i, int thread)
 void sm_pass_norm_grad(const sm_pass *p, float *partial, float *dst)
 {
     norm_reduce r = {p, partial, dst};
+    sm_trace_span span = sm_trace_begin(p->ctx.trace, 0);
     sm_pool_run(NULL, 1, norm_reduce_task, &r);
+    sm_trace_lap(&span, "norm gradients", 0, 0);
 }
 
 /* The final norm: dx = scale * (gradient of its output), through the norm. */
@@ -162,6 +177,7 @@ static void final_norm_bwd_task(void *arg, ptrdiff_t i, int thread)
 
 void sm_pass_final_norm_bwd(final_norm *f, float *dst)
 {
+    label_part(f->p, PART_NORM, true);
     sm_pool_run(f->p->ctx.pool, f->p->n_chunk, final_norm_bwd_task, f);
     sm_pass_norm_grad(f->p, f->p->dgamma1, dst);
 }
@@ -210,6 +226,8 @@ static sm_status weight_grads(stage *g, float *grad, sm_err *err)
         n += sm_pass_moe_jobs(g, grad, job + n);
     job[n++] = sm_pass_token_job(p, grad + v->out, p->g.dh, d, p->g.o, p->width_q);
     job[n++] = sm_pass_token_job(p, grad + v->qkv, p->g.dqkv, p->width_qkv, p->g.n1, d);
+    if (p->ctx.trace)
+        sm_pass_set_grads_label(p, job, n);
     int64_t bad = sm_grad_run(p->ctx.pool, p->ctx.kern, job, n, p->n_shard, p->scratch);
     return bad < 0 ? SM_OK : name_bad(g, &job[bad], grad, err);
 }
@@ -217,12 +235,16 @@ static sm_status weight_grads(stage *g, float *grad, sm_err *err)
 sm_status sm_pass_layer_backward(stage *g, float *grad, sm_err *err)
 {
     sm_pass *p = g->p;
+    sm_trace_label(p->ctx.trace, "feed-forward backward", 0, 0);
     if (g->w->view.is_moe)
         sm_pass_moe_backward(g);
     else
         sm_pool_run(p->ctx.pool, p->n_chunk, dense_ffn_bwd_task, g);
     sm_attn a = sm_pass_attn(p, g);
+    if (p->ctx.trace)
+        sm_pass_set_attention_label(g, true);
     sm_attn_backward(p->ctx.pool, &a, p->scratch, p->scratch_stride);
+    sm_trace_label(p->ctx.trace, "attention input backward", 0, 0);
     sm_pool_run(p->ctx.pool, p->n_chunk, attn_in_bwd_task, g);
     sm_pass_norm_grad(p, p->dgamma2, grad + g->w->view.ffn_norm);
     sm_pass_norm_grad(p, p->dgamma1, grad + g->w->view.attn_norm);

@@ -40,6 +40,7 @@ static void moe_in_task(void *arg, ptrdiff_t i, int thread)
                    s.at);
     sm_route_rows(p->ctx.kern, g->s->expert + c.row0 * k, g->s->weight + c.row0 * k,
                   logit, layer_bias(g), c.n_row, m->n_expert, m->k_expert, is_sigmoid(g));
+    part_done(g, &s, PART_ROUTER, c.n_row);
     sm_rows_ffn(g, c, n2, &s);
 }
 
@@ -72,14 +73,18 @@ static void expert_task(void *arg, ptrdiff_t i, int thread)
     float *gu = g->s->egu + c.row0 * 2 * f;
     const packed *up = &g->w->expert_gate_up, *down = &g->w->expert_down;
     gather_inputs(g, c, x);
+    part_done(g, &s, PART_GATHER, c.n_row);
     sm_linear_rows(p->prod, gu, 2 * f, x, d, up->w + e * up->stride_w, c.n_row, 2 * f, d,
                    false, s.at);
+    part_done(g, &s, PART_EXPERT_GATE_UP, c.n_row);
     if (g->is_recompute)
         return;
     for (int64_t t = 0; t < c.n_row; t++)
         p->ctx.kern->swiglu(a + t * f, gu + t * 2 * f, gu + t * 2 * f + f, f);
+    part_done(g, &s, PART_EXPERT_SWIGLU, c.n_row);
     sm_linear_rows(p->prod, p->ey + c.row0 * d, d, a, f, down->w + e * down->stride_w,
                    c.n_row, d, f, false, s.at);
+    part_done(g, &s, PART_EXPERT_DOWN, c.n_row);
 }
 
 static void combine_task(void *arg, ptrdiff_t i, int thread)
@@ -104,13 +109,18 @@ void sm_pass_moe_forward(stage *g, int64_t *counts)
     sm_pass *p = g->p;
     const sm_model_config *m = &p->c.model->config;
     sm_pool_run(p->ctx.pool, p->n_chunk, moe_in_task, g);
+    sm_trace_span sort = sm_trace_begin(p->ctx.trace, 0);
     sm_perm_build(&g->s->perm, g->s->expert, p->n_tok, m->k_expert, m->n_expert,
                   p->n_shard);
+    sm_trace_lap(&sort, "sort by expert", 0, 0);
     for (int64_t i = 0; counts && i < m->n_expert * p->n_shard; i++)
         counts[(int64_t)g->layer * m->n_expert + i / p->n_shard] += g->s->perm.count[i];
+    sm_trace_label(p->ctx.trace, "experts", 0, 0);
     sm_pool_run(p->ctx.pool, g->s->perm.n_chunk, expert_task, g);
-    if (!g->is_recompute)
-        sm_pool_run(p->ctx.pool, p->n_chunk, combine_task, g);
+    if (g->is_recompute)
+        return;
+    label_part(p, PART_COMBINE, false);
+    sm_pool_run(p->ctx.pool, p->n_chunk, combine_task, g);
 }
 
 /* ---------------------------------------------------------------- backward */
@@ -127,6 +137,7 @@ static void moe_in_bwd_task(void *arg, ptrdiff_t i, int thread)
     for (int64_t t = 0; t < c.n_row; t++)
         p->ctx.kern->rmsnorm(n2 + t * d, g->s->h + (c.row0 + t) * d, g->w->ffn_norm,
                              p->c.model->config.norm_eps, d);
+    part_done(g, &s, PART_NORM, c.n_row);
     if (g->w->view.d_ff > 0)
         sm_rows_ffn_bwd(g, c, n2, dn2, &s);
     else
@@ -178,15 +189,21 @@ static void expert_bwd_task(void *arg, ptrdiff_t i, int thread)
         memcpy(r.dy + t * d, p->dx + g->s->perm.row_slot[c.row0 + t] / k * d,
                (size_t)d * sizeof(float));
     gather_inputs(g, c, r.x);
+    part_bwd_done(g, &s, PART_GATHER, c.n_row);
     sm_grad_pack_a(p->prod, p->g.edy, r.dy, d, c, d);
     sm_grad_pack_b(p->prod, p->g.ex, r.x, d, c, d);
+    operands_done(&s, 2 * c.n_row * d);
     sm_linear_rows(p->prod, r.da, f, r.dy, d, down->t + e * down->stride_t, c.n_row, f, d,
                    false, s.at);
+    part_bwd_done(g, &s, PART_EXPERT_DOWN, c.n_row);
     expert_act_bwd(g, c, &r);
+    part_bwd_done(g, &s, PART_EXPERT_SWIGLU, c.n_row);
     sm_grad_pack_b(p->prod, p->g.eact, r.a, f, c, f);
     sm_grad_pack_a(p->prod, p->g.edgu, r.dgu, 2 * f, c, 2 * f);
+    operands_done(&s, 3 * c.n_row * f);
     sm_linear_rows(p->prod, p->ey + c.row0 * d, d, r.dgu, 2 * f, up->t + e * up->stride_t,
                    c.n_row, d, 2 * f, false, s.at);
+    part_bwd_done(g, &s, PART_EXPERT_GATE_UP, c.n_row);
 }
 
 /* Bring the experts' gradients of their inputs home to one token's dn2. */
@@ -226,10 +243,12 @@ static void moe_out_bwd_task(void *arg, ptrdiff_t i, int thread)
                          p->dweight + row * k, g->aux_slope, g->z, m->n_expert,
                          m->k_expert, is_sigmoid(g), tmp);
     }
+    part_bwd_done(g, &s, PART_COMBINE, c.n_row);
     sm_grad_pack_a(p->prod_f32, p->g.dlogit, dlogit, e, c, e);
     sm_grad_pack_b(p->prod_f32, p->g.n2_f32, p->n2 + c.row0 * d, d, c, d);
     sm_linear_rows(p->prod_f32, dn2, d, dlogit, e, g->w->router.t, c.n_row, d, e, true,
                    s.at);
+    part_bwd_done(g, &s, PART_ROUTER, c.n_row);
     sm_rows_ffn_norm_bwd(g, c, dn2, &s);
     sm_rows_attn_out_bwd(g, c, &s);
 }
@@ -238,7 +257,9 @@ void sm_pass_moe_backward(stage *g)
 {
     sm_pass *p = g->p;
     sm_pool_run(p->ctx.pool, p->n_chunk, moe_in_bwd_task, g);
+    sm_trace_label(p->ctx.trace, "experts backward", 0, 0);
     sm_pool_run(p->ctx.pool, g->s->perm.n_chunk, expert_bwd_task, g);
+    sm_trace_label(p->ctx.trace, "combine and out backward", 0, 0);
     sm_pool_run(p->ctx.pool, p->n_chunk, moe_out_bwd_task, g);
 }
 

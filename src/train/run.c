@@ -217,8 +217,12 @@ static sm_status evaluate(const run *r, sm_train_metrics *m, sm_err *err)
 {
     if (!r->io->held_out || (r->ctx->comm && r->ctx->comm->rank != 0))
         return SM_OK;
-    sm_status s = sm_eval_bpb(&m->eval, r->ctx, r->model, r->config->profile,
+    sm_ctx ctx = *r->ctx; /* its operations are none of a step's */
+    ctx.trace = NULL;
+    sm_trace_span span = sm_trace_begin(r->ctx->trace, 0);
+    sm_status s = sm_eval_bpb(&m->eval, &ctx, r->model, r->config->profile,
                               r->io->held_out, r->step.micro_seq, NULL, err);
+    sm_trace_lap(&span, "evaluation", 0, 0);
     m->has_eval = s == SM_OK;
     return s;
 }
@@ -230,8 +234,10 @@ static sm_status save(run *r, int64_t done, sm_err *err)
     sm_status s = SM_OK;
     if (!keeps_checkpoints(r) || r->saved_step == done)
         return SM_OK;
+    sm_trace_span span = sm_trace_begin(r->ctx->trace, 0);
     if (!r->ctx->comm || r->ctx->comm->rank == 0)
         s = train_ckpt_save(r->io->scratch, &r->state, done, r->ctx, err);
+    sm_trace_lap(&span, "checkpoint", 0, 0);
     r->saved_step = done;
     return train_ranks_agree(r->ctx, s, err);
 }
@@ -254,12 +260,23 @@ static sm_status stop_asked(const run *r, bool *stop, sm_err *err)
     return s;
 }
 
+/* Forward and backward, as FLOPs of a model are counted. */
+static double step_flops(const sm_train_config *c)
+{
+    return (double)c->n_seq * (double)c->n_ctx *
+           sm_model_flops_per_token(&c->model, c->n_ctx);
+}
+
 /* One step and all that follows it. */
 static sm_status one_step(run *r, int64_t step, sm_err *err)
 {
     train_step_result f;
+    sm_trace_span span = sm_trace_begin(r->ctx->trace, 0);
+    sm_pool_trace(r->ctx->pool, r->ctx->trace);
     int64_t t0 = sm_clock_ns();
     sm_status s = train_step_run(&f, &r->step, step, err);
+    sm_pool_trace(r->ctx->pool, NULL);
+    sm_trace_lap(&span, "step", step_flops(r->config), 0);
     if (s)
         return s;
     int64_t t1 = sm_clock_ns();

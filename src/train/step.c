@@ -165,6 +165,7 @@ static int64_t fill_batch(train_step *t, int64_t step)
 {
     int rank = t->ctx->comm ? t->ctx->comm->rank : 0;
     fill_job j = {.t = t, .first_seq = step * t->config->n_seq + rank * t->n_seq};
+    sm_trace_label(t->ctx->trace, "batch", 0, 0);
     sm_pool_run(t->ctx->pool, t->n_seq, fill_task, &j);
     int64_t n_target = 0;
     for (int64_t i = 0; i < t->n_seq * t->config->n_ctx; i++)
@@ -198,12 +199,19 @@ static sm_status forward(train_step *t, int64_t micro, int64_t slot, int64_t *co
                            NULL, err);
 }
 
+/* For the event log: elements of a gradient. */
+static double n_weights(const train_step *t)
+{
+    return (double)t->model->n_weight;
+}
+
 static sm_status backward(train_step *t, int64_t micro, int64_t slot, int64_t n_target,
                           sm_err *err)
 {
     sm_batch b = micro_batch(t, micro);
     sm_status s = sm_pass_backward(t->pass, &b, slot, sm_tree_leaf(t->tree), t->counts,
                                    n_target, t->config->n_seq * t->config->n_ctx, err);
+    sm_trace_label(t->ctx->trace, "gradient tree", n_weights(t), 12 * n_weights(t));
     if (!s)
         sm_tree_add(t->tree, t->ctx);
     return s;
@@ -308,13 +316,16 @@ static sm_status update(train_step_result *out, train_step *t, int64_t step, sm_
 {
     const sm_train_config *c = t->config;
     float *grad = NULL;
+    sm_trace_label(t->ctx->trace, "gradient tree", n_weights(t), 12 * n_weights(t));
     sm_status s = sm_tree_finish(&grad, t->tree, t->ctx, err);
+    sm_trace_label(t->ctx->trace, "gradient norm", 2 * n_weights(t), 4 * n_weights(t));
     if (!s)
         s = train_grad_norm(&out->grad_norm, t->optim, t->ctx, grad, step, err);
     if (s)
         return s;
     bool clip = c->clip_norm > 0 && out->grad_norm > c->clip_norm;
     float scale = clip ? (float)(c->clip_norm / out->grad_norm) : 1;
+    sm_trace_label(t->ctx->trace, "optimizer", 18 * n_weights(t), 28 * n_weights(t));
     s = train_optim_step(&out->weight_norm, t->optim, t->ctx, c, t->model->weight, grad,
                          scale, step, err);
     if (s)
