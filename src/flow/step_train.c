@@ -4,97 +4,22 @@
  *
  * The artifact is what Hugging Face loads (config.json, model.safetensors,
  * tokenizer.json) with training.json (the resolved recipe, the data's figures, the last
- * step's) and curve.jsonl.  All of it is a function of the recipe; speeds are in the run
- * record.
+ * step's), curve.jsonl, and chain.jsonl (commitments to the states on the way).  All of it
+ * is a function of the recipe; speeds are in the run record.
+ *
+ * Step train.states: the same run, of which the states are the result.  `keep_states`
+ * makes both in one run.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "chain.h"
 #include "curve.h"
-#include "smelt/data.h"
+#include "material.h"
 #include "steps.h"
 #include "train_options.h"
-
-/* What is made ready before the first step. */
-typedef struct material {
-    char *tokenizer_path;
-    sm_tokenizer *tokenizer;
-    sm_dataset *train, *heldout;
-    sm_token_data *data, *heldout_data;
-    sm_train_config config;
-} material;
-
-static void material_free(material *m)
-{
-    sm_token_data_free(m->data);
-    sm_token_data_free(m->heldout_data);
-    sm_dataset_close(m->train);
-    sm_dataset_close(m->heldout);
-    sm_tokenizer_free(m->tokenizer);
-    free(m->tokenizer_path);
-}
-
-static sm_status load_tokenizer(material *m, const sm_step_io *io, sm_err *err)
-{
-    int i = flow_input_of(io, "tokenizer");
-    sm_status s =
-        flow_input_path(&m->tokenizer_path, io, (size_t)i, "tokenizer.json", err);
-    if (!s)
-        s = sm_tokenizer_load(&m->tokenizer, m->tokenizer_path, err);
-    if (!s)
-        s = train_config_of(&m->config, io->options, sm_tokenizer_n_vocab(m->tokenizer),
-                            err);
-    return s;
-}
-
-static sm_status open_part(sm_dataset **out, const sm_step_io *io, const char *file,
-                           sm_err *err)
-{
-    char *path = NULL;
-    int i = flow_input_of(io, "dataset");
-    sm_status s = flow_input_path(&path, io, (size_t)i, file, err);
-    const char *one = path;
-    if (!s)
-        s = sm_dataset_open(out, io->ctx, &one, 1, err);
-    free(path);
-    return s;
-}
-
-static sm_status tokenise(sm_token_data **out, const material *m, const sm_step_io *io,
-                          sm_dataset *docs, size_t n_max, int64_t overlap_tok,
-                          sm_err *err)
-{
-    sm_text_source text = sm_dataset_text(docs);
-    sm_token_config c = {.n_ctx = m->config.n_ctx,
-                         .bos_id =
-                             sm_tokenizer_special(m->tokenizer, "<|begin_of_text|>"),
-                         .end_id = sm_tokenizer_special(m->tokenizer, "<|end_of_text|>"),
-                         .overlap_tok = overlap_tok};
-    if (c.bos_id < 0)
-        return sm_fail(err, SM_EINVAL, "tokenizer: got no <|begin_of_text|>, want one");
-    if (n_max < text.n)
-        text.n = n_max;
-    return sm_token_data_build(out, io->ctx, &text, m->tokenizer, &c, err);
-}
-
-static sm_status prepare(material *m, const sm_step_io *io, sm_err *err)
-{
-    sm_status s = load_tokenizer(m, io, err);
-    if (!s)
-        s = open_part(&m->train, io, "train.jsonl", err);
-    if (!s)
-        s = tokenise(&m->data, m, io, m->train, SIZE_MAX, 0, err);
-    size_t n_eval = (size_t)sm_opt_int(io->options, "eval_docs");
-    if (s || n_eval == 0)
-        return s;
-    s = open_part(&m->heldout, io, "heldout.jsonl", err);
-    if (!s && sm_dataset_n(m->heldout) > 0)
-        s = tokenise(&m->heldout_data, m, io, m->heldout, n_eval, m->config.n_ctx / 2,
-                     err);
-    return s;
-}
 
 /* ------------------------------------------------------------------ output */
 
@@ -148,7 +73,7 @@ static sm_status copy_tokenizer(const material *m, const sm_step_io *io, sm_err 
 }
 
 static void set_figures(const sm_step_io *io, const material *m,
-                        const sm_train_summary *t)
+                        const sm_train_summary *t, const chain *c)
 {
     json_t *f = io->figures;
     json_object_set_new(f, "loss", json_real(t->last.loss));
@@ -161,12 +86,14 @@ static void set_figures(const sm_step_io *io, const material *m,
     json_object_set_new(f, "ceiling_gflops", json_real(m->config.ceiling_gflops));
     json_object_set_new(f, "peak_bytes", json_integer((json_int_t)t->peak_bytes));
     json_object_set_new(f, "resumed_step", json_integer(t->resumed_step));
+    if (c)
+        json_object_set_new(f, "commit_seconds", json_real(chain_seconds(c)));
     if (t->last.has_eval)
         json_object_set_new(f, "heldout_bpb", json_real(t->last.eval.bpb));
 }
 
 static sm_status save(const sm_step_io *io, const material *m, const sm_model *model,
-                      const sm_train_summary *summary, sm_err *err)
+                      const sm_train_summary *summary, const chain *c, sm_err *err)
 {
     bool bf16 = !strcmp(sm_opt_str(io->options, "save_type"), "bf16");
     sm_status s = sm_model_save(model, io->staging, bf16 ? SM_BF16 : SM_F32, err);
@@ -175,47 +102,148 @@ static sm_status save(const sm_step_io *io, const material *m, const sm_model *m
     if (!s)
         s = write_training(m, io, &summary->last, err);
     if (!s)
-        set_figures(io, m, summary);
+        set_figures(io, m, summary, c);
+    return s;
+}
+
+/* ------------------------------------------------------------- commitments */
+
+static sm_status open_chain(chain **out, const material *m, const sm_step_io *io,
+                            bool keep, sm_err *err)
+{
+    chain_header h;
+    int64_t interval = sm_opt_int(io->options, "commit_steps");
+    if (interval < 0 && keep)
+        return sm_fail(err, SM_EINVAL,
+                       "keep_states: got commit_steps = -1, want states to be committed");
+    if (interval < 0)
+        return SM_OK;
+    sm_status s = chain_header_of(&h, &m->config, m->data, interval, err);
+    return s ? s : chain_open(out, io, &h, keep, err);
+}
+
+/* The kept states, as the artifact that step train.states would make. */
+static sm_status commit_states(chain *c, const sm_step_io *io, sm_err *err)
+{
+    json_t *recipe = NULL;
+    char *dir = NULL;
+    sm_id id;
+    sm_artifact a = {0};
+    sm_status s = flow_recipe(&recipe, &step_train_states, io->options, io->input,
+                              io->n_input, err);
+    if (!s)
+        s = sm_recipe_id(&id, recipe, err);
+    if (!s && sm_store_find_recipe(&a, io->store, &id, NULL) != SM_OK) {
+        s = sm_store_staging(&dir, io->store, "checkpoint", err);
+        if (!s)
+            s = chain_take_states(c, dir, err);
+        if (!s)
+            s = chain_finish(c, dir, err);
+        if (!s)
+            s = sm_store_commit(&a, io->store, "checkpoint", recipe, dir, "checkpoint",
+                                NULL, err);
+        if (s && dir)
+            sm_remove_tree(dir, NULL);
+    }
+    if (!s)
+        json_object_set_new(io->figures, "states", json_string(a.content.hex));
+    sm_artifact_free(&a);
+    free(dir);
+    json_decref(recipe);
     return s;
 }
 
 /* -------------------------------------------------------------------- run */
 
+static sm_status train(sm_model **model, sm_train_summary *summary, const material *m,
+                       const sm_step_io *io, curve *k, chain *c, sm_err *err)
+{
+    sm_train_io t = {.data = m->data,
+                     .held_out = m->heldout_data,
+                     .scratch = io->scratch,
+                     .on_step = k ? curve_step : NULL,
+                     .self = k,
+                     .on_commit = c ? chain_commit : NULL,
+                     .commit_self = c,
+                     .commit_steps = chain_interval(
+                         sm_opt_int(io->options, "commit_steps"),
+                         sm_train_end(&m->config))};
+    return sm_train_run(model, summary, io->ctx, &m->config, &t, err);
+}
+
 static sm_status run(const sm_step_io *io, sm_err *err)
 {
     material m = {0};
-    curve *c = NULL;
+    curve *k = NULL;
+    chain *c = NULL;
     sm_model *model = NULL;
     sm_train_summary summary = {0};
-    sm_status s = prepare(&m, io, err);
+    bool keep = sm_opt_bool(io->options, "keep_states");
+    sm_status s = material_prepare(&m, io, true, err);
     if (!s)
         s = sm_flow_ceiling(&m.config.ceiling_gflops, io->ctx, m.config.profile, 0.2,
                             err);
     if (!s)
-        s = curve_open(&c, io, &m.config, err);
-    if (!s) {
-        sm_train_io t = {.data = m.data,
-                         .held_out = m.heldout_data,
-                         .scratch = io->scratch,
-                         .on_step = curve_step,
-                         .self = c};
-        s = sm_train_run(&model, &summary, io->ctx, &m.config, &t, err);
-    }
+        s = curve_open(&k, io, &m.config, err);
     if (!s)
-        s = curve_finish(c, err);
+        s = open_chain(&c, &m, io, keep, err);
     if (!s)
-        s = save(io, &m, model, &summary, err);
-    curve_free(c);
+        s = train(&model, &summary, &m, io, k, c, err);
+    if (!s)
+        s = curve_finish(k, err);
+    if (!s && keep)
+        s = commit_states(c, io, err);
+    if (!s && c)
+        s = chain_finish(c, io->staging, err);
+    if (!s)
+        s = save(io, &m, model, &summary, c, err);
+    chain_free(c);
+    curve_free(k);
     sm_model_free(model);
     material_free(&m);
     return s;
+}
+
+static sm_status run_states(const sm_step_io *io, sm_err *err)
+{
+    material m = {0};
+    chain *c = NULL;
+    sm_model *model = NULL;
+    sm_train_summary summary = {0};
+    sm_status s = material_prepare(&m, io, false, err);
+    if (!s)
+        s = open_chain(&c, &m, io, true, err);
+    if (!s)
+        s = train(&model, &summary, &m, io, NULL, c, err);
+    if (!s)
+        s = chain_take_states(c, io->staging, err);
+    if (!s)
+        s = chain_finish(c, io->staging, err);
+    chain_free(c);
+    sm_model_free(model);
+    material_free(&m);
+    return s;
+}
+
+/* What commitments cost: how many, and the bytes of all of them if they are kept. */
+static void plan_states(json_t *out, const sm_step_io *io, const sm_train_config *c,
+                        const sm_train_plan *p)
+{
+    int64_t interval = sm_opt_int(io->options, "commit_steps");
+    int64_t n = interval < 0 ? 0 : chain_length(interval, sm_train_end(c));
+    int64_t state = (int64_t)(p->weight_bytes + p->optimizer_bytes);
+    json_object_set_new(out, "committed_states", json_integer(n));
+    json_object_set_new(out, "state_bytes", json_integer(state));
+    json_object_set_new(
+        out, "kept_states_bytes",
+        json_integer(sm_opt_bool(io->options, "keep_states") ? n * state : 0));
 }
 
 static sm_status plan(json_t **out, const sm_step_io *io, sm_err *err)
 {
     material m = {0};
     sm_train_plan p;
-    sm_status s = load_tokenizer(&m, io, err);
+    sm_status s = material_tokenizer(&m, io, err);
     if (!s)
         s = sm_flow_ceiling(&m.config.ceiling_gflops, io->ctx, m.config.profile, 0.2,
                             err);
@@ -235,16 +263,28 @@ static sm_status plan(json_t **out, const sm_step_io *io, sm_err *err)
         "micro_batches", (json_int_t)p.n_micro, "reruns_forward", p.rerun_forward,
         "ceiling_gflops", m.config.ceiling_gflops, "expected_seconds",
         p.expected_seconds);
+    plan_states(*out, io, &m.config, &p);
     return *out ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
 }
 
 const sm_step step_train = {
     .name = "train",
-    .version = 1,
+    .version = 2,
     .output = "model",
     .inputs = "dataset tokenizer",
     .help = "train a model on the training part of a dataset",
     .options = train_options,
     .run = run,
+    .plan = plan,
+};
+
+const sm_step step_train_states = {
+    .name = "train.states",
+    .version = 1,
+    .output = "checkpoint",
+    .inputs = "dataset tokenizer",
+    .help = "train, and keep the committed states instead of the model",
+    .options = train_options,
+    .run = run_states,
     .plan = plan,
 };

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Committing to the states of a run while it goes on.
+ *
+ * A line {"state","step","weights"} is appended to scratch/commitments.jsonl and made
+ * durable before training saves a checkpoint of that step; so a checkpoint never outlives
+ * the commitments before it.  After a kill and a resume a step may be there twice, with
+ * the same hashes, or a last line be cut short.  Links are computed at the end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chain.h"
+
+struct chain {
+    const sm_step_io *io;
+    chain_header header;
+    bool keep;
+    char *path;   /* scratch/commitments.jsonl */
+    char *states; /* scratch/states            */
+    int fd;
+    int64_t spent_ns;
+};
+
+sm_status chain_open(chain **out, const sm_step_io *io, const chain_header *h, bool keep,
+                     sm_err *err)
+{
+    chain *c = sm_alloc(1, sizeof *c);
+    if (!c)
+        return sm_fail(err, SM_ENOMEM, "out of memory");
+    *c = (chain){.io = io, .header = *h, .keep = keep, .fd = -1};
+    c->path = sm_path_join(io->scratch, "commitments.jsonl");
+    c->states = sm_path_join(io->scratch, "states");
+    sm_status s =
+        c->path && c->states ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
+    if (!s && keep)
+        s = sm_mkdirs(c->states, err);
+    if (!s) {
+        c->fd = open(c->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        if (c->fd < 0)
+            s = sm_fail_errno(err, errno, "%s", c->path);
+    }
+    if (s) {
+        chain_free(c);
+        return s;
+    }
+    *out = c;
+    return SM_OK;
+}
+
+void chain_free(chain *c)
+{
+    if (!c)
+        return;
+    if (c->fd >= 0)
+        close(c->fd);
+    free(c->path);
+    free(c->states);
+    free(c);
+}
+
+double chain_seconds(const chain *c)
+{
+    return (double)c->spent_ns * 1e-9;
+}
+
+static sm_status append(const chain *c, const chain_state *at, sm_err *err)
+{
+    char line[256];
+    int len = snprintf(line, sizeof line,
+                       "{\"state\":\"%s\",\"step\":%lld,\"weights\":\"%s\"}\n",
+                       at->state.hex, (long long)at->step, at->weights.hex);
+    for (int done = 0; done < len;) {
+        ssize_t n = write(c->fd, line + done, (size_t)(len - done));
+        if (n < 0 && errno != EINTR)
+            return sm_fail_errno(err, errno, "%s: write", c->path);
+        done += n > 0 ? (int)n : 0;
+    }
+    return fdatasync(c->fd) == 0 ? SM_OK
+                                 : sm_fail_errno(err, errno, "%s: fsync", c->path);
+}
+
+static sm_status keep_state(const chain *c, const sm_train_commit *k, sm_err *err)
+{
+    char name[40];
+    chain_state_name(name, k->step);
+    char *path = sm_path_join(c->states, name);
+    sm_status s = path ? sm_train_commit_save(path, k, err)
+                       : sm_fail(err, SM_ENOMEM, "out of memory");
+    free(path);
+    return s;
+}
+
+sm_status chain_commit(void *self, const sm_train_commit *k, sm_err *err)
+{
+    chain *c = self;
+    chain_state at;
+    int64_t start = sm_clock_ns();
+    sm_status s = chain_hash(&at, c->io->ctx, &c->header, k->step, k->tensor, k->n_tensor,
+                             err);
+    if (!s && c->keep)
+        s = keep_state(c, k, err);
+    if (!s)
+        s = append(c, &at, err);
+    c->spent_ns += sm_clock_ns() - start;
+    return s;
+}
+
+/* ------------------------------------------------------------------ the end */
+
+/* The last whole line of every step; a state of no hash was not there. */
+static void take_lines(chain_state *at, size_t n, const chain_header *h, const char *text,
+                       size_t len)
+{
+    for (size_t from = 0; from < len;) {
+        const char *p = text + from, *end = memchr(p, '\n', len - from);
+        json_t *v = NULL;
+        if (!end)
+            return;
+        if (!sm_json_parse(&v, p, (size_t)(end - p), "commitments", NULL)) {
+            const char *state = json_string_value(json_object_get(v, "state"));
+            const char *weights = json_string_value(json_object_get(v, "weights"));
+            int64_t step = json_integer_value(json_object_get(v, "step"));
+            size_t i = (size_t)((step + h->commit_steps - 1) / h->commit_steps);
+            if (step >= 0 && i < n && at[i].step == step && state && weights &&
+                !(sm_id_parse(&at[i].state, state) &&
+                  sm_id_parse(&at[i].weights, weights)))
+                at[i].state.hex[0] = 0;
+        }
+        json_decref(v);
+        from = (size_t)(end - text) + 1;
+    }
+}
+
+static sm_status write_chain(const chain *c, const char *dir, const char *text, size_t len,
+                             sm_err *err)
+{
+    const chain_header *h = &c->header;
+    size_t n = (size_t)chain_length(h->commit_steps, h->n_steps);
+    sm_buf out = {0};
+    sm_id head;
+    char *to = sm_path_join(dir, "chain.jsonl");
+    chain_state *at = sm_alloc(n, sizeof *at);
+    sm_status s = to && at ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
+    for (size_t i = 0; i < n && !s; i++) {
+        int64_t step = (int64_t)i * h->commit_steps;
+        at[i].step = step < h->n_steps ? step : h->n_steps;
+    }
+    if (!s)
+        take_lines(at, n, h, text, len);
+    for (size_t i = 0; i < n && !s; i++)
+        if (!at[i].state.hex[0])
+            s = sm_fail(err, SM_ECORRUPT,
+                        "%s: the state of step %lld is missing; scratch was emptied, run "
+                        "again",
+                        c->path, (long long)at[i].step);
+    if (!s)
+        s = chain_write(&out, &head, h, at, n, err);
+    if (!s)
+        s = sm_file_write_atomic(to, out.data, out.len, 0644, err);
+    sm_buf_free(&out);
+    free(at);
+    free(to);
+    return s;
+}
+
+sm_status chain_finish(chain *c, const char *dir, sm_err *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    sm_status s = sm_file_read(&text, &len, c->path, 0, err);
+    if (!s)
+        s = write_chain(c, dir, text ? text : "", len, err);
+    if (s == SM_ECORRUPT)
+        sm_remove_tree(c->io->scratch, NULL);
+    free(text);
+    return s;
+}
+
+sm_status chain_take_states(const chain *c, const char *dir, sm_err *err)
+{
+    sm_list files = {0};
+    sm_status s = sm_list_files(&files, c->states, err);
+    size_t want = (size_t)chain_length(c->header.commit_steps, c->header.n_steps);
+    if (!s && files.n != want)
+        s = sm_fail(err, SM_ENOENT,
+                    "%s: got %zu states, want %zu: a part of the run kept none; run again "
+                    "without keep_states",
+                    c->states, files.n, want);
+    for (size_t i = 0; i < files.n && !s; i++) {
+        char *from = sm_path_join(c->states, files.item[i]);
+        char *to = sm_path_join(dir, files.item[i]);
+        if (!from || !to)
+            s = sm_fail(err, SM_ENOMEM, "out of memory");
+        else if (rename(from, to) != 0)
+            s = sm_fail_errno(err, errno, "%s", from);
+        free(from);
+        free(to);
+    }
+    sm_list_free(&files);
+    return s;
+}
