@@ -128,6 +128,13 @@ typedef struct sm_kern {
     float (*cross_entropy)(float *dx, const float *x, int32_t target, float grad_scale,
                            float z_coef, ptrdiff_t n, float *lse_out);
 
+    /** Its two halves, for a row whose parts are held apart: the 32-lane sum of exp(x - m);
+     * and dx of a part from m and s of the whole row (lse = m + log(s)). target is the
+     * index in this part, or outside 0..n-1 when another part has it.  dx may equal x. */
+    float (*exp_sum)(const float *x, float m, ptrdiff_t n);
+    void (*cross_entropy_bwd)(float *dx, const float *x, ptrdiff_t target, float m,
+                              float s, float grad_scale, float z_coef, ptrdiff_t n);
+
     /** AdamW for n elements, everything f32:
      *   g = grad*grad_scale; m = fma(b1, m, (1-b1)*g); v = fma(b2, v, ((1-b2)*g)*g);
      *   w = w - lr*( (m*c1) / (sqrt(v*c2) + eps) + wd*w ), c1 = 1/(1-b1^t), c2 likewise. */

@@ -49,13 +49,16 @@ typedef struct sm_model_config {
     float norm_eps;
     bool tied;              /* output head shares the embedding                          */
     int32_t max_ctx;        /* longest sequence                                          */
+    int32_t n_slice;        /* slices that contractions over heads, hidden units and the
+                               vocabulary are cut into, so that ranks can share a layer:
+                               part of the numerics; a power of two, 1: not cut          */
 } sm_model_config;
 
 #define SM_MODEL_CONFIG_DEFAULT                                                         \
     {                                                                                   \
         .n_vocab = 8192, .n_layer = 4, .d_model = 256, .n_head = 4, .n_kv_head = 2,     \
         .d_head = 64, .d_ff = 704, .moe_every = 1, .k_expert = 1, .rope_theta = 10000,  \
-        .norm_eps = 1e-5f, .tied = true, .max_ctx = 512                                 \
+        .norm_eps = 1e-5f, .tied = true, .max_ctx = 512, .n_slice = 1                   \
     }
 
 /** Names the bad field, the value and the range wanted. */

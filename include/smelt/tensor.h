@@ -30,6 +30,7 @@ extern "C" {
 enum {
     SM_TOKEN_BLOCK = 32, /* contraction block of weight gradients; part of the numerics  */
     SM_KEY_BLOCK = 64,   /* keys a step of online softmax; part of the numerics          */
+    SM_HEAD_ROWS = 64,   /* rows of the output head at once; not part of the numerics   */
     SM_ROW_BLOCK = 128   /* rows a task takes at once; a multiple of SM_TOKEN_BLOCK; not
                             part of the numerics                                         */
 };
@@ -49,7 +50,7 @@ typedef struct sm_op_shape {
 enum {
     SM_SPLIT_TOKENS = 1,  /* rows are independent                                   */
     SM_SPLIT_OUT = 2,     /* columns of the output (tensor parallel, column)        */
-    SM_SPLIT_IN = 4,      /* the contraction, in blocks of 32, chained in order     */
+    SM_SPLIT_IN = 4,      /* the contraction, in slices joined by a tree (sm_slices) */
     SM_SPLIT_HEADS = 8,   /* groups of heads that share a key head                  */
     SM_SPLIT_EXPERTS = 16 /* experts                                                */
 };
@@ -91,6 +92,7 @@ typedef struct sm_pack_job {
     const float *w;
     int64_t n_out, n_in;
     bool is_transposed;
+    int64_t ld; /* elements from a row of w to the next; 0: n_in */
     int64_t task0;
 } sm_pack_job;
 /** Pack many matrices in one threaded loop. */
@@ -107,6 +109,69 @@ SM_API void sm_linear_rows(const sm_prod *prod, float *y, int64_t ldy, const flo
 SM_API void sm_linear(sm_pool *pool, const sm_prod *prod, float *y, int64_t ldy,
                       const float *x, int64_t ldx, const void *pb, int64_t m, int64_t n,
                       int64_t k, bool accumulate, void *scratch);
+
+/* ------------------------------------------------------------------ slices */
+
+enum {
+    SM_SLICE_MAX = 64,
+    SM_SLICE_RUN_MAX = 3,
+    SM_SLICE_UNIT = 32 /* slices of a run begin at multiples of it */
+};
+
+/**
+ * How a contraction over k is cut, so that ranks that hold a share of it each can keep the
+ * bits of the whole.  k consists of n_run runs one after another (q|k|v, gate|up); slice s
+ * is the s-th part of every run: of its b blocks of SM_SLICE_UNIT (the last one may be
+ * shorter), blocks floor(s b / n) .. floor((s+1) b / n) - 1.  A slice is one chain from +0; slices join along the binary tree over slice
+ * index; what the product is added to is added to the root.  n <= 1: not cut, one chain
+ * over all of k, begun at what it is added to.
+ */
+typedef struct sm_slices {
+    int32_t n; /* a power of two <= SM_SLICE_MAX */
+    int32_t n_run;
+    int64_t run[SM_SLICE_RUN_MAX]; /* their sum is k */
+} sm_slices;
+
+/** The part of `run` that slice `slice` holds: its first index in k and its length. */
+typedef struct sm_span {
+    int64_t at, n;
+} sm_span;
+SM_API sm_span sm_slice_span(const sm_slices *c, int32_t slice, int32_t run);
+
+/** A weight packed by slices: bytes, and the jobs that pack it (sm_sliced_n_jobs of them;
+ * `whole` as for the uncut weight, with dst). */
+SM_API size_t sm_sliced_weight_bytes(const sm_prod *prod, int64_t n_out,
+                                     const sm_slices *c);
+SM_API int64_t sm_sliced_n_jobs(const sm_slices *c);
+SM_API int64_t sm_sliced_pack_jobs(sm_pack_job *job, const sm_pack_job *whole,
+                                   const sm_slices *c);
+
+/** y [m, n] (+)= x [m, k] B^T with k in slices. pb is packed by sm_sliced_pack_jobs. */
+typedef struct sm_product {
+    const sm_kern *kern;
+    const sm_prod *prod;
+    const sm_slices *cut;
+    float *y;
+    int64_t ldy;
+    const float *x;
+    int64_t ldx;
+    const void *pb;
+    int64_t m, n;
+    bool accumulate;
+} sm_product;
+SM_API size_t sm_sliced_scratch_bytes(const sm_prod *prod, int64_t m, const sm_slices *c,
+                                      int n_threads);
+/** Serial, with the scratch of one thread; and threaded over tiles: the same bits. */
+SM_API void sm_sliced_rows(const sm_product *p, void *scratch);
+SM_API void sm_sliced_linear(sm_pool *pool, const sm_product *p, void *scratch);
+
+/** <x, y> of two rows: a dot a slice, joined along the tree.  One run. */
+SM_API float sm_sliced_dot(const sm_kern *kern, const float *x, const float *y,
+                           const sm_slices *c);
+/** Cross-entropy of a row of logits (sm_kern.cross_entropy with grad_scale 1) whose sum of
+ * exponentials is a sum a slice, joined along the tree.  One run. dx may be NULL or x. */
+SM_API float sm_sliced_cross_entropy(const sm_kern *kern, float *dx, const float *x,
+                                     int32_t target, float z_coef, const sm_slices *c);
 
 /* -------------------------------------------------------- weight gradients */
 
@@ -341,7 +406,9 @@ typedef struct sm_head {
     const sm_prod *prod;
     int64_t n_vocab, d, n_shard, shard_tok;
     float z_coef;
-    const void *w, *wt;    /* packed [n_vocab, d] and, for gradients, transposed      */
+    int32_t n_slice;       /* slices of the vocabulary; 0 or 1: not cut               */
+    const void *w, *wt;    /* packed [n_vocab, d] and, for gradients, transposed (by
+                              slices)                                                 */
     const float *x;        /* [n_tok, d] residual stream                              */
     const float *norm;     /* [d] final norm weight                                   */
     float norm_eps;
@@ -350,6 +417,7 @@ typedef struct sm_head {
     float *r;              /* [n_tok] 1/rms of x                                      */
     float *dx, *dw;        /* NULL: loss only                                         */
 } sm_head;
+/** Plus sm_sliced_scratch_bytes of SM_HEAD_ROWS rows when n_slice > 1. */
 SM_API size_t sm_head_thread_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
                                    bool want_grad);
 /** Bytes of the packed blocks between the two phases. */

@@ -44,6 +44,9 @@ static size_t thread_bytes(const sm_engine *e)
     size_t wide = (size_t)(c->d_model > c->d_expert ? c->d_model : c->d_expert);
     size_t expert = (size_t)(SM_ROW_BLOCK * (c->d_model + c->d_expert)) * sizeof(float) +
                     sm_linear_scratch_bytes(e->prod, SM_ROW_BLOCK, (int64_t)wide) + 256;
+    sm_slices cut = {c->n_slice, 1, {c->d_expert}};
+    if (c->n_slice > 1)
+        expert += sm_sliced_scratch_bytes(e->prod, SM_ROW_BLOCK, &cut, 1);
     return (most(attn, expert) + 4095) & ~(size_t)4095;
 }
 
@@ -53,8 +56,11 @@ static size_t pack_bytes(const sm_engine *e)
     int64_t wide = c->d_ff > c->d_shared ? c->d_ff : c->d_shared;
     wide = wide > c->d_model ? wide : c->d_model;
     wide = wide > e->width_q ? wide : e->width_q;
-    return most(sm_linear_scratch_bytes(e->prod, STEP_ROWS, wide),
-                sm_linear_scratch_bytes(e->prod_f32, STEP_ROWS, c->d_model));
+    sm_slices cut = {c->n_slice, 1, {wide}};
+    return most(sm_sliced_scratch_bytes(e->prod, STEP_ROWS, &cut,
+                                        sm_pool_n_threads(e->ctx.pool)),
+                most(sm_linear_scratch_bytes(e->prod, STEP_ROWS, wide),
+                     sm_linear_scratch_bytes(e->prod_f32, STEP_ROWS, c->d_model)));
 }
 
 static void place(sm_engine *e, size_t *used)
@@ -155,6 +161,18 @@ static void attention_task(void *arg, ptrdiff_t i, int thread)
     }
 }
 
+/* x += in W^T, in the slices of W's contraction */
+static void add_to_residual(const step *st, const float *in, const void *w,
+                            const sm_slices *cut)
+{
+    const sm_engine *e = st->e;
+    int64_t d = e->model->config.d_model;
+    sm_product p = {.kern = e->ctx.kern, .prod = e->prod, .cut = cut, .y = e->b.x, .ldy = d,
+                    .x = in, .ldx = cut->run[0], .pb = w, .m = st->n, .n = d,
+                    .accumulate = true};
+    sm_sliced_linear(e->ctx.pool, &p, e->b.pack);
+}
+
 static void attention(step *st)
 {
     sm_engine *e = st->e;
@@ -167,8 +185,7 @@ static void attention(step *st)
     sm_pool_run(e->ctx.pool, st->n, norm_rope_task, st);
     sm_pool_run(e->ctx.pool, st->n_run, append_task, st);
     sm_pool_run(e->ctx.pool, (ptrdiff_t)st->n_run * c->n_head, attention_task, st);
-    sm_linear(e->ctx.pool, e->prod, e->b.x, c->d_model, e->b.o, e->width_q, st->w->out,
-              st->n, c->d_model, e->width_q, true, e->b.pack);
+    add_to_residual(st, e->b.o, st->w->out, &st->w->cut_out);
 }
 
 /* ------------------------------------------------------------- feed forward */
@@ -197,8 +214,7 @@ static void dense_ffn(step *st)
               2 * f, d, false, e->b.pack);
     swiglu_rows s = {e->ctx.kern, e->b.a, e->b.gu, f};
     sm_pool_run(e->ctx.pool, st->n, swiglu_task, &s);
-    sm_linear(e->ctx.pool, e->prod, e->b.x, d, e->b.a, f, st->w->down, st->n, d, f, true,
-              e->b.pack);
+    add_to_residual(st, e->b.a, st->w->down, &st->w->cut_down);
 }
 
 static bool is_sigmoid(const sm_engine *e)
@@ -229,8 +245,11 @@ static void expert_task(void *arg, ptrdiff_t i, int thread)
                    x * st->w->stride_gate_up, ck.n_row, 2 * f, d, false, pack);
     for (int32_t t = 0; t < ck.n_row; t++)
         e->ctx.kern->swiglu(a + t * f, gu + t * 2 * f, gu + t * 2 * f + f, f);
-    sm_linear_rows(e->prod, e->b.ey + ck.row0 * d, d, a, f, st->w->expert_down +
-                   x * st->w->stride_down, ck.n_row, d, f, false, pack);
+    sm_product down = {.kern = e->ctx.kern, .prod = e->prod, .cut = &st->w->cut_expert,
+                       .y = e->b.ey + ck.row0 * d, .ldy = d, .x = a, .ldx = f,
+                       .pb = st->w->expert_down + x * st->w->stride_down, .m = ck.n_row,
+                       .n = d};
+    sm_sliced_rows(&down, pack);
 }
 
 static void combine_task(void *arg, ptrdiff_t i, int thread)
@@ -296,10 +315,11 @@ static void loss_task(void *arg, ptrdiff_t i, int thread)
     sm_engine *e = st->e;
     int32_t row = st->wanted[i], target = st->row[row].target;
     (void)thread;
+    int64_t n = e->model->config.n_vocab;
+    sm_slices cut = {e->model->config.n_slice, 1, {n}};
     if (target >= 0)
-        e->b.loss[row] = e->ctx.kern->cross_entropy(
-            NULL, e->b.logits + i * e->model->config.n_vocab, target, 1, 0,
-            e->model->config.n_vocab, NULL);
+        e->b.loss[row] = sm_sliced_cross_entropy(e->ctx.kern, NULL, e->b.logits + i * n,
+                                                 target, 0, &cut);
 }
 
 static sm_status head(step *st, sm_err *err)

@@ -29,6 +29,7 @@ typedef struct infer_layer {
     void *qkv, *out, *gate_up, *down, *router; /* packed                          */
     char *expert_gate_up, *expert_down;
     size_t stride_gate_up, stride_down;        /* from one expert to the next     */
+    sm_slices cut_out, cut_down, cut_expert;   /* of out, down, expert_down       */
 } infer_layer;
 
 /* ---------------------------------------------------------------- KV caches */

@@ -31,6 +31,7 @@ static sm_status check_ints(const sm_model_config *c, sm_err *err)
         {"nope_every", c->nope_every, 0, 1024},
         {"attn_chunk", c->attn_chunk, 0, 1 << 26},
         {"max_ctx", c->max_ctx, 1, 1 << 24},
+        {"n_slice", c->n_slice, 1, SM_SLICE_MAX},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (rules[i].value < rules[i].min || rules[i].value > rules[i].max)
@@ -52,6 +53,42 @@ static sm_status check_floats(const sm_model_config *c, sm_err *err)
         if (!(rules[i].value >= rules[i].min && rules[i].value <= rules[i].max))
             return sm_fail(err, SM_EINVAL, "model: %s: got %g, want %g..%g",
                            rules[i].name, rules[i].value, rules[i].min, rules[i].max);
+    return SM_OK;
+}
+
+/* Every slice of heads and hidden units is as large as the others and a whole number of
+ * contraction blocks; the vocabulary's last slice may be shorter. */
+static sm_status check_slices(const sm_model_config *c, sm_err *err)
+{
+    const struct {
+        const char *name;
+        int64_t k;
+    } cut[] = {{"n_head * d_head", (int64_t)c->n_head * c->d_head},
+               {"n_kv_head * d_head", (int64_t)c->n_kv_head * c->d_head},
+               {"d_ff", c->d_ff},
+               {"d_expert", c->n_expert ? c->d_expert : 0},
+               {"d_shared", c->n_expert ? c->d_shared : 0}};
+    int32_t n = c->n_slice;
+    if (n & (n - 1))
+        return sm_fail(err, SM_EINVAL, "model: n_slice: got %d, want a power of two",
+                       (int)n);
+    if (n == 1)
+        return SM_OK;
+    if (c->n_kv_head % n)
+        return sm_fail(err, SM_EINVAL,
+                       "model: n_slice: got %d, want a divisor of n_kv_head %d", (int)n,
+                       (int)c->n_kv_head);
+    for (size_t i = 0; i < sizeof cut / sizeof *cut; i++)
+        if (cut[i].k % (n * SM_SLICE_UNIT))
+            return sm_fail(err, SM_EINVAL,
+                           "model: n_slice: got %d with %s %lld, want slices of it that"
+                           " are multiples of 32",
+                           (int)n, cut[i].name, (long long)cut[i].k);
+    if (c->n_vocab <= (n - 1) * SM_SLICE_UNIT)
+        return sm_fail(err, SM_EINVAL,
+                       "model: n_slice: got %d, want at most one for each 32 of"
+                       " n_vocab %d",
+                       (int)n, (int)c->n_vocab);
     return SM_OK;
 }
 
@@ -87,7 +124,7 @@ sm_status sm_model_config_check(const sm_model_config *c, sm_err *err)
         return sm_fail(err, SM_EINVAL,
                        "model: router_bias: got true, want experts "
                        "(n_expert is 0)");
-    return SM_OK;
+    return check_slices(c, err);
 }
 
 typedef struct param_count {

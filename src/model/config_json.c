@@ -54,6 +54,7 @@ static const field fields[] = {
     FIELD(norm_eps, FIELD_FLOAT),
     FIELD(tied, FIELD_BOOL),
     FIELD(max_ctx, FIELD_INT),
+    FIELD(n_slice, FIELD_INT),
 };
 enum { N_FIELD = sizeof fields / sizeof *fields };
 

@@ -49,9 +49,10 @@ static sm_status allocate_tables(sm_pass *p, sm_err *err)
 {
     const sm_model_config *m = &p->c.model->config;
     size_t layers = (size_t)m->n_layer, micro = (size_t)p->c.n_micro;
-    size_t per_layer = 10 + 4 * (size_t)m->n_expert;
+    size_t per_layer =
+        (10 + 4 * (size_t)m->n_expert) * SM_SLICE_RUN_MAX * (size_t)m->n_slice;
     p->weights = sm_alloc(layers, sizeof *p->weights);
-    p->pack_job = sm_alloc(layers * per_layer + 2, sizeof *p->pack_job);
+    p->pack_job = sm_alloc(layers * per_layer + 1 + (size_t)m->n_slice, sizeof *p->pack_job);
     p->slot = sm_alloc(micro, sizeof *p->slot);
     if (!p->weights || !p->pack_job || !p->slot)
         return sm_fail(err, SM_ENOMEM, "pass: out of memory");
@@ -225,6 +226,7 @@ static void run_head(sm_pass *p, const sm_batch *b, pass_slot *s)
                  .n_shard = p->n_shard,
                  .shard_tok = p->shard_tok,
                  .z_coef = p->c.loss.head_z_coef,
+                 .n_slice = m->config.n_slice,
                  .w = p->head.w,
                  .wt = p->head.t,
                  .x = s->x[m->config.n_layer],

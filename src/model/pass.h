@@ -14,10 +14,12 @@
 #include "smelt/sys.h"
 #include "smelt/tensor.h"
 
-/* A packed matrix; experts follow one another at `stride`. */
+/* A packed matrix; experts follow one another at `stride`.  cut_w and cut_t: the slices
+ * that its contractions come in. */
 typedef struct packed {
     char *w, *t;
     size_t stride_w, stride_t;
+    sm_slices cut_w, cut_t;
 } packed;
 
 typedef struct layer_weights {
@@ -126,6 +128,13 @@ sm_status sm_pass_layer_backward(stage *g, float *grad, sm_err *err);
 void sm_pass_moe_forward(stage *g, int64_t *counts);
 void sm_pass_moe_backward(stage *g);
 int64_t sm_pass_moe_jobs(const stage *g, float *grad, sm_grad_job *job);
+
+/* y (+)= x W^T of the rows of a chunk, in the slices of the weight; scratch from s->at. */
+void sm_rows_out(const sm_pass *p, float *y, const float *x, const packed *w,
+                 size_t expert, int64_t n_row, bool accumulate, scratch *s);
+/* dx = dy W likewise. */
+void sm_rows_in_bwd(const sm_pass *p, float *dx, const float *dy, const packed *w,
+                    size_t expert, int64_t n_row, scratch *s);
 
 /* Row stages that dense and MoE layers share. */
 void sm_rows_attn_out(const stage *g, sm_chunk c, ptrdiff_t i, float *n2, scratch *s);

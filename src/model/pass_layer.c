@@ -38,6 +38,46 @@ void sm_pass_check_norm(const sm_pass *p, int32_t layer, int which, ptrdiff_t ch
         p->bad[(2 * layer + which) * p->n_chunk + chunk] = 1;
 }
 
+static int64_t width_of(const sm_slices *c)
+{
+    int64_t k = 0;
+    for (int32_t r = 0; r < c->n_run; r++)
+        k += c->run[r];
+    return k;
+}
+
+static void rows_sliced(const sm_pass *p, sm_product product, scratch *s)
+{
+    product.kern = p->ctx.kern;
+    product.prod = p->prod;
+    product.ldx = width_of(product.cut);
+    product.n = product.ldy = p->c.model->config.d_model;
+    sm_sliced_rows(&product, s->at);
+}
+
+void sm_rows_out(const sm_pass *p, float *y, const float *x, const packed *w,
+                 size_t expert, int64_t n_row, bool accumulate, scratch *s)
+{
+    sm_product q = {.cut = &w->cut_w,
+                    .y = y,
+                    .x = x,
+                    .pb = w->w + expert * w->stride_w,
+                    .m = n_row,
+                    .accumulate = accumulate};
+    rows_sliced(p, q, s);
+}
+
+void sm_rows_in_bwd(const sm_pass *p, float *dx, const float *dy, const packed *w,
+                    size_t expert, int64_t n_row, scratch *s)
+{
+    sm_product q = {.cut = &w->cut_t,
+                    .y = dx,
+                    .x = dy,
+                    .pb = w->t + expert * w->stride_t,
+                    .m = n_row};
+    rows_sliced(p, q, s);
+}
+
 /* norm -> q|k|v -> rope, norm or temperature */
 static void attn_in_task(void *arg, ptrdiff_t i, int thread)
 {
@@ -74,8 +114,7 @@ void sm_rows_attn_out(const stage *g, sm_chunk c, ptrdiff_t i, float *n2, scratc
     int64_t d = m->d_model;
     float *h = g->s->h + c.row0 * d;
     memcpy(h, g->x + c.row0 * d, (size_t)(c.n_row * d) * sizeof *h);
-    sm_linear_rows(p->prod, h, d, g->s->o + c.row0 * p->width_q, p->width_q, g->w->out.w,
-                   c.n_row, d, p->width_q, true, s->at);
+    sm_rows_out(p, h, g->s->o + c.row0 * p->width_q, &g->w->out, 0, c.n_row, true, s);
     part_done(g, s, PART_OUT, c.n_row);
     for (int64_t t = 0; t < c.n_row; t++)
         sm_pass_check_norm(
@@ -103,7 +142,7 @@ void sm_rows_ffn(const stage *g, sm_chunk c, const float *n2, scratch *s)
     for (int64_t t = 0; t < c.n_row; t++)
         p->ctx.kern->swiglu(a + t * f, gu + t * 2 * f, gu + t * 2 * f + f, f);
     part_done(g, s, PART_SWIGLU, c.n_row);
-    sm_linear_rows(p->prod, y, d, a, f, g->w->down.w, c.n_row, d, f, true, s->at);
+    sm_rows_out(p, y, a, &g->w->down, 0, c.n_row, true, s);
     part_done(g, s, PART_DOWN, c.n_row);
 }
 

@@ -34,8 +34,7 @@ void sm_rows_ffn_bwd(const stage *g, sm_chunk c, const float *n2, float *dn2, sc
     sm_grad_pack_a(p->prod, p->g.dgu, dgu, 2 * f, c, 2 * f);
     sm_grad_pack_b(p->prod, p->g.n2, n2, d, c, d);
     operands_done(s, c.n_row * (3 * f + d));
-    sm_linear_rows(p->prod, dn2, d, dgu, 2 * f, g->w->gate_up.t, c.n_row, d, 2 * f, false,
-                   s->at);
+    sm_rows_in_bwd(p, dn2, dgu, &g->w->gate_up, 0, c.n_row, s);
     part_bwd_done(g, s, PART_GATE_UP, c.n_row);
     s->at = keep.at;
 }
@@ -123,7 +122,7 @@ static void attn_in_bwd_task(void *arg, ptrdiff_t i, int thread)
     sm_grad_pack_a(p->prod, p->g.dqkv, dqkv, w, c, w);
     sm_grad_pack_b(p->prod, p->g.n1, n1, d, c, d);
     operands_done(&s, c.n_row * (w + d));
-    sm_linear_rows(p->prod, dn1, d, dqkv, w, g->w->qkv.t, c.n_row, d, w, false, s.at);
+    sm_rows_in_bwd(p, dn1, dqkv, &g->w->qkv, 0, c.n_row, &s);
     part_bwd_done(g, &s, PART_QKV, c.n_row);
     norm_bwd_rows(p, c, dn1, g->x, g->w->attn_norm, p->dgamma1, tmp);
     part_bwd_done(g, &s, PART_NORM, c.n_row);

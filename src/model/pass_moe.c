@@ -82,8 +82,7 @@ static void expert_task(void *arg, ptrdiff_t i, int thread)
     for (int64_t t = 0; t < c.n_row; t++)
         p->ctx.kern->swiglu(a + t * f, gu + t * 2 * f, gu + t * 2 * f + f, f);
     part_done(g, &s, PART_EXPERT_SWIGLU, c.n_row);
-    sm_linear_rows(p->prod, p->ey + c.row0 * d, d, a, f, down->w + e * down->stride_w,
-                   c.n_row, d, f, false, s.at);
+    sm_rows_out(p, p->ey + c.row0 * d, a, down, e, c.n_row, false, &s);
     part_done(g, &s, PART_EXPERT_DOWN, c.n_row);
 }
 
@@ -161,7 +160,7 @@ static void expert_act_bwd(const stage *g, sm_chunk c, const expert_rows *r)
         float *da = r->da + t * f, *a = r->a + t * f, *dgu = r->dgu + t * 2 * f;
         kern->swiglu(a, gate, up, f);
         if (!is_sigmoid(g)) {
-            p->dweight[slot] = kern->dot(da, a, f);
+            p->dweight[slot] = sm_sliced_dot(kern, da, a, &g->w->expert_down.cut_w);
             kern->scale(da, da, g->s->weight[slot], f);
             kern->scale(a, a, g->s->weight[slot], f);
         }
@@ -201,8 +200,7 @@ static void expert_bwd_task(void *arg, ptrdiff_t i, int thread)
     sm_grad_pack_b(p->prod, p->g.eact, r.a, f, c, f);
     sm_grad_pack_a(p->prod, p->g.edgu, r.dgu, 2 * f, c, 2 * f);
     operands_done(&s, 3 * c.n_row * f);
-    sm_linear_rows(p->prod, p->ey + c.row0 * d, d, r.dgu, 2 * f, up->t + e * up->stride_t,
-                   c.n_row, d, 2 * f, false, s.at);
+    sm_rows_in_bwd(p, p->ey + c.row0 * d, r.dgu, up, e, c.n_row, &s);
     part_bwd_done(g, &s, PART_EXPERT_GATE_UP, c.n_row);
 }
 

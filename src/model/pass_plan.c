@@ -31,27 +31,74 @@ static float *take_floats(planner *pl, int64_t n)
     return take(pl, n, sizeof(float));
 }
 
-static packed plan_packed(sm_pass *p, planner *pl, const sm_prod *prod, int64_t at,
-                          int64_t n_out, int64_t n_in, int64_t n)
+/* A matrix to pack: n of them from `at`, [n_out, n_in]; what a rank could share of its
+ * contractions over n_in (w) and over n_out (t). */
+typedef struct matrix {
+    const sm_prod *prod;
+    int64_t at, n_out, n_in, n;
+    sm_slices cut_w, cut_t;
+} matrix;
+
+static void add_pack_jobs(sm_pass *p, const matrix *x, int64_t i, char *dst, bool is_t)
 {
-    packed k = {.stride_w = sm_weight_bytes(prod, n_out, n_in),
-                .stride_t = p->c.backward ? sm_weight_bytes(prod, n_in, n_out) : 0};
-    k.w = take(pl, n, k.stride_w);
-    if (p->c.backward)
-        k.t = take(pl, n, k.stride_t);
-    for (int64_t i = 0; pl->base && i < n; i++) {
-        sm_pack_job j = {.prod = prod,
-                         .w = p->c.model->weight + at + i * n_out * n_in,
-                         .n_out = n_out,
-                         .n_in = n_in,
-                         .dst = k.w + (size_t)i * k.stride_w};
-        p->pack_job[p->n_pack_job++] = j;
-        j.is_transposed = true;
-        j.dst = k.t + (size_t)i * k.stride_t;
+    sm_pack_job whole = {.prod = x->prod,
+                         .w = p->c.model->weight + x->at + i * x->n_out * x->n_in,
+                         .n_out = x->n_out,
+                         .n_in = x->n_in,
+                         .is_transposed = is_t,
+                         .dst = dst};
+    p->n_pack_job += sm_sliced_pack_jobs(p->pack_job + p->n_pack_job, &whole,
+                                         is_t ? &x->cut_t : &x->cut_w);
+}
+
+static packed plan_packed(sm_pass *p, planner *pl, matrix x)
+{
+    if (!x.cut_w.n)
+        x.cut_w = (sm_slices){1, 1, {x.n_in}};
+    if (!x.cut_t.n)
+        x.cut_t = (sm_slices){1, 1, {x.n_out}};
+    packed k = {.cut_w = x.cut_w, .cut_t = x.cut_t};
+    k.stride_w = sm_sliced_weight_bytes(x.prod, x.n_out, &k.cut_w);
+    k.w = take(pl, x.n, k.stride_w);
+    if (p->c.backward) {
+        k.stride_t = sm_sliced_weight_bytes(x.prod, x.n_in, &k.cut_t);
+        k.t = take(pl, x.n, k.stride_t);
+    }
+    for (int64_t i = 0; pl->base && i < x.n; i++) {
+        add_pack_jobs(p, &x, i, k.w + (size_t)i * k.stride_w, false);
         if (p->c.backward)
-            p->pack_job[p->n_pack_job++] = j;
+            add_pack_jobs(p, &x, i, k.t + (size_t)i * k.stride_t, true);
     }
     return k;
+}
+
+/* The two matrices of a SwiGLU: hidden units are what ranks would share. */
+static void plan_ffn(sm_pass *p, planner *pl, packed *gate_up, packed *down,
+                     int64_t at_gate_up, int64_t at_down, int64_t f, int64_t n)
+{
+    const sm_model_config *c = &p->c.model->config;
+    matrix up = {.prod = p->prod, .at = at_gate_up, .n_out = 2 * f, .n_in = c->d_model};
+    up.n = n;
+    up.cut_t = (sm_slices){c->n_slice, 2, {f, f}};
+    *gate_up = plan_packed(p, pl, up);
+    matrix dn = {.prod = p->prod, .at = at_down, .n_out = c->d_model, .n_in = f};
+    dn.n = n;
+    dn.cut_w = (sm_slices){c->n_slice, 1, {f}};
+    *down = plan_packed(p, pl, dn);
+}
+
+static void plan_attention_weights(sm_pass *p, planner *pl, layer_weights *w)
+{
+    const sm_model_config *c = &p->c.model->config;
+    int64_t d = c->d_model, kv = (int64_t)c->n_kv_head * c->d_head;
+    matrix qkv = {.prod = p->prod, .at = w->view.qkv, .n_out = p->width_qkv, .n_in = d};
+    qkv.n = 1;
+    qkv.cut_t = (sm_slices){c->n_slice, 3, {p->width_q, kv, kv}};
+    w->qkv = plan_packed(p, pl, qkv);
+    matrix out = {.prod = p->prod, .at = w->view.out, .n_out = d, .n_in = p->width_q};
+    out.n = 1;
+    out.cut_w = (sm_slices){c->n_slice, 1, {p->width_q}};
+    w->out = plan_packed(p, pl, out);
 }
 
 static void plan_weights(sm_pass *p, planner *pl)
@@ -64,22 +111,28 @@ static void plan_weights(sm_pass *p, planner *pl)
         layer_weights w = {.view = v,
                            .attn_norm = m->weight + v.attn_norm,
                            .ffn_norm = m->weight + v.ffn_norm};
-        w.qkv = plan_packed(p, pl, p->prod, v.qkv, p->width_qkv, d, 1);
-        w.out = plan_packed(p, pl, p->prod, v.out, d, p->width_q, 1);
-        if (v.d_ff > 0) {
-            w.gate_up = plan_packed(p, pl, p->prod, v.gate_up, 2 * v.d_ff, d, 1);
-            w.down = plan_packed(p, pl, p->prod, v.down, d, v.d_ff, 1);
-        }
+        plan_attention_weights(p, pl, &w);
+        if (v.d_ff > 0)
+            plan_ffn(p, pl, &w.gate_up, &w.down, v.gate_up, v.down, v.d_ff, 1);
         if (v.is_moe) {
-            w.router = plan_packed(p, pl, p->prod_f32, v.router, c->n_expert, d, 1);
-            w.expert_gate_up = plan_packed(p, pl, p->prod, v.expert_gate_up,
-                                           2 * c->d_expert, d, c->n_expert);
-            w.expert_down =
-                plan_packed(p, pl, p->prod, v.expert_down, d, c->d_expert, c->n_expert);
+            matrix router = {.prod = p->prod_f32,
+                             .at = v.router,
+                             .n_out = c->n_expert,
+                             .n_in = d,
+                             .n = 1};
+            w.router = plan_packed(p, pl, router);
+            plan_ffn(p, pl, &w.expert_gate_up, &w.expert_down, v.expert_gate_up,
+                     v.expert_down, c->d_expert, c->n_expert);
         }
         p->weights[l] = w;
     }
-    p->head = plan_packed(p, pl, p->prod, sm_model_ends(m).head, c->n_vocab, d, 1);
+    matrix head = {.prod = p->prod,
+                   .at = sm_model_ends(m).head,
+                   .n_out = c->n_vocab,
+                   .n_in = d,
+                   .n = 1,
+                   .cut_t = {c->n_slice, 1, {c->n_vocab}}};
+    p->head = plan_packed(p, pl, head);
 }
 
 static void plan_moe_saved(const sm_pass *p, planner *pl, layer_saved *s)
@@ -205,6 +258,12 @@ static size_t max_size(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* What a sliced product of m rows takes beyond an uncut one, at most. */
+static size_t sliced_extra(const sm_pass *p, int64_t m, const sm_slices *c)
+{
+    return c->n > 1 ? sm_sliced_scratch_bytes(p->prod, m, c, 1) : 0;
+}
+
 /* An upper bound over the stages, see the tasks for what each cuts off. */
 size_t sm_pass_scratch_need(const sm_pass *p)
 {
@@ -223,11 +282,14 @@ size_t sm_pass_scratch_need(const sm_pass *p)
                            c->d_head + c->n_expert) *
                       sizeof(float) +
                   16 * 64;
-    size_t need = pack + rows;
+    sm_slices widest = {c->n_slice, 3, {p->width_qkv, 2 * f, d}};
+    size_t need = pack + rows + sliced_extra(p, SM_ROW_BLOCK, &widest);
     need =
         max_size(need, sm_attn_thread_bytes(p->prod, p->c.n_ctx, c->n_head / c->n_kv_head,
                                             c->d_head, p->c.backward));
-    need = max_size(need, sm_head_thread_bytes(p->prod, c->n_vocab, d, p->c.backward));
+    sm_slices vocab = {c->n_slice, 1, {c->n_vocab}};
+    need = max_size(need, sm_head_thread_bytes(p->prod, c->n_vocab, d, p->c.backward) +
+                              sliced_extra(p, SM_HEAD_ROWS, &vocab));
     need = max_size(need, sm_grad_scratch_bytes(p->ctx.kern, p->n_shard));
     need = max_size(need, sm_embed_scratch_bytes(d, p->n_shard));
     return (need + 4095) & ~(size_t)4095;

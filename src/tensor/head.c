@@ -18,7 +18,7 @@
 #include "smelt/tensor.h"
 
 enum {
-    HEAD_ROWS = 64,
+    HEAD_ROWS = SM_HEAD_ROWS,
     VOCAB_TILE = 256,
     SPAN_ELEMENTS = 1 << 23, /* logits packed at once, whatever the vocabulary */
     SPAN_BLOCKS_MAX = 32
@@ -80,15 +80,21 @@ static head_block block_at(const head_run *r, int64_t b)
                         sm_min_i64(HEAD_ROWS, r->h->shard_tok - at)};
 }
 
+static sm_slices vocab_slices(const sm_head *h)
+{
+    return (sm_slices){h->n_slice, 1, {h->n_vocab}};
+}
+
 static void loss_rows(const sm_head *h, head_block b, float *logit)
 {
+    sm_slices cut = vocab_slices(h);
     for (int64_t i = 0; i < b.n; i++) {
         float *row = logit + i * h->n_vocab;
         int32_t target = h->target[b.token0 + i];
         float *loss = &h->loss[b.token0 + i];
         if (target >= 0) {
-            *loss = h->kern->cross_entropy(h->dx ? row : NULL, row, target, 1.0f,
-                                           h->z_coef, h->n_vocab, NULL);
+            *loss = sm_sliced_cross_entropy(h->kern, h->dx ? row : NULL, row, target,
+                                            h->z_coef, &cut);
         } else {
             *loss = 0.0f;
             if (h->dx)
@@ -114,8 +120,18 @@ static void rows_task(void *arg, ptrdiff_t i, int thread)
     loss_rows(h, b, logit);
     if (!h->dx)
         return;
-    sm_linear_rows(h->prod, h->dx + b.token0 * h->d, h->d, logit, h->n_vocab, h->wt, b.n,
-                   h->d, h->n_vocab, false, pack);
+    sm_slices cut = vocab_slices(h);
+    sm_product dx = {.kern = h->kern,
+                     .prod = h->prod,
+                     .cut = &cut,
+                     .y = h->dx + b.token0 * h->d,
+                     .ldy = h->d,
+                     .x = logit,
+                     .ldx = h->n_vocab,
+                     .pb = h->wt,
+                     .m = b.n,
+                     .n = h->d};
+    sm_sliced_rows(&dx, pack);
     char *at = r->shared + (size_t)i * (r->lay.dz_t + r->lay.x_t);
     h->prod->pack_a(at, logit, SM_F32, h->n_vocab, b.n, 1, h->n_vocab);
     h->prod->pack_b(at + r->lay.dz_t, norm, SM_F32, h->d, b.n, 1, h->d);

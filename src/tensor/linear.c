@@ -56,9 +56,9 @@ static void pack_task(void *arg, ptrdiff_t i, int thread)
     bool t = j->is_transposed;
     int64_t n = t ? j->n_in : j->n_out, k = t ? j->n_out : j->n_in;
     int64_t step = pack_step(j->prod), j0 = (i - j->task0) * step;
-    j->prod->pack_b((char *)j->dst + j->prod->offset_b(j0, k),
-                    j->w + (t ? j0 : j0 * j->n_in), SM_F32, sm_min_i64(step, n - j0), k,
-                    t ? 1 : j->n_in, t ? j->n_in : 1);
+    int64_t ld = j->ld ? j->ld : j->n_in;
+    j->prod->pack_b((char *)j->dst + j->prod->offset_b(j0, k), j->w + (t ? j0 : j0 * ld),
+                    SM_F32, sm_min_i64(step, n - j0), k, t ? 1 : ld, t ? ld : 1);
 }
 
 void sm_weight_pack_many(sm_pool *pool, sm_pack_job *job, int64_t n_job)

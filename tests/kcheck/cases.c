@@ -139,6 +139,18 @@ static void call_cross_entropy(const sm_kern *k, kc_args *g)
                                     g->variant & 16 ? NULL : &g->result[1]);
 }
 
+static void call_exp_sum(const sm_kern *k, kc_args *g)
+{
+    g->result[0] = k->exp_sum(in(g, 0), g->a[0], g->n);
+}
+
+static void call_cross_entropy_bwd(const sm_kern *k, kc_args *g)
+{
+    ptrdiff_t target = g->variant & 2 ? g->target : g->variant & 4 ? -1 : g->n;
+    k->cross_entropy_bwd(g->p[0], source_for(g, 1), target, g->a[0], g->a[1], g->a[2],
+                         g->variant & 8 ? 0.0f : g->a[3], g->n);
+}
+
 static void call_adamw(const sm_kern *k, kc_args *g)
 {
     k->adamw(g->p[0], g->p[1], g->p[2], in(g, 3), g->n, &g->adamw);
@@ -184,6 +196,8 @@ const kc_case kc_cases[] = {
     {CASE(rope), 3, {XY, HALF, HALF}, call_rope, 0, 2},
     {CASE(softmax_block), 1, {XY}, call_softmax_block, 0, 1},
     {CASE(cross_entropy), 2, {XY, X}, call_cross_entropy, 1, 1},
+    {CASE(exp_sum), 1, {X}, call_exp_sum, 0, 1},
+    {CASE(cross_entropy_bwd), 2, {Y, X}, call_cross_entropy_bwd, 1, 1},
     {CASE(adamw), 4, {XY, XY, XY, X}, call_adamw, 0, 1},
 };
 const int kc_n_cases = sizeof kc_cases / sizeof *kc_cases;

@@ -44,6 +44,8 @@ void SET_REF(sm_kern *t)
         .rope = rope,
         .softmax_block = softmax_block,
         .cross_entropy = cross_entropy,
+        .exp_sum = exp_sum,
+        .cross_entropy_bwd = cross_entropy_bwd,
         .adamw = adamw,
     };
 }

@@ -38,6 +38,8 @@ static sm_status get_text(void *self, size_t i, const char **text, size_t *len, 
     return SM_OK;
 }
 
+enum { N_KIND = 4 };
+
 static sm_model_config config_of(int kind, int32_t n_vocab)
 {
     sm_model_config c = SM_MODEL_CONFIG_DEFAULT;
@@ -66,6 +68,17 @@ static sm_model_config config_of(int kind, int32_t n_vocab)
         c.attn_temp_scale = 0.1f;
         c.attn_temp_floor = 64;
         c.tied = false;
+    } else if (kind == 3) { /* contractions in four slices */
+        c.n_head = 8;
+        c.n_kv_head = 4;
+        c.d_head = 32;
+        c.d_ff = 128;
+        c.n_expert = 4;
+        c.k_expert = 2;
+        c.d_expert = 128;
+        c.d_shared = 128;
+        c.moe_every = 2;
+        c.n_slice = 4;
     }
     return c;
 }
@@ -145,10 +158,10 @@ static void scores_equal_the_training_forward(void **state)
 {
     (void)state;
     static const char *const profiles[] = {"bf16/1", "f32/1"};
-    for (int kind = 0; kind < 3; kind++)
+    for (int kind = 0; kind < N_KIND; kind++)
         for (int p = 0; p < 2; p++) {
             fixture f;
-            setup(&f, kind, 1 + kind, profiles[p]);
+            setup(&f, kind, 1 + kind % 3, profiles[p]);
             double nats;
             int64_t n, n_train;
             sm_err err = {0};
@@ -186,7 +199,7 @@ static char *complete(fixture *f, const char *prompt, const sm_sampling *s, sm_f
 static void decoding_equals_prefill(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < N_KIND; kind++) {
         fixture f;
         setup(&f, kind, 2, "bf16/1");
         sm_sampling s = SM_SAMPLING_DEFAULT;

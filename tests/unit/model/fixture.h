@@ -21,13 +21,19 @@ enum { N_CTX = 80, N_SEQ = 8, PER_SHARD = 2, N_TOK = N_CTX * N_SEQ };
 
 #define TINY                                                                 \
     .n_vocab = 40, .n_layer = 2, .d_model = 24, .n_head = 4, .n_kv_head = 2, \
-    .d_head = 8, .d_ff = 40, .rope_theta = 100, .norm_eps = 1e-5f, .max_ctx = 96
+    .d_head = 8, .d_ff = 40, .rope_theta = 100, .norm_eps = 1e-5f, .max_ctx = 96,        \
+    .n_slice = 1
 
 typedef struct kind {
     const char *name;
     sm_model_config config;
     sm_loss_config loss;
 } kind;
+
+#define SLICED                                                                        \
+    .n_vocab = 118, .n_layer = 2, .d_model = 24, .n_head = 8, .n_kv_head = 4,           \
+    .d_head = 32, .d_ff = 128, .rope_theta = 100, .norm_eps = 1e-5f, .max_ctx = 96,     \
+    .moe_every = 1, .n_slice = 4
 
 static const kind kinds[] = {
     {"dense, grouped heads, half-split rope, tied",
@@ -45,6 +51,11 @@ static const kind kinds[] = {
       .attn_chunk = 12, .qk_norm = true, .attn_temp_scale = 0.1f, .attn_temp_floor = 8,
       .router_bias = true},
      {.aux_coef = 0.3f}},
+    {"dense in slices, untied, head z-loss", {SLICED}, {.head_z_coef = 0.01f}},
+    {"top-2 of 3 and a shared expert, in slices",
+     {SLICED, .tied = true, .n_expert = 3, .k_expert = 2, .d_expert = 128,
+      .d_shared = 128},
+     {.aux_coef = 0.5f}},
 };
 enum { N_KIND = sizeof kinds / sizeof *kinds };
 

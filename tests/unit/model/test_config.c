@@ -23,7 +23,8 @@ static const sm_model_config scout = {.n_vocab = 202048,
                                       .attn_temp_scale = 0.1f,
                                       .attn_temp_floor = 8192,
                                       .norm_eps = 1e-5f,
-                                      .max_ctx = 262144};
+                                      .max_ctx = 262144,
+                                      .n_slice = 1};
 
 static sm_model_config maverick(void)
 {
@@ -204,6 +205,35 @@ static void test_check_names_field(void **state)
     expect_bad(c, "n_layer");
 }
 
+static void test_check_slices(void **state)
+{
+    (void)state;
+    sm_model_config good = kinds[N_KIND - 1].config, c = good;
+    assert_int_equal(good.n_slice, 4);
+    assert_int_equal(sm_model_config_check(&good, NULL), SM_OK);
+    c.n_slice = 3;
+    expect_bad(c, "power of two");
+    c.n_slice = 8;
+    expect_bad(c, "n_kv_head");
+    c.n_slice = 0;
+    expect_bad(c, "n_slice");
+    c = good;
+    c.d_head = 30;
+    expect_bad(c, "n_head * d_head");
+    c = good;
+    c.d_ff = 64;
+    expect_bad(c, "d_ff");
+    c = good;
+    c.d_expert = 136;
+    expect_bad(c, "d_expert");
+    c = good;
+    c.d_shared = 32;
+    expect_bad(c, "d_shared");
+    c = good;
+    c.n_vocab = 96;
+    expect_bad(c, "n_vocab");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_json_round_trip),
         cmocka_unit_test(test_reads_scout),
         cmocka_unit_test(test_check_names_field),
+        cmocka_unit_test(test_check_slices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

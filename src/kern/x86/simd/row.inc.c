@@ -115,7 +115,7 @@ static void rope(float *x, const float *cosine, const float *sine, ptrdiff_t n,
                   rope_halves_part(x + i, x + half + i, cosine + i, sine + i, count));
 }
 
-static float exp_sum(const float *x, ptrdiff_t n, float m)
+static float exp_sum(const float *x, float m, ptrdiff_t n)
 {
     vf top = vset(m), acc[N_ACC];
     clear_lanes(acc);
@@ -124,28 +124,64 @@ static float exp_sum(const float *x, ptrdiff_t n, float m)
     return fold_lanes(acc);
 }
 
+/* What the gradient of a row is made of. */
+typedef struct loss_slope {
+    float m, inverse, z, gain;
+} loss_slope;
+
+/* From x, or from e = exp(x - m) when that is there already. */
+static inline void loss_bwd_part(float *dx, const float *x, ptrdiff_t count,
+                                 const loss_slope *k, bool is_exp)
+{
+    vf e = get(x, count);
+    if (!is_exp)
+        e = vexp(vsub(e, vset(k->m)));
+    vf p = vmul(e, vset(k->inverse));
+    put(dx, vmul(vfma(vset(k->z), p, p), vset(k->gain)), count);
+}
+
+static void loss_bwd_hit(float *dx, float hit, const loss_slope *k)
+{
+    float e;
+    exp_of(&e, &(float){hit - k->m}, 1);
+    vf p = vset(e * k->inverse);
+    put(dx, vmul(vfma(vset(k->z), p, vsub(p, vset(1.0f))), vset(k->gain)), 1);
+}
+
+static loss_slope slope_of(float m, float s, float grad_scale, float z_coef)
+{
+    float log_s;
+    log_of(&log_s, &s, 1);
+    return (loss_slope){m, 1.0f / s, (2.0f * z_coef) * (m + log_s), grad_scale};
+}
+
+static void cross_entropy_bwd(float *dx, const float *x, ptrdiff_t target, float m,
+                              float s, float grad_scale, float z_coef, ptrdiff_t n)
+{
+    loss_slope k = slope_of(m, s, grad_scale, z_coef);
+    bool has_target = target >= 0 && target < n;
+    float hit = has_target ? x[target] : 0.0f;
+    EACH_PART(n, loss_bwd_part(dx + i, x + i, count, &k, false));
+    if (has_target)
+        loss_bwd_hit(dx + target, hit, &k);
+}
+
 static float cross_entropy(float *dx, const float *x, int32_t target, float grad_scale,
                            float z_coef, ptrdiff_t n, float *lse_out)
 {
-    float m = max_of(x, n), hit = x[target], log_s, p_hit;
-    float s = dx && dx == x ? exp_shifted(dx, n, m) : exp_sum(x, n, m);
+    float m = max_of(x, n), hit = x[target], log_s;
+    bool is_exp = dx && dx == x; /* in place, one exp an element is enough */
+    float s = is_exp ? exp_shifted(dx, n, m) : exp_sum(x, m, n);
     log_of(&log_s, &s, 1);
-    float lse = m + log_s;
     if (lse_out)
-        *lse_out = lse;
+        *lse_out = m + log_s;
     if (dx) {
-        float inverse = 1.0f / s;
-        vf z = vset((2.0f * z_coef) * lse), unit = vset(inverse), gain = vset(grad_scale),
-           top = vset(m);
-        if (dx == x)
-            EACH_PART(n, vf p = vmul(get(x + i, count), unit);
-                      put(dx + i, vmul(vfma(z, p, p), gain), count));
+        loss_slope k = slope_of(m, s, grad_scale, z_coef);
+        if (is_exp)
+            EACH_PART(n, loss_bwd_part(dx + i, x + i, count, &k, true));
         else
-            EACH_PART(n, vf p = vmul(vexp(vsub(get(x + i, count), top)), unit);
-                      put(dx + i, vmul(vfma(z, p, p), gain), count));
-        exp_of(&p_hit, &(float){hit - m}, 1);
-        vf p = vset(p_hit * inverse);
-        put(dx + target, vmul(vfma(z, p, vsub(p, vset(1.0f))), gain), 1);
+            EACH_PART(n, loss_bwd_part(dx + i, x + i, count, &k, false));
+        loss_bwd_hit(dx + target, hit, &k);
     }
     return (m - hit) + log_s;
 }

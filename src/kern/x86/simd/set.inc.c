@@ -24,5 +24,7 @@ static void set_vector_kernels(sm_kern *t)
     t->rope = rope;
     t->softmax_block = softmax_block;
     t->cross_entropy = cross_entropy;
+    t->exp_sum = exp_sum;
+    t->cross_entropy_bwd = cross_entropy_bwd;
     t->adamw = adamw;
 }
