@@ -3,7 +3,8 @@
  * Checkpoints.  Directory <scratch>/ckpt-<run>-<step>, where <run> is a checksum of the
  * config and the data, so that two runs never mistake each other's:
  *
- *   tensors.safetensors   weight/NAME, adam_m/NAME, adam_v/NAME (f32), router_bias
+ *   tensors.safetensors   weight/NAME, adam_m/NAME (or muon_m/NAME), adam_v/NAME (f32),
+ *                         router_bias
  *   state.json            step, data cursor, config, checksums of the arrays, its own sum
  *
  * Invariants:
@@ -31,9 +32,14 @@ enum { KEEP = 2 };
 
 static const char *const KIND[TRAIN_CKPT_KINDS] = {"weight", "adam_m", "adam_v"};
 
-float *train_ckpt_array(const train_state *t, int kind)
+float *train_ckpt_array(const train_state *t, int kind, int32_t tensor)
 {
-    return kind == 0 ? t->model->weight : kind == 1 ? t->optim->m : t->optim->v;
+    int64_t at = t->model->param[tensor].offset;
+    if (kind == 2) {
+        int64_t v_at = t->optim->v_at[tensor];
+        return v_at < 0 ? NULL : t->optim->v + v_at;
+    }
+    return (kind == 0 ? t->model->weight : t->optim->m) + at;
 }
 
 int64_t train_ckpt_n_bias(const train_state *t)
@@ -112,15 +118,16 @@ char *train_ckpt_path(const char *scratch, const train_state *t, int64_t step,
 
 /* ----------------------------------------------------------------- saving */
 
-static void fill_entry(sm_tensor_entry *e, const train_state *t, int kind,
-                       const sm_param *p)
+static void fill_entry(sm_tensor_entry *e, const train_state *t, int kind, int32_t tensor)
 {
-    snprintf(e->name, sizeof e->name, "%s/%s", KIND[kind], p->name);
+    const sm_param *p = &t->model->param[tensor];
+    bool is_muon = kind == 1 && t->optim->v_at[tensor] < 0;
+    snprintf(e->name, sizeof e->name, "%s/%s", is_muon ? "muon_m" : KIND[kind], p->name);
     snprintf(e->dtype, sizeof e->dtype, "F32");
     e->n_dim = p->n_dim;
     for (int32_t i = 0; i < p->n_dim; i++)
         e->shape[i] = p->shape[i];
-    e->data = train_ckpt_array(t, kind) + p->offset;
+    e->data = train_ckpt_array(t, kind, tensor);
     e->bytes = (size_t)p->n * sizeof(float);
 }
 
@@ -145,7 +152,8 @@ static sm_tensor_entry *entries_of(size_t *n, const train_state *t, int kinds)
         return NULL;
     for (int kind = 0; kind < kinds; kind++)
         for (int32_t i = 0; i < n_param; i++)
-            fill_entry(&e[(*n)++], t, kind, &t->model->param[i]);
+            if (train_ckpt_array(t, kind, i))
+                fill_entry(&e[(*n)++], t, kind, i);
     if (train_ckpt_n_bias(t))
         fill_bias(&e[(*n)++], t);
     return e;

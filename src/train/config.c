@@ -76,6 +76,7 @@ static sm_status check_numbers(const sm_train_config *c, sm_err *err)
         {"beta1", c->beta1, 0, 0.9999999},
         {"beta2", c->beta2, 0, 0.9999999},
         {"eps", c->eps, 1e-30, 1},
+        {"muon_momentum", c->muon_momentum, 0, 0.9999999},
         {"weight_decay", c->weight_decay, 0, 10},
         {"clip_norm", c->clip_norm, 0, 1e9},
         {"bias_rate", c->bias_rate, 0, 1},
@@ -101,9 +102,24 @@ sm_status sm_train_config_check(const sm_train_config *c, sm_err *err)
     if (!c->profile || (strcmp(c->profile, "bf16/1") && strcmp(c->profile, "f32/1")))
         return sm_fail(err, SM_EINVAL, "train: profile: got \"%s\", want bf16/1 or f32/1",
                        c->profile ? c->profile : "");
-    if (c->schedule != SM_SCHEDULE_COSINE && c->schedule != SM_SCHEDULE_WSD)
+    if (c->schedule != SM_SCHEDULE_COSINE && c->schedule != SM_SCHEDULE_WSD &&
+        c->schedule != SM_SCHEDULE_RANGE)
         return sm_fail(err, SM_EINVAL, "train: schedule: got %d, want cosine or wsd",
                        (int)c->schedule);
+    if (c->schedule == SM_SCHEDULE_RANGE && !(c->min_lr_frac > 0))
+        return sm_fail(err, SM_EINVAL,
+                       "train: min_lr_frac: got 0, want more for a range test");
+    if (c->optimizer != SM_OPTIMIZER_ADAMW && c->optimizer != SM_OPTIMIZER_MUON)
+        return sm_fail(err, SM_EINVAL, "train: optimizer: got %d, want adamw or muon",
+                       (int)c->optimizer);
+    if (c->mup_base_width < 0 || c->mup_base_width > 1 << 17)
+        return sm_fail(err, SM_EINVAL,
+                       "train: mup_base_width: got %lld, want 0 (off) or 1..131072",
+                       (long long)c->mup_base_width);
+    if (c->mup_base_width > 0 && !(c->init_gain > 0))
+        return sm_fail(err, SM_EINVAL,
+                       "train: init_gain: got 0, want more: width transfer needs initial "
+                       "weights that follow fan_in");
     s = check_batch(c, err);
     if (!s)
         s = check_numbers(c, err);
@@ -114,6 +130,25 @@ sm_status sm_train_config_check(const sm_train_config *c, sm_err *err)
                        c->bias_rate);
     return s;
 }
+
+/* Fields younger than the format are written when they are in use: what was trained
+ * before they existed keeps its bytes, and so its content id. */
+static int add_later_fields(json_t *j, const sm_train_config *c)
+{
+    int bad = 0;
+    if (c->optimizer == SM_OPTIMIZER_MUON) {
+        bad |= json_object_set_new(j, "optimizer", json_string("muon"));
+        bad |= json_object_set_new(j, "muon_momentum", json_real(c->muon_momentum));
+    }
+    if (c->mup_base_width > 0)
+        bad |= json_object_set_new(j, "mup_base_width",
+                                   json_integer((json_int_t)c->mup_base_width));
+    if (sm_train_end(c) < c->n_steps)
+        bad |= json_object_set_new(j, "stop_step", json_integer(c->stop_step));
+    return bad;
+}
+
+static const char *const SCHEDULE[] = {"cosine", "wsd", "range"};
 
 json_t *sm_train_config_to_json(const sm_train_config *c)
 {
@@ -130,14 +165,16 @@ json_t *sm_train_config_to_json(const sm_train_config *c)
         "model", model, "profile", c->profile, "seed", seed, "init_gain", c->init_gain,
         "n_ctx", (json_int_t)c->n_ctx, "n_seq", (json_int_t)c->n_seq, "n_shard",
         (json_int_t)c->n_shard, "n_steps", (json_int_t)c->n_steps, "schedule",
-        c->schedule == SM_SCHEDULE_WSD ? "wsd" : "cosine", "lr", c->lr, "min_lr_frac",
+        SCHEDULE[c->schedule], "lr", c->lr, "min_lr_frac",
         c->min_lr_frac, "warmup_steps", (json_int_t)c->warmup_steps, "decay_frac",
         c->decay_frac, "beta1", c->beta1, "beta2", c->beta2, "eps", c->eps,
         "weight_decay", c->weight_decay, "clip_norm", c->clip_norm, "aux_coef",
         (double)c->loss.aux_coef, "z_coef", (double)c->loss.z_coef, "head_z_coef",
         (double)c->loss.head_z_coef, "bias_rate", c->bias_rate);
-    if (v && sm_train_end(c) < c->n_steps)
-        json_object_set_new(v, "stop_step", json_integer(c->stop_step));
+    if (v && add_later_fields(v, c)) {
+        json_decref(v);
+        return NULL;
+    }
     return v;
 }
 
@@ -162,8 +199,17 @@ static double wsd_factor(const sm_train_config *c, int64_t step)
     return 1 - (double)(step - first + 1) / (double)n_decay;
 }
 
+/* Exponentially from lr*min_lr_frac at the first step to lr at the last. */
+static double range_lr(const sm_train_config *c, int64_t step)
+{
+    double left = (double)(c->n_steps - 1 - step) / (double)(c->n_steps - 1);
+    return c->n_steps > 1 ? c->lr * sm_math_pow(c->min_lr_frac, left) : c->lr;
+}
+
 double sm_train_lr(const sm_train_config *c, int64_t step)
 {
+    if (c->schedule == SM_SCHEDULE_RANGE)
+        return range_lr(c, step);
     if (step < c->warmup_steps)
         return c->lr * (double)(step + 1) / (double)c->warmup_steps;
     int64_t span = c->n_steps - c->warmup_steps;

@@ -5,26 +5,26 @@
  * usual 0.02 is that for a fan_in of 2500; at 128 or 256 it makes every block all but
  * silent and the first few hundred steps are lost.
  */
-#include <string.h>
-
 #include "train_internal.h"
 
 /* The standard deviation that sm_model_create gives. */
 static const double MODEL_SD = 0.02;
 
-static bool is_scaled(const sm_param *p)
+static double gain_of(const sm_train_config *c, const sm_param *p)
 {
-    return p->n_dim >= 2 && p->fan_in > 0 && !strstr(p->name, "embed_tokens");
+    bool is_scaled = c->init_gain > 0 && p->n_dim >= 2 && p->fan_in > 0 &&
+                     train_class_of(p) != TRAIN_EMBED;
+    return is_scaled ? c->init_gain / (MODEL_SD * train_sqrt((double)p->fan_in)) : 1;
 }
 
-void train_init_scale(sm_model *m, double gain)
+void train_init_scale(sm_model *m, const sm_train_config *c)
 {
-    for (int32_t t = 0; gain > 0 && t < m->n_param_tensors; t++) {
+    for (int32_t t = 0; t < m->n_param_tensors; t++) {
         const sm_param *p = &m->param[t];
-        if (!is_scaled(p))
-            continue;
         float *w = m->weight + p->offset;
-        float factor = (float)(gain / (MODEL_SD * train_sqrt((double)p->fan_in)));
+        float factor = (float)(gain_of(c, p) * train_factor_of(c, p).init);
+        if (factor == 1)
+            continue;
         for (int64_t i = 0; i < p->n; i++)
             w[i] *= factor;
     }

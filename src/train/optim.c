@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The optimizer: global gradient norm, AdamW (Loshchilov and Hutter, arXiv 1711.05101)
- * and the loss-free router bias.  Work is split in blocks of 4096 elements that never
+ * The optimizer: global gradient norm, AdamW (Loshchilov and Hutter, arXiv 1711.05101),
+ * Muon's share by muon.c, and the loss-free router bias.  Work is split in blocks of 4096 elements that never
  * straddle tensors; sums go block by block along fixed trees, so they do not depend on
  * threads.
  */
@@ -66,20 +66,49 @@ static int64_t list_blocks(train_optim *o, bool write)
     return n_block;
 }
 
-sm_status train_optim_init(train_optim *o, const sm_model *model, sm_err *err)
+/* Elements of the second moment; tensors that Muon moves have none. */
+static int64_t list_second(int64_t *v_at, const sm_train_config *c, const sm_model *m)
 {
-    *o = (train_optim){.model = model};
-    o->n_block = list_blocks(o, false);
-    o->m = sm_aligned_alloc((size_t)model->n_weight * 2 * sizeof(float));
+    int64_t n = 0;
+    for (int32_t t = 0; t < m->n_param_tensors; t++) {
+        bool has = !train_is_muon(c, &m->param[t]);
+        if (v_at)
+            v_at[t] = has ? n : -1;
+        n += has ? m->param[t].n : 0;
+    }
+    return n;
+}
+
+static sm_status allocate(train_optim *o, sm_err *err)
+{
+    size_t n = (size_t)(o->model->n_weight + o->n_v);
+    size_t n_tensor = (size_t)o->model->n_param_tensors;
+    o->m = sm_aligned_alloc(n * sizeof(float));
+    o->v_at = sm_alloc(n_tensor, sizeof *o->v_at);
+    o->rate = sm_alloc(n_tensor, sizeof *o->rate);
     o->block = sm_alloc((size_t)o->n_block, sizeof *o->block);
     o->partial = sm_alloc((size_t)o->n_block, sizeof *o->partial);
-    o->tensor_block = sm_alloc((size_t)model->n_param_tensors + 1, sizeof(int64_t));
-    if (!o->m || !o->block || !o->partial || !o->tensor_block) {
-        train_optim_fini(o);
+    o->tensor_block = sm_alloc(n_tensor + 1, sizeof *o->tensor_block);
+    if (!o->m || !o->v_at || !o->rate || !o->block || !o->partial || !o->tensor_block)
         return sm_fail(err, SM_ENOMEM, "optimizer: %lld weights: out of memory",
-                       (long long)model->n_weight);
+                       (long long)o->model->n_weight);
+    o->v = o->m + o->model->n_weight;
+    return SM_OK;
+}
+
+sm_status train_optim_init(train_optim *o, const sm_ctx *ctx, const sm_train_config *c,
+                           const sm_model *model, sm_err *err)
+{
+    *o = (train_optim){.model = model, .n_v = list_second(NULL, c, model)};
+    o->n_block = list_blocks(o, false);
+    sm_status s = allocate(o, err);
+    if (!s && c->optimizer == SM_OPTIMIZER_MUON)
+        s = train_muon_create(&o->muon, ctx, c, model, err);
+    if (s) {
+        train_optim_fini(o);
+        return s;
     }
-    o->v = o->m + model->n_weight;
+    list_second(o->v_at, c, model);
     list_blocks(o, true);
     return SM_OK;
 }
@@ -87,16 +116,24 @@ sm_status train_optim_init(train_optim *o, const sm_model *model, sm_err *err)
 void train_optim_fini(train_optim *o)
 {
     sm_aligned_free(o->m);
+    free(o->v_at);
+    free(o->rate);
     free(o->block);
     free(o->partial);
     free(o->tensor_block);
+    train_muon_free(o->muon);
     *o = (train_optim){0};
 }
 
-size_t train_optim_bytes(const train_optim *o)
+size_t train_optim_bytes(const sm_ctx *ctx, const sm_train_config *c,
+                         const sm_model *model)
 {
-    return (size_t)o->model->n_weight * 2 * sizeof(float) +
-           (size_t)o->n_block * (sizeof *o->block + sizeof *o->partial);
+    train_optim o = {.model = model};
+    size_t muon = 0;
+    if (c->optimizer == SM_OPTIMIZER_MUON)
+        muon = train_muon_bytes(ctx, c, model);
+    return (size_t)(model->n_weight + list_second(NULL, c, model)) * sizeof(float) +
+           (size_t)list_blocks(&o, false) * (sizeof *o.block + sizeof *o.partial) + muon;
 }
 
 /* Norm from the blocks' sums of squares, or the tensor that is not finite. */
@@ -148,12 +185,31 @@ sm_status train_grad_norm(double *norm, const train_optim *o, const sm_ctx *ctx,
 
 /* ----------------------------------------------------------------- AdamW */
 
+/* Coefficients of every tensor for this step. */
+static void set_rates(train_optim *o, const sm_train_config *c, float grad_scale,
+                      int64_t step)
+{
+    double lr = sm_train_lr(c, step);
+    sm_adamw h = {.beta1 = (float)c->beta1,
+                  .beta2 = (float)c->beta2,
+                  .eps = (float)c->eps,
+                  .grad_scale = grad_scale,
+                  .c1 = (float)(1 / (1 - power(c->beta1, step + 1))),
+                  .c2 = (float)(1 / (1 - power(c->beta2, step + 1)))};
+    for (int32_t t = 0; t < o->model->n_param_tensors; t++) {
+        const sm_param *p = &o->model->param[t];
+        train_factor f = train_factor_of(c, p);
+        h.lr = (float)(lr * f.lr);
+        h.weight_decay = p->decay ? (float)(c->weight_decay * f.decay) : 0;
+        o->rate[t] = h;
+    }
+}
+
 typedef struct adamw_job {
     train_optim *o;
     const sm_kern *kern;
     float *weight;
     const float *grad;
-    sm_adamw decay, plain;
 } adamw_job;
 
 /* The sum of squares is taken while the block is in cache: NaN costs no second pass. */
@@ -161,10 +217,12 @@ static void adamw_task(void *arg, ptrdiff_t i, int thread)
 {
     const adamw_job *j = arg;
     const train_block *b = &j->o->block[i];
-    const sm_adamw *h = j->o->model->param[b->tensor].decay ? &j->decay : &j->plain;
+    int64_t v_at = j->o->v_at[b->tensor];
     (void)thread;
-    j->kern->adamw(j->weight + b->at, j->o->m + b->at, j->o->v + b->at, j->grad + b->at,
-                   b->n, h);
+    if (v_at >= 0) /* else Muon has moved it */
+        j->kern->adamw(j->weight + b->at, j->o->m + b->at,
+                       j->o->v + v_at + (b->at - j->o->model->param[b->tensor].offset),
+                       j->grad + b->at, b->n, &j->o->rate[b->tensor]);
     j->o->partial[i] = (double)j->kern->sumsq(j->weight + b->at, b->n);
 }
 
@@ -173,16 +231,10 @@ sm_status train_optim_step(double *weight_norm, train_optim *o, const sm_ctx *ct
                            float grad_scale, int64_t step, sm_err *err)
 {
     adamw_job j = {.o = o, .kern = ctx->kern, .weight = weight, .grad = grad};
-    j.decay = (sm_adamw){.lr = (float)sm_train_lr(c, step),
-                         .beta1 = (float)c->beta1,
-                         .beta2 = (float)c->beta2,
-                         .eps = (float)c->eps,
-                         .weight_decay = (float)c->weight_decay,
-                         .grad_scale = grad_scale};
-    j.decay.c1 = (float)(1 / (1 - power(c->beta1, step + 1)));
-    j.decay.c2 = (float)(1 / (1 - power(c->beta2, step + 1)));
-    j.plain = j.decay;
-    j.plain.weight_decay = 0;
+    set_rates(o, c, grad_scale, step);
+    if (o->muon)
+        train_muon_step(o->muon, ctx, weight, o->m, grad, grad_scale,
+                        sm_train_lr(c, step));
     sm_pool_run(ctx->pool, o->n_block, adamw_task, &j);
     return norm_of(weight_norm, o, "weight", step, err);
 }

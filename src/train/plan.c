@@ -18,7 +18,7 @@ static void fill_bytes(sm_train_plan *p, const train_step *t, const sm_model *m)
     size_t w = (size_t)m->n_weight * sizeof(float);
     bool held = t->config->loss.aux_coef > 0 && m->config.n_expert > 0 && !t->rerun;
     p->weight_bytes = w;
-    p->optimizer_bytes = 2 * w;
+    p->optimizer_bytes = train_optim_bytes(t->ctx, t->config, m);
     p->grad_bytes = w * (size_t)(log2_of(t->n_micro) + 1);
     p->activation_bytes = t->slot_bytes * (size_t)(held ? t->n_micro : 1);
     size_t pass = sm_pass_bytes(t->pass);

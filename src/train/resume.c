@@ -106,9 +106,13 @@ void train_ckpt_copy_tensors(train_state *t, const sm_safetensors *f,
 {
     size_t at = 0;
     for (int kind = 0; kind < TRAIN_CKPT_KINDS; kind++)
-        for (int32_t i = 0; i < t->model->n_param_tensors; i++, at++)
-            memcpy(train_ckpt_array(t, kind) + t->model->param[i].offset,
-                   sm_safetensors_find(f, e[at].name)->data, e[at].bytes);
+        for (int32_t i = 0; i < t->model->n_param_tensors; i++) {
+            float *dst = train_ckpt_array(t, kind, i);
+            if (!dst)
+                continue;
+            memcpy(dst, sm_safetensors_find(f, e[at].name)->data, e[at].bytes);
+            at++;
+        }
     if (train_ckpt_n_bias(t))
         memcpy(t->model->router_bias, sm_safetensors_find(f, "router_bias")->data,
                (size_t)train_ckpt_n_bias(t) * sizeof(float));

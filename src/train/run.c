@@ -137,10 +137,10 @@ static sm_status begin(run *r, sm_err *err)
     json_object_del(r->json, "stop_step"); /* no part of a checkpoint's identity */
     sm_status s = sm_model_create(&r->model, &c->model, c->seed, err);
     if (!s)
-        s = train_optim_init(&r->optim, r->model, err);
+        s = train_optim_init(&r->optim, r->ctx, c, r->model, err);
     if (s)
         return s;
-    train_init_scale(r->model, c->init_gain);
+    train_init_scale(r->model, c);
     r->state = (train_state){.model = r->model,
                              .optim = &r->optim,
                              .config = r->json,
@@ -155,7 +155,8 @@ static sm_status begin(run *r, sm_err *err)
         return s;
     r->summary.reran_forward = r->step.rerun;
     r->summary.peak_bytes = (size_t)r->model->n_weight * sizeof(float) +
-                            train_optim_bytes(&r->optim) + train_step_bytes(&r->step);
+                            train_optim_bytes(r->ctx, c, r->model) +
+                            train_step_bytes(&r->step);
     return SM_OK;
 }
 

@@ -57,6 +57,30 @@ sm_status train_ranks_agree(const sm_ctx *ctx, sm_status mine, sm_err *err);
 /** Square root without libm, the same bits everywhere; NaN and infinity pass. */
 double train_sqrt(double x);
 
+/* ------------------------------------------- classes of parameters, width transfer */
+
+/** What a parameter is to the optimizer and to width transfer. */
+typedef enum train_class {
+    TRAIN_EMBED,
+    TRAIN_HEAD,   /* of its own; a tied head is the embedding                        */
+    TRAIN_ROUTER, /* [n_expert, d_model]                                             */
+    TRAIN_HIDDEN, /* matrices whose both sides grow with the width                   */
+    TRAIN_NORM,
+    TRAIN_LAST_NORM /* before the head                                               */
+} train_class;
+train_class train_class_of(const sm_param *p);
+
+/** Factors on the learning rate and the weight decay of a parameter, and on the standard
+ * deviation (of norms: the value) it begins with; all 1 without width transfer. */
+typedef struct train_factor {
+    double lr, decay, init;
+} train_factor;
+train_factor train_factor_of(const sm_train_config *c, const sm_param *p);
+
+/** Scale the matrices of a fresh model from 0.02 to c->init_gain / sqrt(fan_in) (0: leave
+ * them) and by the factors of width transfer. */
+void train_init_scale(sm_model *m, const sm_train_config *c);
+
 /* -------------------------------------------------------------- optimizer */
 
 /** Blocks of the parameters: 4096 elements of one tensor (the last of a tensor shorter).
@@ -66,25 +90,50 @@ typedef struct train_block {
     int32_t n, tensor;
 } train_block;
 
+typedef struct train_muon train_muon;
+
 typedef struct train_optim {
     const sm_model *model; /* borrowed */
-    float *m, *v;          /* [n_weight] each, one allocation */
+    float *m;              /* [n_weight] first moment; Muon's momentum                 */
+    float *v;              /* second moments of AdamW's tensors, one allocation with m */
+    int64_t *v_at;         /* [n_param_tensors] where a tensor's begin in v; -1: none  */
+    int64_t n_v;           /* elements of v                                            */
+    sm_adamw *rate;        /* [n_param_tensors] coefficients of the step at hand       */
     train_block *block;
     int64_t n_block;
     int64_t *tensor_block; /* [n_param_tensors+1] first block of each tensor */
     double *partial;       /* [n_block] */
+    train_muon *muon;      /* NULL: AdamW alone */
 } train_optim;
 
-sm_status train_optim_init(train_optim *o, const sm_model *model, sm_err *err);
+/** @param ctx its kernels and the number of its threads decide Muon's scratch */
+sm_status train_optim_init(train_optim *o, const sm_ctx *ctx, const sm_train_config *c,
+                           const sm_model *model, sm_err *err);
 void train_optim_fini(train_optim *o);
-size_t train_optim_bytes(const train_optim *o);
+/** Bytes of the state and scratch that train_optim_init allocates; allocates nothing. */
+size_t train_optim_bytes(const sm_ctx *ctx, const sm_train_config *c,
+                         const sm_model *model);
+
+/** True when Muon moves the parameter. */
+bool train_is_muon(const sm_train_config *c, const sm_param *p);
+sm_status train_muon_create(train_muon **out, const sm_ctx *ctx, const sm_train_config *c,
+                            const sm_model *model, sm_err *err);
+void train_muon_free(train_muon *u);
+size_t train_muon_bytes(const sm_ctx *ctx, const sm_train_config *c,
+                        const sm_model *model);
+/** One step of Muon's matrices; m [n_weight] is the momentum. @param lr of this step */
+void train_muon_step(train_muon *u, const sm_ctx *ctx, float *weight, float *m,
+                     const float *grad, float grad_scale, double lr);
+/** x [rows, cols] -> its approximate orthogonal factor, serial and alone (for tests). */
+sm_status train_muon_orthogonalise(float *x, int64_t rows, int64_t cols,
+                                   const sm_ctx *ctx, const char *profile, sm_err *err);
 
 /** Euclidean norm of a gradient: 32-lane sums of squares over blocks, then fixed trees
  * over a tensor's blocks and over tensors.  SM_ENUMERIC names the first tensor that is
  * not finite. */
 sm_status train_grad_norm(double *norm, const train_optim *o, const sm_ctx *ctx,
                           const float *grad, int64_t step, sm_err *err);
-/** One AdamW step with the gradient scaled by grad_scale; *weight_norm is that of the new
+/** One step of the optimizer with the gradient scaled by grad_scale; *weight_norm is that of the new
  * weights.  SM_ENUMERIC names the first tensor whose weights are not finite. */
 sm_status train_optim_step(double *weight_norm, train_optim *o, const sm_ctx *ctx,
                            const sm_train_config *c, float *weight, const float *grad,
@@ -93,9 +142,6 @@ sm_status train_optim_step(double *weight_norm, train_optim *o, const sm_ctx *ct
  * the move, for every layer that routed anything.  counts is [n_layer, n_expert]. */
 void train_bias_update(float *bias, const int64_t *counts, int64_t n_layer,
                        int64_t n_expert, double rate);
-
-/** Scale the matrices of a fresh model from 0.02 to gain/sqrt(fan_in); 0: leave them. */
-void train_init_scale(sm_model *m, double gain);
 
 /* ------------------------------------------------------------------- step */
 
@@ -166,11 +212,12 @@ sm_status train_commit(const sm_train_io *io, const train_state *t, int64_t step
 /** Take the arrays from a file that sm_train_commit_save wrote; all or none. */
 sm_status train_state_load(train_state *t, const char *path, sm_err *err);
 
-/* What writing and reading share: three kinds of array (weight, adam_m, adam_v), the
+/* What writing and reading share: kinds of array (weight, first moment, second moment), the
  * tensors in the order in which they are written, checksums, names. */
 #define TRAIN_CKPT_FORMAT "smelt-train-checkpoint/1"
 enum { TRAIN_CKPT_KINDS = 3 };
-float *train_ckpt_array(const train_state *t, int kind);
+/** The array of a kind that belongs to a tensor; NULL: the tensor has none. */
+float *train_ckpt_array(const train_state *t, int kind, int32_t tensor);
 int64_t train_ckpt_n_bias(const train_state *t);
 /** malloc'd; data points into the state. */
 sm_tensor_entry *train_ckpt_entries(size_t *n, const train_state *t);

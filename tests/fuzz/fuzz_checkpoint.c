@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2 || sm_model_create(&m, &c.model, 1, NULL))
         return 0;
     json_t *j = sm_train_config_to_json(&c);
-    if (j && !train_optim_init(&o, m, NULL)) {
+    if (j && !train_optim_init(&o, &(sm_ctx){0}, &c, m, NULL)) {
         train_state t = {
             .model = m, .optim = &o, .config = j, .data_checksum = 7, .n_seq = c.n_seq};
         try_checkpoint(&t, data, size);

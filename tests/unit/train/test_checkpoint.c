@@ -40,7 +40,7 @@ static void setup(fixture *f)
     f->log = (sm_log){.emit = listen, .self = f, .level = SM_LOG_DEBUG};
     f->ctx = (sm_ctx){.log = &f->log};
     OK(sm_model_create(&f->model, &f->config.model, 1, &err));
-    OK(train_optim_init(&f->optim, f->model, &err));
+    OK(train_optim_init(&f->optim, &f->ctx, &f->config, f->model, &err));
     f->state = (train_state){.model = f->model,
                              .optim = &f->optim,
                              .config = f->json,

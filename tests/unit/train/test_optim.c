@@ -64,7 +64,7 @@ static void test_adamw_oracle(void **state)
     sm_ctx ctx = make_ctx(NULL, 2);
     sm_train_config c = config();
     toy_init(&t);
-    OK(train_optim_init(&o, &t.model, &err));
+    OK(train_optim_init(&o, &ctx, &c, &t.model, &err));
     int64_t n = t.model.n_weight;
     double *w = sm_alloc((size_t)n, sizeof *w), *m = sm_alloc((size_t)n, sizeof *m);
     double *v = sm_alloc((size_t)n, sizeof *v), worst = 0;
@@ -105,8 +105,9 @@ static void test_norm_and_nan(void **state)
     sm_err err;
     double one = 0, two = 0, want = 0;
     sm_ctx serial = make_ctx("ref", 1), best = make_ctx(NULL, 4);
+    sm_train_config c = config();
     toy_init(&t);
-    OK(train_optim_init(&o, &t.model, &err));
+    OK(train_optim_init(&o, &best, &c, &t.model, &err));
     toy_grad(&t, 1);
     for (int64_t i = 0; i < t.model.n_weight; i++)
         want += (double)t.grad[i] * (double)t.grad[i];
@@ -122,7 +123,6 @@ static void test_norm_and_nan(void **state)
     t.grad[0] = INFINITY;
     assert_int_equal(train_grad_norm(&one, &o, &best, t.grad, 0, &err), SM_ENUMERIC);
     assert_non_null(strstr(err.msg, "tensor.0"));
-    sm_train_config c = config();
     assert_int_equal(train_optim_step(&one, &o, &best, &c, t.weight, t.grad, 1, 0, &err),
                      SM_ENUMERIC);
     assert_non_null(strstr(err.msg, "weight of tensor.0"));
@@ -195,12 +195,13 @@ static void test_bias(void **state)
 static void test_init_scale(void **state)
 {
     (void)state;
-    sm_model_config c = SM_MODEL_CONFIG_DEFAULT;
+    sm_train_config t_c = config();
+    sm_model_config c = t_c.model;
     sm_model *m = NULL;
     sm_err err;
     int n_checked = 0;
     OK(sm_model_create(&m, &c, 1, &err));
-    train_init_scale(m, 1);
+    train_init_scale(m, &t_c);
     for (int32_t t = 0; t < m->n_param_tensors; t++) {
         const sm_param *p = &m->param[t];
         double sum = 0, want = 1 / sqrt((double)p->fan_in);
