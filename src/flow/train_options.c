@@ -68,15 +68,21 @@ const sm_option train_options[] = {
     INT("stop_step", "0", 0, 1e9,
         "end after this step of the schedule of n_steps; 0: at its end"),
     ENUM("schedule", "cosine", "cosine|wsd", "of the learning rate after warm-up"),
+    ENUM("optimizer", "adamw", "adamw|muon",
+         "muon: hidden matrices by orthogonalised momentum, the rest by AdamW"),
     FLOAT("lr", "1e-3", 0, 10, "peak learning rate"),
     FLOAT("init_gain", "1", 0, 100,
           "initial standard deviation of matrices times sqrt(fan_in); 0: 0.02 everywhere"),
+    INT("mup_base_width", "0", 0, 131072,
+        "d_model at which lr was tuned; rates and initial weights follow the width; 0: "
+        "off"),
     FLOAT("min_lr_frac", "0.1", 0, 1, "learning rate at the end over the peak"),
     INT("warmup_steps", "50", 0, 1e9, "steps of linear warm-up"),
     FLOAT("decay_frac", "0.2", 0, 1, "share of the steps that wsd spends decaying"),
     FLOAT("beta1", "0.9", 0, 0.999999, "AdamW"),
     FLOAT("beta2", "0.95", 0, 0.999999, "AdamW"),
     FLOAT("eps", "1e-8", 1e-30, 1, "AdamW"),
+    FLOAT("muon_momentum", "0.95", 0, 0.999999, "Muon"),
     FLOAT("weight_decay", "0.1", 0, 10, "of matrices"),
     FLOAT("clip_norm", "1", 0, 1e9, "the gradient's norm is cut to this; 0: never"),
     FLOAT("aux_coef", "0", 0, 10, "load-balance loss, exact over the global batch"),
@@ -87,15 +93,7 @@ const sm_option train_options[] = {
         "steps between held-out evaluations; 0: at the end only"),
     INT("eval_docs", "256", 0, 1e9, "held-out documents scored while training; 0: none"),
     ENUM("save_type", "f32", "f32|bf16", "type of the weights in model.safetensors"),
-    INT("commit_steps", "0", -1, 1e9,
-        "steps between the states that chain.jsonl commits to; 0: a twentieth of the run, "
-        "-1: no chain"),
     /* no effect on the result */
-    {.key = "keep_states",
-     .type = SM_OPT_BOOL,
-     .def = "false",
-     .help = "keep the committed states as an artifact `checkpoint`, so that an audit may "
-             "begin at each"},
     {.key = "micro_shards",
      .type = SM_OPT_INT,
      .def = "0",
@@ -166,6 +164,10 @@ sm_status train_config_of(sm_train_config *out, const json_t *o, int32_t n_vocab
     c.stop_step = sm_opt_int(o, "stop_step");
     c.schedule =
         !strcmp(sm_opt_str(o, "schedule"), "wsd") ? SM_SCHEDULE_WSD : SM_SCHEDULE_COSINE;
+    c.optimizer = !strcmp(sm_opt_str(o, "optimizer"), "muon") ? SM_OPTIMIZER_MUON
+                                                              : SM_OPTIMIZER_ADAMW;
+    c.muon_momentum = sm_opt_float(o, "muon_momentum");
+    c.mup_base_width = sm_opt_int(o, "mup_base_width");
     c.lr = sm_opt_float(o, "lr");
     c.init_gain = sm_opt_float(o, "init_gain");
     c.min_lr_frac = sm_opt_float(o, "min_lr_frac");
