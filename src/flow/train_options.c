@@ -93,7 +93,15 @@ const sm_option train_options[] = {
         "steps between held-out evaluations; 0: at the end only"),
     INT("eval_docs", "256", 0, 1e9, "held-out documents scored while training; 0: none"),
     ENUM("save_type", "f32", "f32|bf16", "type of the weights in model.safetensors"),
+    INT("commit_steps", "0", -1, 1e9,
+        "steps between the states that chain.jsonl commits to; 0: a twentieth of the run, "
+        "-1: no chain"),
     /* no effect on the result */
+    {.key = "keep_states",
+     .type = SM_OPT_BOOL,
+     .def = "false",
+     .help = "keep the committed states as an artifact `checkpoint`, so that an audit may "
+             "begin at each"},
     {.key = "micro_shards",
      .type = SM_OPT_INT,
      .def = "0",
