@@ -10,6 +10,8 @@
 #include "cmd.h"
 #include "smelt/kern.h"
 
+enum { EVENTS_KEPT = 1 << 18 }; /* a thread, 8 MB */
+
 volatile int app_stop = 0;
 
 /* ----------------------------------------------------------------- signals */
@@ -59,8 +61,21 @@ static void set_sinks(app *a)
         a->progress_sink = progress_sink(a->progress);
 }
 
+/* The event log: sums for --log-view, events as well for a profile. */
+static sm_status create_trace(app *a, sm_err *err)
+{
+    bool profile = a->profile && *a->profile;
+    if (!profile && !a->log_view)
+        return SM_OK;
+    sm_status s = sm_trace_create(&a->trace, sm_pool_n_threads(a->pool),
+                                  profile ? EVENTS_KEPT : 0, err);
+    a->ctx.trace = a->trace;
+    return s;
+}
+
 sm_status app_ctx(const sm_ctx **out, app *a, sm_err *err)
 {
+    *out = &a->ctx;
     if (!a->ctx.kern) {
         sm_status s = sm_pool_create(&a->pool, a->threads, err);
         if (!s)
@@ -73,8 +88,8 @@ sm_status app_ctx(const sm_ctx **out, app *a, sm_err *err)
         a->ctx.log = &a->log;
         a->ctx.progress = a->progress ? &a->progress_sink : NULL;
         a->ctx.stop = &app_stop;
+        return create_trace(a, err);
     }
-    *out = &a->ctx;
     return SM_OK;
 }
 
@@ -95,9 +110,12 @@ void app_close(app *a)
         progress_clear(a->progress);
         if (a->log_view)
             progress_report(a->progress);
+        if (a->log_view && a->trace)
+            profile_print(stderr, a->trace, (profile_ceiling){0});
         progress_free(a->progress);
     }
     sm_store_close(a->store);
+    sm_trace_free(a->trace);
     sm_pool_free(a->pool);
 }
 

@@ -27,6 +27,8 @@ typedef struct app {
     const char *workspace; /* --workspace, NULL: found upwards from the current one */
     int threads;           /* 0: as many as processors */
     bool json, quiet, verbose, log_view;
+    const char *profile; /* where the trace of the steps goes; NULL or "": nowhere */
+    sm_trace *trace;
     sm_log log;
     progress *progress;
     sm_progress progress_sink;
@@ -100,6 +102,21 @@ void progress_clear(progress *p);
 void progress_report(progress *p);
 void progress_free(progress *p);
 
+/* --------------------------------------------------------------- profile.c */
+
+/** What rates are held against; 0: unknown. */
+typedef struct profile_ceiling {
+    double gflops, gbytes_s;
+} profile_ceiling;
+
+/** Where the steps went, by operation; false when there were none. */
+bool profile_print(FILE *f, const sm_trace *t, profile_ceiling ceiling);
+/** The same as JSON; new reference. */
+json_t *profile_json(const sm_trace *t, profile_ceiling ceiling);
+/** Write the trace to a->profile and measure the ceilings.
+ * @param figures of the run, for its ceiling_gflops; may be NULL */
+sm_status app_profile(app *a, const json_t *figures, profile_ceiling *out, sm_err *err);
+
 /* ------------------------------------------------------------ args.c, help.c */
 
 /** Parse the words after the program's name.  *v is NULL when there is no verb.
@@ -120,6 +137,19 @@ bool page_completions(sm_buf *out, const char *shell);
 /** Run a verb that is one flow step: options from flags and --config, result as --as. */
 int run_step_verb(app *a, const verb *self, const args *in);
 extern const sm_option step_verb_options[];
+#define STEP_VERB_OPTIONS                                                                \
+    {.key = "as",                                                                        \
+     .type = SM_OPT_STRING,                                                              \
+     .def = "",                                                                          \
+     .help = "name of the result; by default its kind"},                                 \
+        {.key = "config",                                                                \
+         .type = SM_OPT_PATH,                                                            \
+         .def = "",                                                                      \
+         .help = "YAML file with the keys of one pipeline step: in, as, options"},       \
+        {.key = "dry_run",                                                               \
+         .type = SM_OPT_BOOL,                                                            \
+         .def = "false",                                                                 \
+         .help = "say what the run would take, make nothing"}
 
 /** "12.3 MB" */
 const char *human_bytes(char out[32], int64_t bytes);

@@ -12,18 +12,7 @@
 #include "smelt/flow.h"
 
 const sm_option step_verb_options[] = {
-    {.key = "as",
-     .type = SM_OPT_STRING,
-     .def = "",
-     .help = "name of the result; by default its kind"},
-    {.key = "config",
-     .type = SM_OPT_PATH,
-     .def = "",
-     .help = "YAML file with the keys of one pipeline step: in, as, options"},
-    {.key = "dry_run",
-     .type = SM_OPT_BOOL,
-     .def = "false",
-     .help = "say what the run would take, make nothing"},
+    STEP_VERB_OPTIONS,
     SM_OPTION_END,
 };
 
@@ -187,7 +176,9 @@ static void print_figures(const json_t *figures)
         printf("\n");
 }
 
-static void print_result(const app *a, const request *r, const sm_flow_result *got)
+/* `profile` is taken over; NULL: none. */
+static void print_result(const app *a, const request *r, const sm_flow_result *got,
+                         json_t *profile)
 {
     char size[32];
     const sm_artifact *x = &got->artifact;
@@ -198,11 +189,11 @@ static void print_result(const app *a, const request *r, const sm_flow_result *g
                                   json_pack("{s:s, s:s, s:I}", "path", x->file[i].path,
                                             "object", x->file[i].object.hex, "bytes",
                                             (json_int_t)x->file[i].bytes));
-        app_print_json(json_pack("{s:s, s:s, s:s, s:s, s:b, s:f, s:o, s:O*}", "ref",
+        app_print_json(json_pack("{s:s, s:s, s:s, s:s, s:b, s:f, s:o, s:O*, s:o*}", "ref",
                                  r->as, "kind", x->kind, "content", x->content.hex,
                                  "recipe", x->recipe.hex, "made_before", got->was_there,
                                  "seconds", got->seconds, "files", files, "figures",
-                                 got->figures));
+                                 got->figures, "profile", profile));
         return;
     }
     printf("%s: %s %.12s, %zu file%s, %s", r->as, x->kind, x->content.hex, x->n_file,
@@ -268,6 +259,21 @@ static sm_status make(sm_flow_result *got, app *a, const verb *self, const reque
     return s;
 }
 
+/* --profile, after the step: the trace goes to its file, the table after the result. */
+static sm_status report(app *a, const request *r, const sm_flow_result *got, sm_err *err)
+{
+    profile_ceiling c = {0};
+    bool profile = a->profile && *a->profile;
+    sm_status s = profile ? app_profile(a, got->figures, &c, err) : SM_OK;
+    if (s)
+        return s;
+    print_result(a, r, got, profile && a->json ? profile_json(a->trace, c) : NULL);
+    if (profile && !a->json && !profile_print(stdout, a->trace, c))
+        sm_log_line(&a->log, SM_LOG_WARN, "profile: no step was run, %s is empty",
+                    a->profile);
+    return SM_OK;
+}
+
 int run_step_verb(app *a, const verb *self, const args *in)
 {
     sm_err err = {0};
@@ -281,12 +287,12 @@ int run_step_verb(app *a, const verb *self, const args *in)
         s = make(&got, a, self, &r, &err);
     int rc = EXIT_GOOD;
     app_settle(a);
+    if (!s && !plan)
+        s = report(a, &r, &got, &err);
     if (s)
         rc = app_fail(a, s, &err);
     else if (plan)
         rc = print_plan(a, plan);
-    else
-        print_result(a, &r, &got);
     sm_flow_result_free(&got);
     free(r.ref);
     json_decref(r.options);
