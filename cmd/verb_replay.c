@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* smelt replay: recompute an artifact from its inputs and compare. */
+/* smelt replay: recompute an artifact from its inputs and compare, whole or by sample. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "cmd.h"
 #include "smelt/flow.h"
 
@@ -8,21 +12,128 @@ static const sm_option options[] = {
      .type = SM_OPT_BOOL,
      .def = "false",
      .help = "recompute everything from the sources on, not the last step alone"},
+    {.key = "sample",
+     .type = SM_OPT_STRING,
+     .def = "",
+     .help = "of a model, recompute so many segments between committed states: 5, or 1%"},
+    {.key = "seed",
+     .type = SM_OPT_INT,
+     .def = "-1",
+     .min = -1,
+     .max = 9007199254740992.0,
+     .help = "of --sample; -1: drawn now, and reported"},
     SM_OPTION_END,
 };
 
-static int run(app *a, const verb *self, const args *in)
+/* ------------------------------------------------------------------ sample */
+
+static sm_status parse_sample(sm_sample_config *c, const char *text, sm_err *err)
 {
-    (void)self;
+    char *end = NULL;
+    double v = strtod(text, &end);
+    bool is_share = end && !strcmp(end, "%");
+    *c = (sm_sample_config){0};
+    if (is_share && v > 0 && v <= 100)
+        c->frac = v / 100;
+    else if (end != text && end && !*end && v >= 1 && v <= 1e9 &&
+             v == (double)(int64_t)v)
+        c->n = (int64_t)v;
+    else
+        return sm_fail(err, SM_EINVAL,
+                       "--sample: got %.40s, want a number of segments from 1, or a "
+                       "share such as 1%%",
+                       text);
+    return SM_OK;
+}
+
+/* Not foreseeable by whoever trained the model. */
+static sm_status draw_seed(uint64_t *seed, sm_err *err)
+{
+    FILE *f = fopen("/dev/urandom", "rb");
+    bool ok = f && fread(seed, sizeof *seed, 1, f) == 1;
+    if (f)
+        fclose(f);
+    *seed &= ((uint64_t)1 << 53) - 1; /* exact in JSON */
+    return ok ? SM_OK : sm_fail(err, SM_EIO, "/dev/urandom: cannot read a seed");
+}
+
+static int64_t int_of(const json_t *v, const char *key)
+{
+    return json_integer_value(json_object_get(v, key));
+}
+
+static void print_odds(const json_t *report)
+{
+    size_t i;
+    json_t *v;
+    printf("a forged run would have been caught with probability\n");
+    json_array_foreach(json_object_get(report, "caught"), i, v)
+    {
+        printf("  %.4f  if %" PRId64 " of %" PRId64 " segments were forged (%.1f %%)\n",
+               json_real_value(json_object_get(v, "probability")), int_of(v, "forged"),
+               int_of(report, "segments"),
+               100 * json_real_value(json_object_get(v, "share")));
+    }
+}
+
+static void print_sample(const json_t *report)
+{
+    size_t i;
+    json_t *v;
+    const json_t *sampled = json_object_get(report, "sampled");
+    bool kept = !strcmp(json_string_value(json_object_get(report, "states")), "kept");
+    bool clean = json_array_size(json_object_get(report, "findings")) == 0;
+    printf("%zu of %" PRId64 " segments of %" PRId64 " steps, seed %" PRId64
+           "; %" PRId64 " of %" PRId64 " steps recomputed%s\n",
+           json_array_size(sampled), int_of(report, "segments"),
+           int_of(report, "commit_steps"), int_of(report, "seed"),
+           int_of(report, "steps_recomputed"), int_of(report, "steps"),
+           kept ? "" : " (no states were kept: from the beginning on)");
+    json_array_foreach(json_object_get(report, "findings"), i, v)
+    {
+        printf("  step %" PRId64 ": %s differs\n", int_of(v, "step"),
+               json_string_value(json_object_get(v, "what")));
+    }
+    if (clean)
+        printf("same bits: initial state, sampled segments%s%s\n",
+               kept ? ", kept states" : "",
+               !strcmp(json_string_value(json_object_get(report, "end")), "same")
+                   ? ", weights of the artifact"
+                   : "; weights of the artifact not checked (16 bits, no states kept)");
+    print_odds(report);
+}
+
+static int run_sample(app *a, const args *in, const sm_ctx *ctx, sm_store *store)
+{
     sm_err err = {0};
-    const sm_ctx *ctx;
-    sm_store *store;
-    bool whole = sm_opt_bool(in->opt, "whole");
-    sm_status s = app_store(&store, a, &err);
+    json_t *report = NULL;
+    sm_sample_config c;
+    int64_t seed = sm_opt_int(in->opt, "seed");
+    sm_status s = parse_sample(&c, sm_opt_str(in->opt, "sample"), &err);
+    if (!s && seed < 0)
+        s = draw_seed(&c.seed, &err);
+    else
+        c.seed = (uint64_t)seed;
     if (!s)
-        s = app_ctx(&ctx, a, &err);
-    if (!s)
-        s = sm_flow_replay(ctx, store, in->pos[0], whole, &err);
+        s = sm_flow_sample(&report, ctx, store, in->pos[0], &c, &err);
+    app_settle(a);
+    if (report && a->json)
+        app_print_json(json_incref(report));
+    else if (report)
+        print_sample(report);
+    json_decref(report);
+    if (s == SM_EDENIED && a->json) /* the report says it */
+        return EXIT_FAILED;
+    return s ? app_fail(a, s, &err) : EXIT_GOOD;
+}
+
+/* --------------------------------------------------------------------- run */
+
+static int run_replay(app *a, const args *in, const sm_ctx *ctx, sm_store *store)
+{
+    sm_err err = {0};
+    sm_status s =
+        sm_flow_replay(ctx, store, in->pos[0], sm_opt_bool(in->opt, "whole"), &err);
     app_settle(a);
     if (s)
         return app_fail(a, s, &err);
@@ -32,14 +143,38 @@ static int run(app *a, const verb *self, const args *in)
     return EXIT_GOOD;
 }
 
+static int run(app *a, const verb *self, const args *in)
+{
+    (void)self;
+    sm_err err = {0};
+    const sm_ctx *ctx;
+    sm_store *store;
+    bool sample = *sm_opt_str(in->opt, "sample");
+    if (sample && sm_opt_bool(in->opt, "whole"))
+        return app_usage(a, "replay: --sample and --whole exclude each other");
+    sm_status s = app_store(&store, a, &err);
+    if (!s)
+        s = app_ctx(&ctx, a, &err);
+    if (s)
+        return app_fail(a, s, &err);
+    return sample ? run_sample(a, in, ctx, store) : run_replay(a, in, ctx, store);
+}
+
 const verb verb_replay = {
     .name = "replay",
     .usage = "REF",
     .summary = "recompute an artifact from its inputs alone and compare, bit for bit",
     .details =
         "The recipe runs in a fresh workspace below TMPDIR that holds the inputs and\n"
-        "nothing else.  Exit status 1 when the result differs, naming the files.",
-    .example = "smelt replay unix-tiny\nsmelt replay unix-tiny --whole",
+        "nothing else.  Exit status 1 when the result differs, naming the files.\n"
+        "\n"
+        "With --sample only some segments of a training run are recomputed: the chain of\n"
+        "states that the model commits to (chain.jsonl) is checked from the recipe's\n"
+        "initial state to the model's weights, sampled segments are run again from the\n"
+        "states that `train --keep-states` kept (without them: from the beginning), and\n"
+        "the probability with which a forged run would have been caught is stated.",
+    .example = "smelt replay unix-tiny\nsmelt replay unix-tiny --whole\n"
+               "smelt replay unix-tiny --sample 1%",
     .options = options,
     .min_pos = 1,
     .max_pos = 1,

@@ -148,7 +148,8 @@ enum {
     SM_STREAM_SPLIT = 4,  /* dataset splits                                   */
     SM_STREAM_HASH = 5,   /* coefficients of hash families                    */
     SM_STREAM_BOOT = 6,   /* bootstrap intervals                              */
-    SM_STREAM_TEST = 7
+    SM_STREAM_TEST = 7,
+    SM_STREAM_AUDIT = 8   /* segments of a training run to recompute  */
 };
 
 /* --------------------------------------------------------- sinks, context */

@@ -99,6 +99,30 @@ SM_API sm_status sm_flow_run(const sm_ctx *ctx, sm_store *store, const char *pat
 SM_API sm_status sm_flow_replay(const sm_ctx *ctx, sm_store *store, const char *ref,
                                 bool whole, sm_err *err);
 
+/* ------------------------------------------------------- audit by sampling */
+
+/** How much of a training run to recompute. */
+typedef struct sm_sample_config {
+    int64_t n;     /* segments, 0: by frac; more than there are means all              */
+    double frac;   /* share of the segments, rounded up: 0..1                          */
+    uint64_t seed; /* chooses them; to be drawn after the run committed to its chain   */
+} sm_sample_config;
+
+/** Probability that k of n segments, drawn without putting back, hold at least one of f
+ * forged ones: 1 - C(n-f, k) / C(n, k).  0 <= f, k <= n. */
+SM_API double sm_sample_caught(int64_t n, int64_t f, int64_t k);
+
+/** Audit the training run of a model: its chain.jsonl against itself, the recipe, the
+ * initial state, the kept states (artifact of step train.states, when there is one), the
+ * model's weights; then recompute sampled segments and compare with the commitments.
+ * Without kept states everything up to the end of the last sampled segment is recomputed.
+ * @param[out] report  {"content", "segments", "sampled", "findings", "caught", ...}, docs
+ *                     in docs/training.md; set on SM_OK and on SM_EDENIED; new reference
+ * @return SM_EDENIED when something differs (the first finding); SM_EUNSUPPORTED for
+ *         another kind of artifact, one without a chain, or another step version */
+SM_API sm_status sm_flow_sample(json_t **report, const sm_ctx *ctx, sm_store *store,
+                                const char *ref, const sm_sample_config *c, sm_err *err);
+
 #ifdef __cplusplus
 }
 #endif

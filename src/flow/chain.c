@@ -2,27 +2,24 @@
 /*
  * Committing to the states of a run while it goes on.
  *
- * A line {"state","step","weights"} is appended to scratch/commitments.jsonl and made
- * durable before training saves a checkpoint of that step; so a checkpoint never outlives
- * the commitments before it.  After a kill and a resume a step may be there twice, with
- * the same hashes, or a last line be cut short.  Links are computed at the end.
+ * A line {"state","step","weights"} is appended to the journal commitments.jsonl in scratch
+ * and made durable before training saves a checkpoint of that step.  After a kill and a
+ * resume a step may be there twice, with the same hashes.  Links are computed at the end.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "chain.h"
+#include "journal.h"
 
 struct chain {
     const sm_step_io *io;
     chain_header header;
     bool keep;
-    char *path;   /* scratch/commitments.jsonl */
-    char *states; /* scratch/states            */
-    int fd;
+    char *states;     /* scratch/states            */
+    journal *lines;   /* scratch/commitments.jsonl */
     int64_t spent_ns;
 };
 
@@ -32,18 +29,14 @@ sm_status chain_open(chain **out, const sm_step_io *io, const chain_header *h, b
     chain *c = sm_alloc(1, sizeof *c);
     if (!c)
         return sm_fail(err, SM_ENOMEM, "out of memory");
-    *c = (chain){.io = io, .header = *h, .keep = keep, .fd = -1};
-    c->path = sm_path_join(io->scratch, "commitments.jsonl");
+    *c = (chain){.io = io, .header = *h, .keep = keep};
     c->states = sm_path_join(io->scratch, "states");
-    sm_status s =
-        c->path && c->states ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
+    sm_status s = c->states ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
     if (!s && keep)
         s = sm_mkdirs(c->states, err);
-    if (!s) {
-        c->fd = open(c->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-        if (c->fd < 0)
-            s = sm_fail_errno(err, errno, "%s", c->path);
-    }
+    journal_due due = {.first = 0, .interval = h->commit_steps, .last = h->n_steps};
+    if (!s)
+        s = journal_open(&c->lines, io, "commitments.jsonl", &due, err);
     if (s) {
         chain_free(c);
         return s;
@@ -56,9 +49,7 @@ void chain_free(chain *c)
 {
     if (!c)
         return;
-    if (c->fd >= 0)
-        close(c->fd);
-    free(c->path);
+    journal_free(c->lines);
     free(c->states);
     free(c);
 }
@@ -74,14 +65,8 @@ static sm_status append(const chain *c, const chain_state *at, sm_err *err)
     int len = snprintf(line, sizeof line,
                        "{\"state\":\"%s\",\"step\":%lld,\"weights\":\"%s\"}\n",
                        at->state.hex, (long long)at->step, at->weights.hex);
-    for (int done = 0; done < len;) {
-        ssize_t n = write(c->fd, line + done, (size_t)(len - done));
-        if (n < 0 && errno != EINTR)
-            return sm_fail_errno(err, errno, "%s: write", c->path);
-        done += n > 0 ? (int)n : 0;
-    }
-    return fdatasync(c->fd) == 0 ? SM_OK
-                                 : sm_fail_errno(err, errno, "%s: fsync", c->path);
+    sm_status s = journal_put(c->lines, line, (size_t)len, err);
+    return s ? s : journal_sync(c->lines, err);
 }
 
 static sm_status keep_state(const chain *c, const sm_train_commit *k, sm_err *err)
@@ -157,7 +142,7 @@ static sm_status write_chain(const chain *c, const char *dir, const char *text, 
             s = sm_fail(err, SM_ECORRUPT,
                         "%s: the state of step %lld is missing; scratch was emptied, run "
                         "again",
-                        c->path, (long long)at[i].step);
+                        journal_path(c->lines), (long long)at[i].step);
     if (!s)
         s = chain_write(&out, &head, h, at, n, err);
     if (!s)
@@ -172,7 +157,7 @@ sm_status chain_finish(chain *c, const char *dir, sm_err *err)
 {
     char *text = NULL;
     size_t len = 0;
-    sm_status s = sm_file_read(&text, &len, c->path, 0, err);
+    sm_status s = journal_read(&text, &len, c->lines, err);
     if (!s)
         s = write_chain(c, dir, text ? text : "", len, err);
     if (s == SM_ECORRUPT)

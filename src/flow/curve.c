@@ -4,40 +4,33 @@
  * recipe (loss, learning rate, norms, expert load, held-out figures), so that it may be
  * part of the artifact; speeds go to the catalog alone.
  *
- * Lines are appended to a file in scratch as steps are made.  After a kill and a resume a
- * step may be there twice, or a last line be cut short: the last whole line of a step
- * counts.  The file is made durable whenever a checkpoint is due, so that a checkpoint
- * never outlives the lines before it.
+ * Lines are appended to a journal in scratch as steps are made, which is made durable
+ * whenever a checkpoint is due; the last whole line of a step counts.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "curve.h"
+#include "journal.h"
 
 struct curve {
     const sm_step_io *io;
     int64_t checkpoint_steps, n_steps;
-    char *path;
-    int fd;
+    journal *lines;
 };
 
 sm_status curve_open(curve **out, const sm_step_io *io, const sm_train_config *c,
                      sm_err *err)
 {
     curve *k = sm_alloc(1, sizeof *k);
-    if (!k || !(k->path = sm_path_join(io->scratch, "curve.jsonl"))) {
-        free(k);
+    if (!k)
         return sm_fail(err, SM_ENOMEM, "out of memory");
-    }
     k->io = io;
     k->checkpoint_steps = c->checkpoint_steps;
     k->n_steps = sm_train_end(c);
-    k->fd = open(k->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (k->fd < 0) {
-        sm_status s = sm_fail_errno(err, errno, "%s", k->path);
+    journal_due due = {.first = 1, .interval = 1, .last = k->n_steps};
+    sm_status s = journal_open(&k->lines, io, "curve.jsonl", &due, err);
+    if (s) {
         curve_free(k);
         return s;
     }
@@ -49,13 +42,11 @@ void curve_free(curve *c)
 {
     if (!c)
         return;
-    if (c->fd >= 0)
-        close(c->fd);
-    free(c->path);
+    journal_free(c->lines);
     free(c);
 }
 
-static json_t *line_of(const sm_train_metrics *m)
+json_t *curve_line(const sm_train_metrics *m)
 {
     json_t *v = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)m->step,
                           "tokens", (json_int_t)m->n_tok, "loss", m->loss, "lr", m->lr,
@@ -70,17 +61,6 @@ static json_t *line_of(const sm_train_metrics *m)
         json_object_set_new(v, "heldout_bpb_std_err", json_real(m->eval.std_err));
     }
     return v;
-}
-
-static sm_status append(curve *c, const sm_buf *line, sm_err *err)
-{
-    for (size_t at = 0; at < line->len;) {
-        ssize_t n = write(c->fd, line->data + at, line->len - at);
-        if (n < 0 && errno != EINTR)
-            return sm_fail_errno(err, errno, "%s: write", c->path);
-        at += n > 0 ? (size_t)n : 0;
-    }
-    return SM_OK;
 }
 
 /* Rows for plots while the run goes on; a figure that is not finite is left out. */
@@ -113,19 +93,19 @@ sm_status curve_step(void *self, const sm_train_metrics *m, sm_err *err)
     curve *c = self;
     const sm_ctx *ctx = c->io->ctx;
     sm_buf line = {0};
-    json_t *v = line_of(m);
+    json_t *v = curve_line(m);
     sm_status s =
         v ? sm_json_canonical(&line, v, err) : sm_fail(err, SM_ENOMEM, "out of memory");
     json_decref(v);
     if (!s && !sm_buf_putc(&line, '\n'))
         s = sm_fail(err, SM_ENOMEM, "out of memory");
     if (!s)
-        s = append(c, &line, err);
+        s = journal_put(c->lines, line.data, line.len, err);
     sm_buf_free(&line);
     bool saves = (c->checkpoint_steps > 0 && m->step % c->checkpoint_steps == 0) ||
                  (ctx->stop && *ctx->stop);
-    if (!s && saves && fdatasync(c->fd) != 0)
-        s = sm_fail_errno(err, errno, "%s: fsync", c->path);
+    if (!s && saves)
+        s = journal_sync(c->lines, err);
     return s ? s : to_catalog(c, m, err);
 }
 
@@ -159,7 +139,7 @@ static sm_status write_curve(const curve *c, const char *text, size_t len, sm_er
         if (!line[i])
             s = sm_fail(err, SM_ECORRUPT,
                         "%s: step %lld is missing; scratch was emptied, run again",
-                        c->path, (long long)i + 1);
+                        journal_path(c->lines), (long long)i + 1);
         else
             sm_buf_put(&out, line[i], strcspn(line[i], "\n") + 1);
     }
@@ -177,7 +157,7 @@ sm_status curve_finish(curve *c, sm_err *err)
 {
     char *text = NULL;
     size_t len = 0;
-    sm_status s = sm_file_read(&text, &len, c->path, 0, err);
+    sm_status s = journal_read(&text, &len, c->lines, err);
     if (!s)
         s = write_curve(c, text, len, err);
     if (s == SM_ECORRUPT)

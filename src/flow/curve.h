@@ -16,6 +16,8 @@ sm_status curve_step(void *self, const sm_train_metrics *m, sm_err *err);
 /** Write staging/curve.jsonl: every step once, in order.  SM_ECORRUPT when a step is
  * missing (scratch was damaged); scratch is then emptied, so that a rerun starts anew. */
 sm_status curve_finish(curve *c, sm_err *err);
+/** A step's line: what of its metrics is a function of the recipe. New reference. */
+json_t *curve_line(const sm_train_metrics *m);
 void curve_free(curve *c);
 
 #endif

@@ -50,6 +50,10 @@ json_t *flow_record(const sm_ctx *ctx, const char *run, const json_t *options,
 /** The options with which to run the recipe of `a` again. New reference or NULL. */
 json_t *flow_replay_options(sm_store *store, const sm_step *step, const sm_artifact *a);
 
+/** The step of this build that made `a`; SM_EUNSUPPORTED when it has no such step or
+ * another version of it. */
+sm_status flow_recorded_step(const sm_step **out, const sm_artifact *a, sm_err *err);
+
 /** sm_step_find that names the nearest step when there is none. */
 sm_status flow_step_find(const sm_step **out, const char *name, const char *where,
                          sm_err *err);

@@ -77,7 +77,7 @@ static sm_status compare_recipes(const sm_artifact *want, const sm_artifact *got
     return s;
 }
 
-static sm_status recorded_step(const sm_step **out, const sm_artifact *a, sm_err *err)
+sm_status flow_recorded_step(const sm_step **out, const sm_artifact *a, sm_err *err)
 {
     const char *name = json_string_value(json_object_get(a->recipe_json, "step"));
     int64_t version = json_integer_value(json_object_get(a->recipe_json, "version"));
@@ -104,7 +104,7 @@ static sm_status recompute(const replay *r, const sm_artifact *a, sm_err *err)
     sm_flow_result got = {0};
     json_t *options = NULL;
     const char **ref = sm_alloc(n + 1, sizeof *ref);
-    sm_status s = ref ? recorded_step(&step, a, err)
+    sm_status s = ref ? flow_recorded_step(&step, a, err)
                       : sm_fail(err, SM_ENOMEM, "replay: out of memory");
     for (size_t i = 0; i < n && !s; i++) {
         ref[i] = json_string_value(json_array_get(inputs, i));
