@@ -68,9 +68,12 @@ def build_facts(build):
             "commit": commit, "dirty": status is not None}
 
 
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def describe(build, threads, pairs, ceilings, bench):
-    now = datetime.datetime.now(datetime.timezone.utc)
-    out = {"format": "smelt-bench/1", "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    out = {"format": "smelt-bench/1", "date": now(),
            "cpu": cpu(), "memory_bytes": memory_bytes(), "kernel": platform.release(),
            "load_average": bench.load_average,
            "threads": threads, "pairs": pairs, "ceilings": ceilings}
