@@ -113,11 +113,19 @@ typedef struct sm_kern {
     void (*rope)(float *x, const float *cos, const float *sin, ptrdiff_t n,
                  bool interleaved);
 
-    /** One step of online softmax over a block of key scores of one query:
-     *   m' = max(m, max(s)); p = exp(s - m') in place (all of s, masked entries are -inf);
-     *   a = exp(m - m') (1 when m == m'); l = fma(l, a, sum(p)); returns a, updates m, l.
+    /** One step of online softmax over a block of key scores of one query, which sees keys
+     * lo..hi-1 of the block (any lo and hi):
+     *   s = s * scale where lo <= i < hi, else -inf;  m' = max(m, max(s));
+     *   p = exp(s - m') in place;  a = exp(m - m') (1 when m == m');
+     *   l = fma(l, a, sum(p));  returns a, updates m, l.
      * When m' is -inf (everything masked) p = exp(s - 0): 0, or NaN where s is; a = 1. */
-    float (*softmax_block)(float *s, ptrdiff_t n, float *m, float *l);
+    float (*attn_softmax)(float *s, ptrdiff_t n, float scale, ptrdiff_t lo, ptrdiff_t hi,
+                          float *m, float *l);
+    /** Its backward from the scores p and the gradients ds of the probabilities, in place:
+     *   x = p * scale - m where lo <= i < hi, else -inf;  p = exp(x) * (1/l);
+     *   ds = (p * (ds - delta)) * scale. */
+    void (*attn_softmax_bwd)(float *p, float *ds, ptrdiff_t n, float scale, ptrdiff_t lo,
+                             ptrdiff_t hi, float m, float l, float delta);
 
     /** Cross-entropy of one row of logits, n >= 1, 0 <= target < n (checked by the caller):
      * m = max, s = sum(exp(x-m)), loss = (m - x[target]) + log(s), lse = m + log(s).

@@ -13,7 +13,8 @@
  * Order of every long sum (the determinism contract):
  *  - a weight gradient contracts over the tokens of ONE logical shard, ascending, in blocks
  *    of SM_TOKEN_BLOCK; shards are joined along a binary tree over shard index;
- *  - attention visits key blocks of SM_KEY_BLOCK, anchored at index 0 of the row, ascending;
+ *  - attention visits key blocks of SM_KEY_BLOCK, anchored at index 0 of the row, ascending
+ *    within groups of SM_KEY_GROUP, which join along a binary tree over group index;
  *  - everything else is one row.
  */
 #ifndef SMELT_TENSOR_H
@@ -30,6 +31,8 @@ extern "C" {
 enum {
     SM_TOKEN_BLOCK = 32, /* contraction block of weight gradients; part of the numerics  */
     SM_KEY_BLOCK = 64,   /* keys a step of online softmax; part of the numerics          */
+    SM_KEY_GROUP = 1024, /* keys (backward: and queries) a chain; groups join along a tree;
+                            part of the numerics                                         */
     SM_HEAD_ROWS = 64,   /* rows of the output head at once; not part of the numerics   */
     SM_ROW_BLOCK = 128   /* rows a task takes at once; a multiple of SM_TOKEN_BLOCK; not
                             part of the numerics                                         */
@@ -268,9 +271,10 @@ SM_API int32_t sm_attn_first(int32_t index, int32_t doc_start, int32_t chunk);
 
 /**
  * Attention of up to SM_KEY_BLOCK query rows of one head.  For each key block ascending:
- *   s = (q k^T) * scale, -inf outside first[i]..index[i];  (a, m, l, p) = softmax_block(s);
+ *   (a, m, l, p) = attn_softmax(q k^T), which scales, and masks outside first[i]..index[i];
  *   o = o*a + p v  (p rounded by packing)
- * and at the end o = o * (1/l).  A row's result depends on its own q, index and first and
+ * a chain for each key group; groups join along the tree over their index (sm_attn_join);
+ * at the end o = o * (1/l).  A row's result depends on its own q, index and first and
  * on the keys and values first..index, not on which other rows are computed with it: blocks
  * that a row does not see change nothing.
  * @param[out] o [n_q, ldo]
@@ -291,9 +295,22 @@ typedef struct sm_attn_rows {
     sm_attn_kv kv;
     float *m, *l;
     int64_t ml_stride;
+    bool is_part; /* leave o without * (1/l): the part of these keys, to be joined */
 } sm_attn_rows;
-SM_API size_t sm_attn_scratch_bytes(const sm_prod *prod, int64_t d_head);
+/** @param n_key the most keys that kv may hold */
+SM_API size_t sm_attn_scratch_bytes(const sm_prod *prod, int64_t d_head, int64_t n_key);
 SM_API void sm_attn_forward_rows(const sm_attn_rows *a, void *scratch);
+
+/** What some keys give one query: o [d] with weights exp(s - m), their sum l.  Absent, when
+ * no key was seen: m = -inf and l = 0. */
+typedef struct sm_attn_part {
+    float *o, *m, *l;
+} sm_attn_part;
+/** a = the node over a (earlier keys) and b: an absent one gives way to the other; else
+ *   m' = the larger m, a's on a tie;  wa = exp(m_a - m') (1 when equal), wb likewise;
+ *   o = fma(wb, o_b, wa * o_a), l likewise. */
+SM_API void sm_attn_join(const sm_kern *kern, const sm_attn_part *a,
+                         const sm_attn_part *b, int64_t d);
 
 /** A micro-batch of attention: n_seq rows of n_ctx tokens, row of a token is q|k|v. */
 typedef struct sm_attn {
@@ -311,8 +328,10 @@ typedef struct sm_attn {
 /** Bytes of scratch a thread needs; n_group = n_head / n_kv_head. */
 SM_API size_t sm_attn_thread_bytes(const sm_prod *prod, int64_t n_ctx, int64_t n_group,
                                    int64_t d_head, bool backward);
-/** Threaded over (sequence, key head).  Backward contracts, for each key block ascending,
- * over the heads of the group and query blocks ascending. */
+/** Threaded over (sequence, key head).  Backward: the gradient of a query is a chain over the
+ * key blocks of a key group, ascending; that of a key block a chain over the heads that
+ * share it and, for each, the query blocks of a group of SM_KEY_GROUP queries, ascending.
+ * Groups join along the binary tree over their index. */
 SM_API void sm_attn_forward(sm_pool *pool, const sm_attn *a, void *scratch, size_t stride);
 SM_API void sm_attn_backward(sm_pool *pool, const sm_attn *a, void *scratch, size_t stride);
 

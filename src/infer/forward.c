@@ -40,7 +40,7 @@ static size_t most(size_t a, size_t b)
 static size_t thread_bytes(const sm_engine *e)
 {
     const sm_model_config *c = &e->model->config;
-    size_t attn = sm_attn_scratch_bytes(e->prod, c->d_head);
+    size_t attn = sm_attn_scratch_bytes(e->prod, c->d_head, c->max_ctx);
     size_t wide = (size_t)(c->d_model > c->d_expert ? c->d_model : c->d_expert);
     size_t expert = (size_t)(SM_ROW_BLOCK * (c->d_model + c->d_expert)) * sizeof(float) +
                     sm_linear_scratch_bytes(e->prod, SM_ROW_BLOCK, (int64_t)wide) + 256;

@@ -5,10 +5,16 @@
  *   P = exp(S*scale - m) / l;  dV = P^T dO;  dP = dO V^T;  D_i = <dO_i, O_i>;
  *   dS = P o (dP - D) scale;  dQ = dS K;  dK = dS^T Q
  *
- * A task is one sequence and key head.  Order: key blocks ascending (so dQ is a chain over
- * them); for each, the heads of the group ascending, and for each the query blocks
- * ascending (so dK and dV are chains over those).  Blocks without a visible pair add zeros
- * and are skipped.
+ * A task is one sequence and key head.  Order: key blocks ascending; for each, groups of
+ * queries ascending, in them the heads that share the key ascending, and for each the
+ * query blocks ascending.
+ *
+ * Invariants:
+ *  1. dQ is a chain over the key blocks of a key group (SM_KEY_GROUP), dK and dV a chain
+ *     over the heads and query blocks of a query group of the same length; groups join
+ *     along the binary tree over group index;
+ *  2. blocks and groups without a visible pair add +0 and are skipped: nothing here is
+ *     ever -0, so that changes nothing.
  */
 #include <math.h>
 #include <string.h>
@@ -16,7 +22,15 @@
 #include "internal.h"
 #include "smelt/tensor.h"
 
-enum { B = SM_KEY_BLOCK };
+enum { B = SM_KEY_BLOCK, PER_GROUP = SM_KEY_GROUP / SM_KEY_BLOCK };
+
+/* The tree over groups, of matrices [n_row, d], as a binary counter. */
+typedef struct group_tree {
+    const sm_kern *kern;
+    float *node; /* [n_level][n_row, d] */
+    int64_t n_row, d;
+    uint32_t waiting; /* levels that hold a node */
+} group_tree;
 
 /* Packed forms of the queries of one head (A and B operands) and what one block needs. */
 typedef struct bwd_work {
@@ -28,6 +42,9 @@ typedef struct bwd_work {
     float *delta;      /* [group, n_ctx]                                            */
     int32_t *first;    /* [n_ctx]                                                   */
     int32_t *lowest;   /* [n_block] least first of a query block                    */
+    group_tree *dq;    /* [group]                                                   */
+    float *dq_node;    /* [group][n_level][n_ctx, d]                                */
+    float *dk_node, *dv_node; /* [n_level][64, d]                                   */
 } bwd_work;
 
 typedef struct bwd_sizes {
@@ -52,6 +69,13 @@ static void *take(cursor *c, size_t bytes)
     return p;
 }
 
+/* Levels of the counter: the last group is joined, not kept. */
+static int64_t n_levels(int64_t n_ctx)
+{
+    int64_t groups = sm_ceil_div(n_ctx, SM_KEY_GROUP);
+    return groups > 1 ? 1 + sm_log2_floor(groups - 1) : 0;
+}
+
 /* Lay the scratch out; with base NULL only its size is counted. */
 static size_t lay_out(bwd_work *w, char *base, const sm_prod *prod, int64_t n_ctx,
                       int64_t d, int64_t group)
@@ -73,6 +97,11 @@ static size_t lay_out(bwd_work *w, char *base, const sm_prod *prod, int64_t n_ct
     w->delta = take(&c, (size_t)(group * n_ctx) * sizeof(float));
     w->first = take(&c, (size_t)n_ctx * sizeof(int32_t));
     w->lowest = take(&c, n_block * sizeof(int32_t));
+    w->dq = take(&c, (size_t)group * sizeof *w->dq);
+    size_t level = (size_t)n_levels(n_ctx) * (size_t)d * sizeof(float);
+    w->dq_node = take(&c, level * (size_t)(group * n_ctx));
+    w->dk_node = take(&c, level * B);
+    w->dv_node = take(&c, level * B);
     return c.used;
 }
 
@@ -82,7 +111,7 @@ size_t sm_attn_thread_bytes(const sm_prod *prod, int64_t n_ctx, int64_t n_group,
     size_t n_block = (size_t)sm_ceil_div(n_ctx, B);
     size_t forward =
         n_block * (sm_attn_k_bytes(prod, d_head) + sm_attn_v_bytes(prod, d_head)) +
-        sm_attn_scratch_bytes(prod, d_head);
+        sm_attn_scratch_bytes(prod, d_head, n_ctx);
     bwd_work w;
     size_t back = backward ? lay_out(&w, NULL, prod, n_ctx, d_head, n_group) : 0;
     return sm_line_bytes(forward > back ? forward : back);
@@ -140,29 +169,50 @@ static void prepare_masks(const bwd_task *t)
     }
 }
 
-/* p = exp(s*scale - m) * (1/l) where visible, else 0; ds = p * (dp - delta) * scale, dp
- * coming in ds.  Loops run over whole rows of the block, whatever its length: what lies
- * behind is not packed. */
-static void soft_row(const bwd_task *t, float *p, float *ds, int64_t index, int64_t key0,
-                     float m, float l, float delta)
+/* -------------------------------------------------------- the tree over groups */
+
+static float *tree_node(const group_tree *t, int level)
 {
-    int64_t lo = sm_min_i64(t->w.first[index] - key0, B);
-    int64_t hi = sm_min_i64(index - key0 + 1, B);
-    float inv = 1.0f / l, scale = t->scale, slope[B];
-    const sm_kern *kern = t->a->kern;
-    for (int j = 0; j < B; j++)
-        p[j] = p[j] * scale - m;
-    for (int64_t j = 0; j < lo; j++)
-        p[j] = -INFINITY;
-    for (int64_t j = hi; j < B; j++)
-        p[j] = -INFINITY;
-    kern->exp(p, p, B);
-    kern->scale(p, p, inv, B);
-    for (int j = 0; j < B; j++)
-        slope[j] = ds[j] - delta;
-    kern->mul(ds, p, slope, B);
-    kern->scale(ds, ds, scale, B);
+    return t->node + level * t->n_row * t->d;
 }
+
+/* x += node; addition commutes, so left + right may be right += left */
+static void tree_take(group_tree *t, int level, float *x, int64_t ld)
+{
+    const float *node = tree_node(t, level);
+    for (int64_t i = 0; i < t->n_row; i++)
+        t->kern->add(x + i * ld, node + i * t->d, t->d);
+    t->waiting &= ~(UINT32_C(1) << level);
+}
+
+/* x holds group g: join it with what ends where it begins, and keep the node. */
+static void tree_push(group_tree *t, int64_t g, float *x, int64_t ld)
+{
+    int k = 0;
+    for (; g >> k & 1; k++)
+        if (t->waiting >> k & 1)
+            tree_take(t, k, x, ld);
+    float *node = tree_node(t, k);
+    for (int64_t i = 0; i < t->n_row; i++)
+        memcpy(node + i * t->d, x + i * ld, (size_t)t->d * sizeof *x);
+    t->waiting |= UINT32_C(1) << k;
+}
+
+/* x holds the last group (zeros: nothing of it was seen) and becomes the root. */
+static void tree_finish(group_tree *t, float *x, int64_t ld)
+{
+    for (int k = 0; t->waiting >> k; k++)
+        if (t->waiting >> k & 1)
+            tree_take(t, k, x, ld);
+}
+
+static void clear_matrix(float *x, int64_t ld, int64_t n_row, int64_t d)
+{
+    for (int64_t i = 0; i < n_row; i++)
+        memset(x + i * ld, 0, (size_t)d * sizeof *x);
+}
+
+/* -------------------------------------------------------------- pairs of blocks */
 
 /* The pair (key block kb, query block qb) of head h: five products. */
 static void pair(const bwd_task *t, int64_t kb, int64_t qb, int64_t h, int64_t hh,
@@ -177,8 +227,9 @@ static void pair(const bwd_task *t, int64_t kb, int64_t qb, int64_t h, int64_t h
                false);
     for (int64_t i = 0; i < n_q; i++) {
         int64_t index = qb * B + i, ml = (t->seq * a->n_ctx + index) * a->n_head + h;
-        soft_row(t, t->w.p + i * B, t->w.ds + i * B, index, kb * B, a->m[ml], a->l[ml],
-                 t->w.delta[hh * a->n_ctx + index]);
+        a->kern->attn_softmax_bwd(t->w.p + i * B, t->w.ds + i * B, B, t->scale,
+                                  t->w.first[index] - kb * B, index + 1 - kb * B,
+                                  a->m[ml], a->l[ml], t->w.delta[hh * a->n_ctx + index]);
     }
     float *dk = head_row(t, a->dqkv, kv_head, kb * B);
     prod->pack_a(t->w.p_t, t->w.p, SM_F32, n_k, n_q, 1, B);
@@ -192,23 +243,68 @@ static void pair(const bwd_task *t, int64_t kb, int64_t qb, int64_t h, int64_t h
                true);
 }
 
-static void key_block(const bwd_task *t, int64_t kb)
+/* A key block against the queries of group qg; whether any of them sees any of it. */
+static bool query_group(const bwd_task *t, int64_t kb, int64_t qg)
 {
-    const sm_attn *a = t->a;
-    int64_t d = a->d_head, n_k = block_rows(t, kb);
-    const float *k = head_row(t, a->qkv, a->n_head + t->g, kb * B);
-    const float *v = k + a->n_kv_head * d;
-    a->prod->pack_b(t->w.k, k, SM_F32, n_k, d, t->ld, 1);
-    a->prod->pack_b(t->w.v, v, SM_F32, n_k, d, t->ld, 1);
-    a->prod->pack_b(t->w.k_t, k, SM_F32, d, n_k, 1, t->ld);
+    int64_t from = qg * PER_GROUP > kb ? qg * PER_GROUP : kb;
+    int64_t to = sm_min_i64((qg + 1) * PER_GROUP, t->n_block);
     bool is_first = true;
     for (int64_t hh = 0; hh < t->group; hh++)
-        for (int64_t qb = kb; qb < t->n_block; qb++) {
+        for (int64_t qb = from; qb < to; qb++) {
             if (t->w.lowest[qb] > kb * B + B - 1)
                 continue;
             pair(t, kb, qb, t->g * t->group + hh, hh, is_first);
             is_first = false;
         }
+    return !is_first;
+}
+
+static void key_block(const bwd_task *t, int64_t kb)
+{
+    const sm_attn *a = t->a;
+    int64_t d = a->d_head, n_k = block_rows(t, kb), ld = t->ld;
+    const float *k = head_row(t, a->qkv, a->n_head + t->g, kb * B);
+    const float *v = k + a->n_kv_head * d;
+    a->prod->pack_b(t->w.k, k, SM_F32, n_k, d, ld, 1);
+    a->prod->pack_b(t->w.v, v, SM_F32, n_k, d, ld, 1);
+    a->prod->pack_b(t->w.k_t, k, SM_F32, d, n_k, 1, ld);
+    float *dk = head_row(t, a->dqkv, a->n_head + t->g, kb * B);
+    float *dv = dk + a->n_kv_head * d;
+    group_tree tk = {a->kern, t->w.dk_node, n_k, d, 0};
+    group_tree tv = {a->kern, t->w.dv_node, n_k, d, 0};
+    int64_t last = (t->n_block - 1) / PER_GROUP;
+    for (int64_t qg = kb / PER_GROUP; qg <= last; qg++) {
+        bool is_seen = query_group(t, kb, qg);
+        if (is_seen && qg < last) {
+            tree_push(&tk, qg, dk, ld);
+            tree_push(&tv, qg, dv, ld);
+        } else if (!is_seen && qg == last) {
+            clear_matrix(dk, ld, n_k, d);
+            clear_matrix(dv, ld, n_k, d);
+        }
+    }
+    tree_finish(&tk, dk, ld);
+    tree_finish(&tv, dv, ld);
+}
+
+/* The key blocks of group kg, and what they add to dQ. */
+static void key_group(const bwd_task *t, int64_t kg)
+{
+    const sm_attn *a = t->a;
+    int64_t last = (t->n_block - 1) / PER_GROUP;
+    int64_t to = sm_min_i64((kg + 1) * PER_GROUP, t->n_block);
+    for (int64_t hh = 0; hh < t->group; hh++)
+        clear_matrix(head_row(t, a->dqkv, t->g * t->group + hh, 0), t->ld, a->n_ctx,
+                     a->d_head);
+    for (int64_t kb = kg * PER_GROUP; kb < to; kb++)
+        key_block(t, kb);
+    for (int64_t hh = 0; hh < t->group; hh++) {
+        float *dq = head_row(t, a->dqkv, t->g * t->group + hh, 0);
+        if (kg < last)
+            tree_push(&t->w.dq[hh], kg, dq, t->ld);
+        else
+            tree_finish(&t->w.dq[hh], dq, t->ld);
+    }
 }
 
 typedef struct attn_job {
@@ -234,14 +330,13 @@ static void backward_task(void *arg, ptrdiff_t i, int thread)
     lay_out(&t.w, job->scratch + (size_t)thread * job->stride, a->prod, a->n_ctx, d,
             t.group);
     prepare_masks(&t);
+    int64_t node = n_levels(a->n_ctx) * a->n_ctx * d;
     for (int64_t hh = 0; hh < t.group; hh++) {
-        int64_t h = t.g * t.group + hh;
-        prepare_head(&t, h, hh);
-        for (int64_t token = 0; token < a->n_ctx; token++)
-            memset(head_row(&t, a->dqkv, h, token), 0, (size_t)d * sizeof(float));
+        prepare_head(&t, t.g * t.group + hh, hh);
+        t.w.dq[hh] = (group_tree){a->kern, t.w.dq_node + hh * node, a->n_ctx, d, 0};
     }
-    for (int64_t kb = 0; kb < t.n_block; kb++)
-        key_block(&t, kb);
+    for (int64_t kg = 0; kg * PER_GROUP < t.n_block; kg++)
+        key_group(&t, kg);
 }
 
 void sm_attn_backward(sm_pool *pool, const sm_attn *a, void *scratch, size_t stride)

@@ -119,15 +119,33 @@ static void call_rope(const sm_kern *k, kc_args *g)
     k->rope(g->p[0], in(g, 1), in(g, 2), g->n, (g->variant & 1) != 0);
 }
 
-static void call_softmax_block(const sm_kern *k, kc_args *g)
+/* Keys lo..hi-1 are seen: all, a part, none, bounds outside the row. */
+static void visible(const kc_args *g, ptrdiff_t *lo, ptrdiff_t *hi)
 {
-    float *s = g->p[0], m = g->variant & 1 ? -__builtin_inff() : g->a[0], l = g->a[1];
-    if ((g->variant & 6) == 6) /* everything masked */
-        for (ptrdiff_t i = 0; i < g->n; i++)
-            s[i] = -__builtin_inff();
-    g->result[0] = k->softmax_block(s, g->n, &m, &l);
+    ptrdiff_t third = g->n / 3;
+    *lo = g->variant & 2 ? third : g->variant & 4 ? -third : 0;
+    *hi = g->variant & 8 ? g->n - third : g->n + third;
+    if ((g->variant & 6) == 6)
+        *hi = *lo;
+}
+
+static void call_attn_softmax(const sm_kern *k, kc_args *g)
+{
+    float m = g->variant & 1 ? -__builtin_inff() : g->a[0], l = g->a[1];
+    ptrdiff_t lo, hi;
+    visible(g, &lo, &hi);
+    g->result[0] = k->attn_softmax(g->p[0], g->n, g->variant & 16 ? 1.0f : g->a[2], lo,
+                                   hi, &m, &l);
     g->result[1] = m;
     g->result[2] = l;
+}
+
+static void call_attn_softmax_bwd(const sm_kern *k, kc_args *g)
+{
+    ptrdiff_t lo, hi;
+    visible(g, &lo, &hi);
+    k->attn_softmax_bwd(g->p[0], g->p[1], g->n, 0.125f, lo, hi, g->a[0], g->a[1],
+                        g->a[2]);
 }
 
 static void call_cross_entropy(const sm_kern *k, kc_args *g)
@@ -194,7 +212,8 @@ const kc_case kc_cases[] = {
     {CASE(swiglu_bwd), 5, {Y, Y, X, X, X}, call_swiglu_bwd, 0, 1},
     {CASE(sigmoid), 2, {Y, X}, call_sigmoid, 0, 1},
     {CASE(rope), 3, {XY, HALF, HALF}, call_rope, 0, 2},
-    {CASE(softmax_block), 1, {XY}, call_softmax_block, 0, 1},
+    {CASE(attn_softmax), 1, {XY}, call_attn_softmax, 0, 1},
+    {CASE(attn_softmax_bwd), 2, {XY, XY}, call_attn_softmax_bwd, 0, 1},
     {CASE(cross_entropy), 2, {XY, X}, call_cross_entropy, 1, 1},
     {CASE(exp_sum), 1, {X}, call_exp_sum, 0, 1},
     {CASE(cross_entropy_bwd), 2, {Y, X}, call_cross_entropy_bwd, 1, 1},

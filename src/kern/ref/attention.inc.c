@@ -15,8 +15,11 @@ static void rope(float *x, const float *cosine, const float *sine, ptrdiff_t n,
 
 /* With everything masked the maximum is -inf; subtracting 0 instead gives p = 0 without a
  * special case, and a NaN among the scores stays visible. */
-static float softmax_block(float *s, ptrdiff_t n, float *m, float *l)
+static float attn_softmax(float *s, ptrdiff_t n, float scale_by, ptrdiff_t lo,
+                          ptrdiff_t hi, float *m, float *l)
 {
+    for (ptrdiff_t i = 0; i < n; i++)
+        s[i] = i >= lo && i < hi ? s[i] * scale_by : -INFINITY;
     float top = max_of(s, n), old = *m;
     top = top > old ? top : old;
     float shift = top == -INFINITY ? 0.0f : top;
@@ -26,4 +29,15 @@ static float softmax_block(float *s, ptrdiff_t n, float *m, float *l)
     *l = fma32(*l, a, sum(s, n));
     *m = top;
     return a;
+}
+
+static void attn_softmax_bwd(float *p, float *ds, ptrdiff_t n, float scale_by,
+                             ptrdiff_t lo, ptrdiff_t hi, float m, float l, float delta)
+{
+    float inverse = 1.0f / l;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float x = i >= lo && i < hi ? p[i] * scale_by - m : -INFINITY;
+        p[i] = exp32(x) * inverse;
+        ds[i] = (p[i] * (ds[i] - delta)) * scale_by;
+    }
 }

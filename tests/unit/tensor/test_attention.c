@@ -109,7 +109,7 @@ static void decode(const data *d, const sm_kern *kern, const sm_prod *prod, int 
     size_t kb = sm_attn_k_bytes(prod, D), vb = sm_attn_v_bytes(prod, D);
     char *k = sm_aligned_alloc((size_t)blocks * kb),
          *v = sm_aligned_alloc((size_t)blocks * vb);
-    void *scratch = sm_aligned_alloc(sm_attn_scratch_bytes(prod, D));
+    void *scratch = sm_aligned_alloc(sm_attn_scratch_bytes(prod, D, T));
     for (int64_t b = 0; b < blocks; b++) {
         const float *src = d->qkv + (row + b * SM_KEY_BLOCK) * LD + (NH + g) * D;
         int64_t left = n_key - b * SM_KEY_BLOCK;

@@ -17,7 +17,8 @@
         }                                  \
     } while (0)
 
-static inline vf vexp(vf x)
+/* exp below the range that overflows: x <= 88.72283, or NaN. */
+static inline vf vexp_low(vf x)
 {
     vf magic = vset(0x1.8p23f), one = vset(1.0f);
     vf t = vfma(x, vset(0x1.715476p+0f), magic), n = vsub(t, magic);
@@ -32,8 +33,12 @@ static inline vf vexp(vf x)
     vf q = vadd(vfma(p, vmul(r, r), r), one);
     vf y = vfloat(clear_denormal(viadd(vbits(q), vishl(vbits(t), 23))));
     y = vselect(vlt(x, vset(-87.33654f)), vzero(), y);
-    y = vselect(vgt(x, vset(88.72283f)), vset(INFINITY), y);
     return vselect(vnan(x), x, y);
+}
+
+static inline vf vexp(vf x)
+{
+    return vselect(vgt(x, vset(88.72283f)), vset(INFINITY), vexp_low(x));
 }
 
 static inline vf vlog(vf x)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kernels over one row: softmax, norms, rotary embedding, cross-entropy. */
 
-/* x = exp(x - shift) in place; returns the 32-lane sum. */
+/* x = exp(x - shift) in place, no x above shift; returns the 32-lane sum. */
 static float exp_shifted(float *x, ptrdiff_t n, float shift)
 {
     vf top = vset(shift), acc[N_ACC];
     clear_lanes(acc);
-    EACH_BLOCK(n, vf e = vexp(vsub(get(x + i, count), top)); put(x + i, e, count);
+    EACH_BLOCK(n, vf e = vexp_low(vsub(get(x + i, count), top)); put(x + i, e, count);
                acc[v] = vadd(acc[v], keep_first(e, count)));
     return fold_lanes(acc);
 }
@@ -21,9 +21,37 @@ static void softmax(float *x, ptrdiff_t n, float *m, float *s)
         *s = total;
 }
 
-static float softmax_block(float *s, ptrdiff_t n, float *m, float *l)
+/* Lanes lo .. hi-1 of x, `other` elsewhere. */
+static inline vf blend_between(vf x, vf other, ptrdiff_t lo, ptrdiff_t hi)
 {
-    float top = max_of(s, n), old = *m;
+    return blend_first(other, blend_first(x, other, hi), lo);
+}
+
+/* s = s * scale where lo <= i < hi, else -inf; returns the maximum. */
+static float scale_and_mask(float *s, ptrdiff_t n, float scale_by, ptrdiff_t lo,
+                            ptrdiff_t hi)
+{
+    vf low = vset(-INFINITY), factor = vset(scale_by), acc[N_ACC];
+    for (int v = 0; v < N_ACC; v++)
+        acc[v] = low;
+    if (lo <= 0 && hi >= n)
+        EACH_BLOCK(n, vf x = vmul(get(s + i, count), factor); put(s + i, x, count);
+                   acc[v] = vmax(blend_first(x, low, count), acc[v]));
+    else
+        EACH_BLOCK(
+            n, vf x = vmul(get(s + i, count), factor);
+            x = blend_between(x, low, lo - i, sm_min_index(hi - i, count));
+            put(s + i, x, count); acc[v] = vmax(x, acc[v]));
+    for (int h = N_ACC / 2; h >= 1; h /= 2)
+        for (int v = 0; v < h; v++)
+            acc[v] = vmax(acc[v + h], acc[v]);
+    return fold_max(acc[0]) + 0.0f;
+}
+
+static float attn_softmax(float *s, ptrdiff_t n, float scale_by, ptrdiff_t lo,
+                          ptrdiff_t hi, float *m, float *l)
+{
+    float top = scale_and_mask(s, n, scale_by, lo, hi), old = *m;
     top = top > old ? top : old;
     float total = exp_shifted(s, n, top == -INFINITY ? 0.0f : top), a = 1.0f;
     if (old != top)
@@ -31,6 +59,33 @@ static float softmax_block(float *s, ptrdiff_t n, float *m, float *l)
     *l = _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(*l), _mm_set_ss(a), _mm_set_ss(total)));
     *m = top;
     return a;
+}
+
+/* What a row of the backward pass is made of. */
+typedef struct attn_slope {
+    vf scale, m, inverse, delta;
+} attn_slope;
+
+static inline void attn_bwd_part(float *p, float *ds, vf x, ptrdiff_t count,
+                                 const attn_slope *k)
+{
+    vf pi = vmul(vexp(x), k->inverse);
+    put(p, pi, count);
+    put(ds, vmul(vmul(pi, vsub(get(ds, count), k->delta)), k->scale), count);
+}
+
+static void attn_softmax_bwd(float *p, float *ds, ptrdiff_t n, float scale_by,
+                             ptrdiff_t lo, ptrdiff_t hi, float m, float l, float delta)
+{
+    attn_slope k = {vset(scale_by), vset(m), vset(1.0f / l), vset(delta)};
+    vf low = vset(-INFINITY);
+    if (lo <= 0 && hi >= n)
+        EACH_PART(n, vf x = vsub(vmul(get(p + i, count), k.scale), k.m);
+                  attn_bwd_part(p + i, ds + i, x, count, &k));
+    else
+        EACH_PART(n, vf x = vsub(vmul(get(p + i, count), k.scale), k.m);
+                  x = blend_between(x, low, lo - i, hi - i);
+                  attn_bwd_part(p + i, ds + i, x, count, &k));
 }
 
 static float rmsnorm(float *y, const float *x, const float *w, float eps, ptrdiff_t n)

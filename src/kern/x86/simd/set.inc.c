@@ -22,7 +22,8 @@ static void set_vector_kernels(sm_kern *t)
     t->swiglu_bwd = swiglu_bwd;
     t->sigmoid = sigmoid;
     t->rope = rope;
-    t->softmax_block = softmax_block;
+    t->attn_softmax = attn_softmax;
+    t->attn_softmax_bwd = attn_softmax_bwd;
     t->cross_entropy = cross_entropy;
     t->exp_sum = exp_sum;
     t->cross_entropy_bwd = cross_entropy_bwd;
