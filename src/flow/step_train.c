@@ -165,9 +165,9 @@ static sm_status train(sm_model **model, sm_train_summary *summary, const materi
                      .self = k,
                      .on_commit = c ? chain_commit : NULL,
                      .commit_self = c,
-                     .commit_steps = chain_interval(
-                         sm_opt_int(io->options, "commit_steps"),
-                         sm_train_end(&m->config))};
+                     .commit_steps =
+                         chain_interval(sm_opt_int(io->options, "commit_steps"),
+                                        sm_train_end(&m->config))};
     return sm_train_run(model, summary, io->ctx, &m->config, &t, err);
 }
 
@@ -253,16 +253,17 @@ static sm_status plan(json_t **out, const sm_step_io *io, sm_err *err)
     if (s)
         return s;
     *out = json_pack(
-        "{s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:f, s:f}",
+        "{s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:f, "
+        "s:f}",
         "parameters", (json_int_t)p.n_param, "active_parameters", (json_int_t)p.n_active,
         "tokens_per_step", (json_int_t)p.tok_per_step, "tokens", (json_int_t)p.n_tok,
-        "flops", p.flops, "weight_bytes", (json_int_t)p.weight_bytes, "gradient_bytes",
-        (json_int_t)p.grad_bytes, "optimizer_bytes", (json_int_t)p.optimizer_bytes,
-        "activation_bytes", (json_int_t)p.activation_bytes, "packed_bytes",
-        (json_int_t)p.packed_bytes, "total_bytes", (json_int_t)p.total_bytes,
-        "micro_batches", (json_int_t)p.n_micro, "reruns_forward", p.rerun_forward,
-        "ceiling_gflops", m.config.ceiling_gflops, "expected_seconds",
-        p.expected_seconds);
+        "flops_per_token", p.flops_per_tok, "flops", p.flops, "weight_bytes",
+        (json_int_t)p.weight_bytes, "gradient_bytes", (json_int_t)p.grad_bytes,
+        "optimizer_bytes", (json_int_t)p.optimizer_bytes, "activation_bytes",
+        (json_int_t)p.activation_bytes, "packed_bytes", (json_int_t)p.packed_bytes,
+        "total_bytes", (json_int_t)p.total_bytes, "micro_batches", (json_int_t)p.n_micro,
+        "reruns_forward", p.rerun_forward, "ceiling_gflops", m.config.ceiling_gflops,
+        "expected_seconds", p.expected_seconds);
     plan_states(*out, io, &m.config, &p);
     return *out ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
 }
