@@ -222,6 +222,11 @@ SM_API sm_status sm_pass_count(sm_pass *p, const sm_batch *b, int64_t *counts, s
 SM_API sm_status sm_pass_backward(sm_pass *p, const sm_batch *b, int64_t slot, float *grad,
                                   const int64_t *counts_global, int64_t n_target_global,
                                   int64_t n_tok_global, sm_err *err);
+/** The auxiliary (load-balance) loss of the micro-batch of the last sm_pass_backward, by
+ * logical shard: sum over its MoE layers and tokens t of coef * E * sum_i f_i p_ti /
+ * n_tok_global.  The sum over all shards of the global batch is its auxiliary loss.
+ * @param[out] aux [n_shard of a micro-batch]; 0 where there is none */
+SM_API void sm_pass_aux_loss(const sm_pass *p, double *aux);
 
 #ifdef __cplusplus
 }

@@ -353,11 +353,12 @@ SM_API void sm_route_rows(const sm_kern *kern, int32_t *expert, float *weight,
  *   + p (g - <p, g>),  p = softmax(all logits), g [n_expert] = gradient of p (aux loss)
  *   + 2 z lse p
  * @param dweight [k];  @param g may be NULL (no aux); z = 0: no z-loss
- * @param[out] dlogit [n_expert];  @param tmp [n_expert] */
-SM_API void sm_route_row_bwd(const sm_kern *kern, float *dlogit, const float *logit,
-                             const int32_t *expert, const float *weight,
-                             const float *dweight, const float *g, float z,
-                             int32_t n_expert, int32_t k, bool is_sigmoid, float *tmp);
+ * @param[out] dlogit [n_expert];  @param tmp [n_expert]
+ * @return <p, g>: the row's part of the auxiliary loss; 0 without one */
+SM_API float sm_route_row_bwd(const sm_kern *kern, float *dlogit, const float *logit,
+                              const int32_t *expert, const float *weight,
+                              const float *dweight, const float *g, float z,
+                              int32_t n_expert, int32_t k, bool is_sigmoid, float *tmp);
 /** log sum exp of one row of logits. @param tmp [n] */
 SM_API float sm_logsumexp_row(const sm_kern *kern, const float *x, int64_t n, float *tmp);
 

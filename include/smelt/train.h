@@ -228,6 +228,7 @@ typedef struct sm_train_metrics {
     int64_t n_tok;   /* positions seen since the beginning of training              */
     double epoch;    /* sequences seen / rows                                       */
     double loss;     /* nats a target, mean over the global batch                   */
+    double aux_loss; /* the load-balance term, exact over the global batch          */
     double router_z; /* mean lse^2 of the routers                                   */
     double lr;
     double grad_norm; /* before clipping                                             */

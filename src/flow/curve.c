@@ -54,6 +54,7 @@ json_t *curve_line(const sm_train_metrics *m)
     if (v && m->load_max > 0) {
         json_object_set_new(v, "load_min", json_real(m->load_min));
         json_object_set_new(v, "load_max", json_real(m->load_max));
+        json_object_set_new(v, "aux_loss", json_real(m->aux_loss));
         json_object_set_new(v, "router_z", json_real(m->router_z));
     }
     if (v && m->has_eval) {

@@ -52,7 +52,8 @@ static sm_status allocate_tables(sm_pass *p, sm_err *err)
     size_t per_layer =
         (10 + 4 * (size_t)m->n_expert) * SM_SLICE_RUN_MAX * (size_t)m->n_slice;
     p->weights = sm_alloc(layers, sizeof *p->weights);
-    p->pack_job = sm_alloc(layers * per_layer + 1 + (size_t)m->n_slice, sizeof *p->pack_job);
+    p->pack_job =
+        sm_alloc(layers * per_layer + 1 + (size_t)m->n_slice, sizeof *p->pack_job);
     p->slot = sm_alloc(micro, sizeof *p->slot);
     if (!p->weights || !p->pack_job || !p->slot)
         return sm_fail(err, SM_ENOMEM, "pass: out of memory");
@@ -428,6 +429,8 @@ sm_status sm_pass_backward(sm_pass *p, const sm_batch *b, int64_t slot, float *g
     sm_model_view v = sm_model_ends(m);
     final_norm f = {p, s->dn, s->x[m->config.n_layer], m->weight + v.norm, scale};
     fill_positions(p, b);
+    for (int64_t i = 0; m->config.n_expert > 0 && i < p->n_shard; i++)
+        p->aux_sum[i] = 0;
     sm_pass_final_norm_bwd(&f, grad + v.norm);
     for (int32_t l = m->config.n_layer; !st && l-- > 0;) {
         stage g = stage_of(p, b, slot, l);
@@ -443,4 +446,10 @@ sm_status sm_pass_backward(sm_pass *p, const sm_batch *b, int64_t slot, float *g
         st = sm_pass_layer_backward(&g, grad, err);
     }
     return st ? st : embed_backward(p, b, s, grad, scale, err);
+}
+
+void sm_pass_aux_loss(const sm_pass *p, double *aux)
+{
+    for (int64_t i = 0; i < p->n_shard; i++)
+        aux[i] = p->aux_sum ? p->aux_sum[i] : 0;
 }

@@ -82,6 +82,8 @@ struct sm_pass {
     sm_grad_job *grad_job;
     int32_t *order, *start; /* tokens by id */
     float *aux_slope;       /* [n_expert] */
+    float *aux;             /* [T] what each token adds to a layer's auxiliary loss */
+    double *aux_sum;        /* [n_shard] over the layers of a backward */
     char *head_shared;
     uint8_t *bad; /* [2 n_layer + 1, n_chunk] where a norm saw NaN or inf */
     char *scratch;

@@ -236,10 +236,10 @@ static void moe_out_bwd_task(void *arg, ptrdiff_t i, int thread)
     for (int64_t t = 0; t < c.n_row; t++) {
         int64_t row = c.row0 + t;
         collect_row(g, row);
-        sm_route_row_bwd(p->ctx.kern, dlogit + t * e, g->s->logit + row * e,
-                         g->s->expert + row * k, g->s->weight + row * k,
-                         p->dweight + row * k, g->aux_slope, g->z, m->n_expert,
-                         m->k_expert, is_sigmoid(g), tmp);
+        p->aux[row] = sm_route_row_bwd(p->ctx.kern, dlogit + t * e, g->s->logit + row * e,
+                                       g->s->expert + row * k, g->s->weight + row * k,
+                                       p->dweight + row * k, g->aux_slope, g->z,
+                                       m->n_expert, m->k_expert, is_sigmoid(g), tmp);
     }
     part_bwd_done(g, &s, PART_COMBINE, c.n_row);
     sm_grad_pack_a(p->prod_f32, p->g.dlogit, dlogit, e, c, e);
@@ -259,6 +259,8 @@ void sm_pass_moe_backward(stage *g)
     sm_pool_run(p->ctx.pool, g->s->perm.n_chunk, expert_bwd_task, g);
     sm_trace_label(p->ctx.trace, "combine and out backward", 0, 0);
     sm_pool_run(p->ctx.pool, p->n_chunk, moe_out_bwd_task, g);
+    for (int64_t t = 0; t < p->n_tok; t++)
+        p->aux_sum[t / p->shard_tok] += (double)p->aux[t];
 }
 
 int64_t sm_pass_moe_jobs(const stage *g, float *grad, sm_grad_job *job)

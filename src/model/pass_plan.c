@@ -247,6 +247,8 @@ static void plan_backward(sm_pass *p, planner *pl)
         p->g.edgu = take_a(pl, p->prod, 2 * c->d_expert, rows);
         p->g.ex = take_b(pl, p->prod, d, rows);
         p->aux_slope = take_floats(pl, e);
+        p->aux = take_floats(pl, t);
+        p->aux_sum = take(pl, p->n_shard, sizeof *p->aux_sum);
     }
     p->grad_job = take(pl, 8 + 2 * e, sizeof *p->grad_job);
     p->order = take(pl, t, sizeof(int32_t));

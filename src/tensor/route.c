@@ -60,9 +60,9 @@ float sm_logsumexp_row(const sm_kern *kern, const float *x, int64_t n, float *tm
     return m + log_s;
 }
 
-/* d += p (g - <p, g>) + 2 z lse p, p = softmax of all logits, in tmp. */
-static void add_aux(const sm_kern *kern, float *d, const float *logit, const float *g,
-                    float z, int32_t n, float *p)
+/* d += p (g - <p, g>) + 2 z lse p, p = softmax of all logits, in tmp; returns <p, g>. */
+static float add_aux(const sm_kern *kern, float *d, const float *logit, const float *g,
+                     float z, int32_t n, float *p)
 {
     float m, s, log_s;
     memcpy(p, logit, (size_t)n * sizeof *p);
@@ -73,20 +73,20 @@ static void add_aux(const sm_kern *kern, float *d, const float *logit, const flo
         float slope = g ? g[e] - mean : 0.0f;
         d[e] = d[e] + p[e] * (slope + pull);
     }
+    return mean;
 }
 
-void sm_route_row_bwd(const sm_kern *kern, float *dlogit, const float *logit,
-                      const int32_t *expert, const float *weight, const float *dweight,
-                      const float *g, float z, int32_t n_expert, int32_t k,
-                      bool is_sigmoid, float *tmp)
+float sm_route_row_bwd(const sm_kern *kern, float *dlogit, const float *logit,
+                       const int32_t *expert, const float *weight, const float *dweight,
+                       const float *g, float z, int32_t n_expert, int32_t k,
+                       bool is_sigmoid, float *tmp)
 {
     memset(dlogit, 0, (size_t)n_expert * sizeof *dlogit);
     float mean = is_sigmoid ? 0.0f : kern->dot(weight, dweight, k);
     for (int32_t j = 0; j < k; j++)
         dlogit[expert[j]] = is_sigmoid ? dweight[j] * weight[j] * (1.0f - weight[j])
                                        : weight[j] * (dweight[j] - mean);
-    if (g || z != 0.0f)
-        add_aux(kern, dlogit, logit, g, z, n_expert, tmp);
+    return g || z != 0.0f ? add_aux(kern, dlogit, logit, g, z, n_expert, tmp) : 0.0f;
 }
 
 /* ------------------------------------------------------------- permutation */

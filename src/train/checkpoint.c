@@ -180,12 +180,13 @@ static json_t *make_state(const train_state *t, int64_t step, uint64_t tensors)
     const train_step_result *l = &t->last;
     train_ckpt_hex(sum, tensors);
     train_ckpt_hex(data, t->data_checksum);
-    return json_pack("{s:s, s:I, s:I, s:O, s:s, s:s, s:{s:f, s:f, s:f, s:f, s:f, s:f}}",
-                     "format", TRAIN_CKPT_FORMAT, "step", (json_int_t)step, "data_cursor",
-                     (json_int_t)(step * t->n_seq), "config", t->config, "data_checksum",
-                     data, "tensors_checksum", sum, "last", "loss", l->loss, "router_z",
-                     l->router_z, "grad_norm", l->grad_norm, "weight_norm",
-                     l->weight_norm, "load_min", l->load_min, "load_max", l->load_max);
+    return json_pack(
+        "{s:s, s:I, s:I, s:O, s:s, s:s, s:{s:f, s:f, s:f, s:f, s:f, s:f, s:f}}", "format",
+        TRAIN_CKPT_FORMAT, "step", (json_int_t)step, "data_cursor",
+        (json_int_t)(step * t->n_seq), "config", t->config, "data_checksum", data,
+        "tensors_checksum", sum, "last", "loss", l->loss, "aux_loss", l->aux_loss,
+        "router_z", l->router_z, "grad_norm", l->grad_norm, "weight_norm", l->weight_norm,
+        "load_min", l->load_min, "load_max", l->load_max);
 }
 
 static sm_status write_state(const char *dir, const train_state *t, int64_t step,

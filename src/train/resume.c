@@ -126,6 +126,7 @@ static double figure(const json_t *state, const char *key)
 static void copy_figures(train_step_result *last, const json_t *state)
 {
     *last = (train_step_result){.loss = figure(state, "loss"),
+                                .aux_loss = figure(state, "aux_loss"),
                                 .router_z = figure(state, "router_z"),
                                 .grad_norm = figure(state, "grad_norm"),
                                 .weight_norm = figure(state, "weight_norm"),

@@ -61,6 +61,7 @@ static sm_train_metrics measure(const run *r, const train_step_result *f, int64_
                           .epoch = (double)((step + 1) * c->n_seq) /
                                    (double)r->io->data->rows.n_row,
                           .loss = f->loss,
+                          .aux_loss = f->aux_loss,
                           .router_z = f->router_z,
                           .lr = sm_train_lr(c, step),
                           .grad_norm = f->grad_norm,
@@ -173,12 +174,12 @@ static void end(run *r)
 json_t *sm_train_metrics_to_json(const sm_train_metrics *m)
 {
     json_t *j = json_pack(
-        "{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "step",
-        (json_int_t)m->step, "n_tok", (json_int_t)m->n_tok, "epoch", m->epoch, "loss",
-        m->loss, "router_z", m->router_z, "lr", m->lr, "grad_norm", m->grad_norm,
-        "weight_norm", m->weight_norm, "load_min", m->load_min, "load_max", m->load_max,
-        "tok_per_s", m->tok_per_s, "step_ms", m->step_ms, "gflops", m->gflops,
-        "ceiling_frac", m->ceiling_frac);
+        "{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+        "step", (json_int_t)m->step, "n_tok", (json_int_t)m->n_tok, "epoch", m->epoch,
+        "loss", m->loss, "aux_loss", m->aux_loss, "router_z", m->router_z, "lr", m->lr,
+        "grad_norm", m->grad_norm, "weight_norm", m->weight_norm, "load_min", m->load_min,
+        "load_max", m->load_max, "tok_per_s", m->tok_per_s, "step_ms", m->step_ms,
+        "gflops", m->gflops, "ceiling_frac", m->ceiling_frac);
     if (j && m->has_eval &&
         (json_object_set_new(j, "bpb", json_real(m->eval.bpb)) ||
          json_object_set_new(j, "bpb_std_err", json_real(m->eval.std_err)))) {

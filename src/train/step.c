@@ -110,8 +110,10 @@ sm_status train_step_init(train_step *t, const sm_ctx *ctx, const sm_train_confi
     size_t n_count = (size_t)c->model.n_layer * (size_t)c->model.n_expert;
     t->token = sm_alloc(n_pos, 3 * sizeof *t->token);
     t->stats = sm_alloc((size_t)t->n_shard, sizeof *t->stats);
+    t->aux = sm_alloc((size_t)t->n_shard, sizeof *t->aux);
+    t->sums = sm_alloc((size_t)t->n_shard, sizeof *t->sums);
     t->counts = n_count ? sm_alloc(n_count, sizeof *t->counts) : NULL;
-    if (!t->token || !t->stats || (n_count && !t->counts))
+    if (!t->token || !t->stats || !t->aux || !t->sums || (n_count && !t->counts))
         s = sm_fail(err, SM_ENOMEM, "train: batch of %zu tokens: out of memory", n_pos);
     if (!s)
         s = sm_tree_create(&t->tree, model->n_weight, t->n_micro, err);
@@ -132,6 +134,8 @@ void train_step_fini(train_step *t)
     sm_tree_free(t->tree);
     free(t->token);
     free(t->stats);
+    free(t->aux);
+    free(t->sums);
     free(t->counts);
     *t = (train_step){0};
 }
@@ -212,9 +216,11 @@ static sm_status backward(train_step *t, int64_t micro, int64_t slot, int64_t n_
     sm_status s = sm_pass_backward(t->pass, &b, slot, sm_tree_leaf(t->tree), t->counts,
                                    n_target, t->config->n_seq * t->config->n_ctx, err);
     sm_trace_label(t->ctx->trace, "gradient tree", n_weights(t), 12 * n_weights(t));
-    if (!s)
-        sm_tree_add(t->tree, t->ctx);
-    return s;
+    if (s)
+        return s;
+    sm_pass_aux_loss(t->pass, t->aux + micro * t->micro_shard);
+    sm_tree_add(t->tree, t->ctx);
+    return SM_OK;
 }
 
 /* No term needs global counts: one micro-batch at a time. */
@@ -230,47 +236,50 @@ static sm_status alternate(train_step *t, int64_t n_target, sm_err *err)
     return s ? s : train_ranks_i64(t->ctx, t->counts, n_counts(t), err);
 }
 
+/* What a backward needs of every micro-batch: its counts and, unless each forward runs
+ * again, its activations. */
+static sm_status count_or_forward(train_step *t, int64_t micro, sm_err *err)
+{
+    sm_batch b = micro_batch(t, micro);
+    return t->rerun ? sm_pass_count(t->pass, &b, t->counts, err)
+                    : forward(t, micro, micro, t->counts, err);
+}
+
 static sm_status forwards_first(train_step *t, int64_t n_target, sm_err *err)
 {
     sm_status s = SM_OK;
     for (int64_t i = 0; i < t->n_micro && !s; i++)
-        s = forward(t, i, t->rerun ? 0 : i, t->counts, err);
+        s = count_or_forward(t, i, err);
     s = train_ranks_agree(t->ctx, s, err);
     if (!s)
         s = train_ranks_i64(t->ctx, t->counts, n_counts(t), err);
-    int64_t *again = t->rerun ? sm_alloc((size_t)n_counts(t), sizeof *again) : NULL;
-    if (!s && t->rerun && !again)
-        s = sm_fail(err, SM_ENOMEM, "train: expert counts: out of memory");
     for (int64_t i = 0; i < t->n_micro && !s; i++) {
         if (t->rerun)
-            s = forward(t, i, 0, again, err);
+            s = forward(t, i, 0, NULL, err);
         if (!s)
             s = backward(t, i, t->rerun ? 0 : i, n_target, err);
     }
-    free(again);
     return train_ranks_agree(t->ctx, s, err);
 }
 
 /* ---------------------------------------------------------------- figures */
 
-/* Mean loss and router z over the global batch: a tree over shards, then ranks. */
+/* Mean loss and router z over the global batch, and its auxiliary loss: a tree over
+ * shards, then ranks. */
 static sm_status sum_stats(train_step_result *out, const train_step *t, int64_t n_target,
                            sm_err *err)
 {
-    double sum[2];
-    double *x = sm_alloc((size_t)t->n_shard, sizeof *x);
-    if (!x)
-        return sm_fail(err, SM_ENOMEM, "train: loss of %lld shards: out of memory",
-                       (long long)t->n_shard);
+    double sum[3], *x = t->sums;
     for (int64_t i = 0; i < t->n_shard; i++)
         x[i] = t->stats[i].loss_sum;
     sum[0] = train_tree_f64(x, t->n_shard);
     for (int64_t i = 0; i < t->n_shard; i++)
         x[i] = t->stats[i].aux_z_sum;
     sum[1] = train_tree_f64(x, t->n_shard);
-    free(x);
-    sm_status s = train_ranks_f64(t->ctx, sum, 2, err);
+    sum[2] = train_tree_f64(t->aux, t->n_shard);
+    sm_status s = train_ranks_f64(t->ctx, sum, 3, err);
     out->loss = sum[0] / (double)n_target;
+    out->aux_loss = sum[2];
     out->router_z = sum[1] / ((double)t->config->n_seq * (double)t->config->n_ctx);
     return s;
 }

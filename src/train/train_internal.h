@@ -162,11 +162,13 @@ typedef struct train_step {
     int32_t *token, *target, *doc_start; /* [n_seq, n_ctx], one allocation       */
     int64_t *counts;       /* [n_layer, n_expert], NULL when dense                     */
     sm_shard_stats *stats; /* [n_shard]                                          */
+    double *aux;           /* [n_shard] auxiliary loss                           */
+    double *sums;          /* [n_shard] for the trees over shards                */
 } train_step;
 
 /** What a step found out. */
 typedef struct train_step_result {
-    double loss, router_z, grad_norm, weight_norm, load_min, load_max;
+    double loss, aux_loss, router_z, grad_norm, weight_norm, load_min, load_max;
 } train_step_result;
 
 sm_status train_step_init(train_step *t, const sm_ctx *ctx, const sm_train_config *c,

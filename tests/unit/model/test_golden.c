@@ -106,6 +106,22 @@ static void check_losses(const char *name, const float *loss, const json_t *want
     }
 }
 
+/* The mean loss with its auxiliary terms. */
+static void check_total(const json_t *k, const golden_batch *g, const sm_pass *pass,
+                        const sm_shard_stats *stats)
+{
+    double aux[16], total = 0, want = number(k, "loss");
+    if (number(json_object_get(k, "coef"), "head_z") != 0)
+        return; /* its value is reported nowhere */
+    sm_pass_aux_loss(pass, aux);
+    for (int64_t i = 0; i < g->b.n_seq; i++)
+        total += stats[i].loss_sum / (double)g->n_target + aux[i] +
+                 stats[i].aux_z_sum / (double)g->n_tok;
+    if (fabs(total - want) > 1e-5 * want)
+        fail_msg("%s: loss with auxiliary terms: %.9g, want %.9g",
+                 json_string_value(json_object_get(k, "name")), total, want);
+}
+
 static void check_kind(const json_t *k)
 {
     sm_ctx ctx = {0};
@@ -141,6 +157,7 @@ static void check_kind(const json_t *k)
         sm_pass_backward(pass, &g.b, 0, grad, counts, g.n_target, g.n_tok, &err))
         fail_msg("%s: %s", name, err.msg);
     check_losses(name, loss, json_object_get(k, "token_loss"));
+    check_total(k, &g, pass, stats);
     const json_t *list = json_object_get(k, "tensors");
     assert_int_equal(json_array_size(list), m->n_param_tensors);
     for (size_t i = 0; i < json_array_size(list); i++)
