@@ -140,8 +140,7 @@ static sm_status write_chain(const chain *c, const char *dir, const char *text, 
     for (size_t i = 0; i < n && !s; i++)
         if (!at[i].state.hex[0])
             s = sm_fail(err, SM_ECORRUPT,
-                        "%s: the state of step %lld is missing; scratch was emptied, run "
-                        "again",
+                        "%s: the state of step %lld is missing; run again",
                         journal_path(c->lines), (long long)at[i].step);
     if (!s)
         s = chain_write(&out, &head, h, at, n, err);
@@ -160,8 +159,6 @@ sm_status chain_finish(chain *c, const char *dir, sm_err *err)
     sm_status s = journal_read(&text, &len, c->lines, err);
     if (!s)
         s = write_chain(c, dir, text ? text : "", len, err);
-    if (s == SM_ECORRUPT)
-        sm_remove_tree(c->io->scratch, NULL);
     free(text);
     return s;
 }

@@ -70,8 +70,8 @@ sm_status chain_open(chain **out, const sm_step_io *io, const chain_header *h, b
                      sm_err *err);
 /** The on_commit of sm_train_io: a durable line in scratch before it returns. */
 sm_status chain_commit(void *self, const sm_train_commit *c, sm_err *err);
-/** Write DIR/chain.jsonl.  SM_ECORRUPT when a state is missing (scratch was damaged);
- * scratch is then emptied, so that a rerun starts anew. */
+/** Write DIR/chain.jsonl.  SM_ECORRUPT when a state is missing (scratch was damaged); a
+ * rerun goes on from before it. */
 sm_status chain_finish(chain *c, const char *dir, sm_err *err);
 /** Move the kept states into DIR. */
 sm_status chain_take_states(const chain *c, const char *dir, sm_err *err);

@@ -139,7 +139,7 @@ static sm_status write_curve(const curve *c, const char *text, size_t len, sm_er
     for (int64_t i = 0; i < c->n_steps && !s; i++) {
         if (!line[i])
             s = sm_fail(err, SM_ECORRUPT,
-                        "%s: step %lld is missing; scratch was emptied, run again",
+                        "%s: step %lld is missing; run again",
                         journal_path(c->lines), (long long)i + 1);
         else
             sm_buf_put(&out, line[i], strcspn(line[i], "\n") + 1);
@@ -161,8 +161,6 @@ sm_status curve_finish(curve *c, sm_err *err)
     sm_status s = journal_read(&text, &len, c->lines, err);
     if (!s)
         s = write_curve(c, text, len, err);
-    if (s == SM_ECORRUPT)
-        sm_remove_tree(c->io->scratch, NULL);
     free(text);
     return s;
 }
