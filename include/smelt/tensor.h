@@ -324,6 +324,8 @@ typedef struct sm_attn {
     float *m, *l;             /* [n_seq*n_ctx, n_head]                               */
     const float *d_o;         /* backward: gradient of o                             */
     float *dqkv;              /* backward: gradient of qkv, overwritten              */
+    int64_t key_group0, n_key_group; /* backward over these key groups alone: their node of
+                                 dq's tree, dk and dv of their keys; 0 groups: all   */
 } sm_attn;
 /** Bytes of scratch a thread needs; n_group = n_head / n_kv_head. */
 SM_API size_t sm_attn_thread_bytes(const sm_prod *prod, int64_t n_ctx, int64_t n_group,

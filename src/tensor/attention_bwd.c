@@ -288,10 +288,9 @@ static void key_block(const bwd_task *t, int64_t kb)
 }
 
 /* The key blocks of group kg, and what they add to dQ. */
-static void key_group(const bwd_task *t, int64_t kg)
+static void key_group(const bwd_task *t, int64_t kg, bool is_last)
 {
     const sm_attn *a = t->a;
-    int64_t last = (t->n_block - 1) / PER_GROUP;
     int64_t to = sm_min_i64((kg + 1) * PER_GROUP, t->n_block);
     for (int64_t hh = 0; hh < t->group; hh++)
         clear_matrix(head_row(t, a->dqkv, t->g * t->group + hh, 0), t->ld, a->n_ctx,
@@ -300,10 +299,10 @@ static void key_group(const bwd_task *t, int64_t kg)
         key_block(t, kb);
     for (int64_t hh = 0; hh < t->group; hh++) {
         float *dq = head_row(t, a->dqkv, t->g * t->group + hh, 0);
-        if (kg < last)
-            tree_push(&t->w.dq[hh], kg, dq, t->ld);
-        else
+        if (is_last)
             tree_finish(&t->w.dq[hh], dq, t->ld);
+        else
+            tree_push(&t->w.dq[hh], kg, dq, t->ld);
     }
 }
 
@@ -335,8 +334,11 @@ static void backward_task(void *arg, ptrdiff_t i, int thread)
         prepare_head(&t, t.g * t.group + hh, hh);
         t.w.dq[hh] = (group_tree){a->kern, t.w.dq_node + hh * node, a->n_ctx, d, 0};
     }
-    for (int64_t kg = 0; kg * PER_GROUP < t.n_block; kg++)
-        key_group(&t, kg);
+    int64_t end = sm_ceil_div(t.n_block, PER_GROUP);
+    if (a->n_key_group > 0)
+        end = sm_min_i64(end, a->key_group0 + a->n_key_group);
+    for (int64_t kg = a->key_group0; kg < end; kg++)
+        key_group(&t, kg, kg + 1 == end);
 }
 
 void sm_attn_backward(sm_pool *pool, const sm_attn *a, void *scratch, size_t stride)
