@@ -20,6 +20,11 @@ static void finding(void *self, const char *line)
         printf("%s\n", line);
 }
 
+static const sm_option options[] = {
+    {.key = "rebuild", .type = SM_OPT_BOOL, .def = "false",
+     .help = "first make a damaged catalog.db again, from the audit log and the objects"},
+    SM_OPTION_END};
+
 static int run(app *a, const verb *self, const args *in)
 {
     (void)self;
@@ -27,7 +32,11 @@ static int run(app *a, const verb *self, const args *in)
     sm_store *store;
     findings f = {.list = a->json ? json_array() : NULL};
     int64_t n = 0;
-    sm_status s = app_store(&store, a, &err);
+    sm_status s = SM_OK;
+    if (sm_opt_bool(in->opt, "rebuild"))
+        s = sm_store_rebuild(a->workspace, &err);
+    if (!s)
+        s = app_store(&store, a, &err);
     if (!s)
         s = sm_store_verify(store, in->n_pos ? in->pos[0] : NULL, finding, &f, &n, &err);
     if (s && f.n == 0) {
@@ -52,8 +61,13 @@ const verb verb_verify = {
     .summary = "re-hash objects, recipes, refs and the audit log; name what is damaged",
     .details =
         "Without REF the whole workspace is checked.  A damaged object is named with\n"
-        "the 1 MiB leaf that is wrong.  Exit status 1 when anything is.",
-    .example = "smelt verify\nsmelt verify unix-tiny",
+        "the 1 MiB leaf that is wrong.  Exit status 1 when anything is.\n"
+        "\n"
+        "--rebuild puts catalog.db aside as catalog-damaged-TIME.db and makes it again; the\n"
+        "log records that.  It is refused while another process works in the workspace, and\n"
+        "where the catalog can still tell that the log was cut or rewritten.",
+    .example = "smelt verify\nsmelt verify unix-tiny\nsmelt verify --rebuild",
+    .options = options,
     .max_pos = 1,
     .run = run,
 };

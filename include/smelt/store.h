@@ -43,7 +43,10 @@ SM_API sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err);
 SM_API void sm_store_close(sm_store *s);
 /** Put a damaged catalog.db aside and make it again from the audit log and the objects
  * (metrics are carried over as far as they can be read).  `dir` as for open; no other
- * process may have the workspace open.  A catalog that is gone is made by open itself. */
+ * process may have the workspace open.  A catalog that is gone is made by open itself.
+ * @return SM_EDENIED when another process is making something there, and when the catalog
+ *         can still tell that the log was cut or rewritten: making it again would hide
+ *         that */
 SM_API sm_status sm_store_rebuild(const char *dir, sm_err *err);
 /** The directory that holds .smelt, and .smelt itself; borrowed. */
 SM_API const char *sm_store_root(const sm_store *s);

@@ -55,6 +55,8 @@ sm_status catalog_fail(sm_err *err, sqlite3 *db, const char *what)
     else if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
         st = SM_ECORRUPT;
     const char *file = sqlite3_db_filename(db, "main");
+    if (st == SM_ECORRUPT && file && *file)
+        return sm_fail(err, st, "%s: %s; " STORE_REBUILD_HINT, file, sqlite3_errmsg(db));
     return sm_fail(err, st, "%s: %s: %s", file && *file ? file : "catalog", what,
                    st == SM_ENOSPC ? "no space left on the disk" : sqlite3_errmsg(db));
 }

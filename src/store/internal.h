@@ -25,6 +25,9 @@
 #define STORE_LINE_MAX ((size_t)16 << 20) /* one audit record */
 #define STORE_JSON_MAX ((size_t)64 << 20) /* a manifest, recipe or run record */
 
+/* What helps against a damaged catalog. */
+#define STORE_REBUILD_HINT "`smelt verify --rebuild` makes it again from the audit log"
+
 /* Position in the audit log: n records, bytes in file, hash of the last one. */
 typedef struct audit_head {
     int64_t n;
@@ -64,6 +67,8 @@ sm_status store_lock(sm_store *s, sm_err *err);
 void store_unlock(sm_store *s);
 /* Remove the staging directories of processes that are gone. */
 void store_clean_staging(sm_store *s);
+/* Does a process that lives have a staging directory below this tmp/? */
+bool store_has_session(const char *tmp);
 
 /* ------------------------------------------------------------ hash.c, key.c */
 

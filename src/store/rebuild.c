@@ -55,11 +55,46 @@ static void carry_metrics(sm_store *s, const char *aside)
     sqlite3_exec(s->db, "DETACH DATABASE old", NULL, NULL, NULL);
 }
 
+static sm_status refuse_busy(const char *at, sm_err *err)
+{
+    char *tmp = sm_path_join(at, "tmp");
+    if (!tmp)
+        return store_nomem(err);
+    bool busy = store_has_session(tmp);
+    free(tmp);
+    return busy ? sm_fail(err, SM_EDENIED,
+                          "%s: another process is making something in it; want none", at)
+                : SM_OK;
+}
+
+/* A catalog that still says where the log ended is a witness: without it, a log that was
+ * cut or written anew would look whole. */
+static sm_status refuse_bad_log(const char *dir, sm_err *err)
+{
+    sm_err why = {0};
+    audit_head head;
+    sm_store *s = NULL;
+    sm_status st = sm_store_open(&s, dir, NULL);
+    bool knows = !st && !catalog_head(&head, s->db, NULL);
+    st = knows ? sm_audit_verify(s, NULL, NULL, &why) : SM_OK;
+    sm_store_close(s);
+    if (st != SM_ECORRUPT)
+        return SM_OK;
+    return sm_fail(err, SM_EDENIED,
+                   "refused: the catalog is a witness that the log is not whole: %.300s; "
+                   "to go on without it, move catalog.db away",
+                   why.msg);
+}
+
 sm_status sm_store_rebuild(const char *dir, sm_err *err)
 {
     char *at = NULL, *aside = NULL;
     sm_store *s = NULL;
     sm_status st = find_dir(&at, dir, err);
+    if (!st)
+        st = refuse_busy(at, err);
+    if (!st)
+        st = refuse_bad_log(dir, err);
     if (!st)
         st = move_aside(&aside, at, err);
     if (!st)

@@ -86,6 +86,21 @@ static void clean_all(const char *tmp, DIR *d)
     }
 }
 
+bool store_has_session(const char *tmp)
+{
+    bool found = false;
+    struct dirent *e;
+    DIR *d = opendir(tmp);
+    while (d && !found && (e = readdir(d))) {
+        char *dir = strncmp(e->d_name, "s-", 2) ? NULL : sm_path_join(tmp, e->d_name);
+        found = dir && !is_dead(dir);
+        free(dir);
+    }
+    if (d)
+        closedir(d);
+    return found;
+}
+
 void store_clean_staging(sm_store *s)
 {
     char *tmp = store_path(s, "tmp");

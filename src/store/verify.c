@@ -165,6 +165,17 @@ static sm_status compare_table(verifier *v, const struct table *t, sm_err *err)
     return st;
 }
 
+/* SQLite puts several lines into one row, the first of them a headline. */
+static void found_lines(verifier *v, const char *text)
+{
+    while (*text) {
+        int n = (int)strcspn(text, "\n");
+        if (n > 0 && strncmp(text, "***", 3) != 0)
+            found(v, "catalog.db: %.*s", n, text);
+        text += n + (text[n] == '\n');
+    }
+}
+
 static sm_status check_structure(verifier *v, sm_err *err)
 {
     sqlite3_stmt *q = NULL;
@@ -172,7 +183,7 @@ static sm_status check_structure(verifier *v, sm_err *err)
     sm_status st = catalog_query(&q, v->mem, err, "PRAGMA disk.integrity_check", "");
     while (!st && !(st = catalog_step(&row, v->mem, q, err)) && row)
         if (strcmp(catalog_text(q, 0), "ok") != 0)
-            found(v, "catalog.db: %s", catalog_text(q, 0));
+            found_lines(v, catalog_text(q, 0));
     sqlite3_finalize(q);
     return st;
 }

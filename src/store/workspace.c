@@ -87,7 +87,11 @@ static sm_status open_lock(sm_store *s, sm_err *err)
     if (!path)
         return store_nomem(err);
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    sm_status st = s->lock_fd < 0 ? sm_fail_errno(err, errno, "%s", path) : SM_OK;
+    sm_status st = s->lock_fd < 0 ? sm_fail_errno(err, errno,
+                                                  "%s: want a workspace that can be "
+                                                  "written to, also to read it",
+                                                  path)
+                                  : SM_OK;
     free(path);
     return st;
 }
@@ -116,8 +120,12 @@ static sm_status check_layout(const sm_store *s, sm_err *err)
         char *path = store_path(s, folders[i]);
         if (!path)
             return store_nomem(err);
-        if (!sm_path_is_dir(path))
-            st = sm_fail(err, SM_ECORRUPT, "%s: the folder is missing", path);
+        /* Nothing in tmp is needed but room for what comes. */
+        if (!strcmp(folders[i], "tmp"))
+            st = sm_mkdirs(path, err);
+        else if (!sm_path_is_dir(path))
+            st = sm_fail(err, SM_ECORRUPT,
+                         "%s: the folder is missing; want it back from a copy", path);
         free(path);
     }
     return st;
@@ -145,7 +153,7 @@ static sm_status check_schema(sqlite3 *db, sm_err *err)
     if (!st)
         st = catalog_step(&row, db, q, err);
     if (!st && strcmp(catalog_text(q, 0), "1") != 0)
-        st = sm_fail(err, SM_ECORRUPT, "catalog.db: got schema \"%.20s\", want 1",
+        st = sm_fail(err, SM_ECORRUPT, "catalog.db: got schema \"%.20s\", want 1; " STORE_REBUILD_HINT,
                      catalog_text(q, 0));
     sqlite3_finalize(q);
     return st;
@@ -166,9 +174,6 @@ static sm_status open_catalog(bool *was_lost, sm_store *s, sm_err *err)
             st = *was_lost ? catalog_create(s->db, err) : check_schema(s->db, err);
         store_unlock(s);
     }
-    if (st == SM_ECORRUPT)
-        sm_fail_context(err, st,
-                        "move %s away and it is made again from the log: ", path);
     free(path);
     return st;
 }
