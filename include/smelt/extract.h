@@ -67,6 +67,8 @@ typedef struct sm_extract {
     const char *encoding; /* what the bytes were: "utf-8", "iso-8859-1",
                              "windows-1252", "utf-16le", ...; static storage       */
     char *link_to; /* man: target of a page that is only ".so target", else NULL   */
+    const char *warning;  /* what of the document is not in the text, and why; static
+                             storage; NULL: nothing was left out                   */
 } sm_extract;
 
 SM_API void sm_extract_free(sm_extract *x);

@@ -239,6 +239,8 @@ static sm_status take_document(add_state *a, add_origin *o, const sm_entry *e,
                      .text = x.text.data,
                      .text_len = x.text.len};
     s = spool_document(a, o, &d, own, &w, err);
+    if (!s && x.warning) /* kept, and listed with what could not be read */
+        sm_add_origin_error(a, o, e->path, x.warning);
 done:
     written_free(&w);
     sm_extract_free(&x);

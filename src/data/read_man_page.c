@@ -198,6 +198,9 @@ static bool read_page(roff *r, sm_extract *out, const sm_buf *source, const char
     dw_init(&r->w, &out->text);
     roff_push(r, source->data ? source->data : "", source->len, NULL, NULL, true);
     roff_run(r);
+    if (r->is_cut)
+        out->warning = "the page's macros are more work than a page is worth: its text "
+                       "is cut";
     tbl_end(r);
     if (r->set == ROFF_SET_MDOC)
         mdoc_end(r);

@@ -107,6 +107,7 @@ typedef struct roff {
     struct mdoc_state *mdoc;
     char *title, *section;
     bool has_ended;  /* .ex or the budget */
+    bool is_cut;     /* the budget        */
     bool has_failed; /* out of memory     */
 } roff;
 

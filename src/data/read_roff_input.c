@@ -14,7 +14,7 @@ bool roff_spend(roff *r, size_t n)
 {
     if (n > r->budget) {
         r->budget = 0;
-        r->has_ended = true;
+        r->has_ended = r->is_cut = true;
         return false;
     }
     r->budget -= n;

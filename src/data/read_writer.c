@@ -147,6 +147,27 @@ static size_t put_clean(sm_buf *out, const char *s, size_t n)
     return out->len - before;
 }
 
+/* Nothing that put_clean would leave but blanks. */
+static bool is_invisible(const sm_buf *b)
+{
+    const unsigned char *s = (const unsigned char *)b->data;
+    uint32_t cp;
+    for (size_t i = 0; i < b->len;) {
+        size_t n = b->len - i, skip = dropped(s + i, n);
+        if (is_blank((char)s[i]) || s[i] == DW_HARD_BLANK)
+            i++;
+        else if (n >= 2 && s[i] == 0xc2 && s[i + 1] == 0xa0)
+            i += 2;
+        else if (skip)
+            i += skip;
+        else if (s[i] >= 0x80 && sm_utf8_decode(&cp, b->data + i, n) == 0)
+            i++;
+        else
+            return false;
+    }
+    return true;
+}
+
 static void put_blanks(sm_buf *b, int n)
 {
     while (n-- > 0)
@@ -224,8 +245,10 @@ static bool is_enumerator(const sm_buf *b)
  * line. */
 static bool flush_term(doc_writer *w, bool followed_by_text)
 {
-    if (!w->term.len)
+    if (is_invisible(&w->term)) {
+        clear(w, &w->term);
         return false;
+    }
     block_begin(w);
     put_lines(w, w->term.data, w->term.len, w->indent == 0);
     bool inline_ok = followed_by_text && w->term.len <= TERM_INLINE_MAX;
@@ -302,17 +325,12 @@ static void flush_pre(doc_writer *w)
         w->out->data[w->out->len] = 0;
 }
 
-/* Blanks of any kind only. */
-static bool is_all_blank(const sm_buf *b)
+static void flush_flow(doc_writer *w)
 {
-    const unsigned char *s = (const unsigned char *)b->data;
-    for (size_t i = 0; i < b->len; i++) {
-        if (s[i] == 0xc2 && i + 1 < b->len && s[i + 1] == 0xa0)
-            i++;
-        else if (!is_blank((char)s[i]) && s[i] != DW_HARD_BLANK)
-            return false;
-    }
-    return true;
+    bool same_line = flush_term(w, true);
+    if (!same_line)
+        block_begin(w);
+    put_lines(w, w->para.data, w->para.len, !same_line && w->indent == 0);
 }
 
 void dw_para(doc_writer *w)
@@ -320,16 +338,12 @@ void dw_para(doc_writer *w)
     w->owes_blank = false;
     while (!w->is_pre && w->para.len && w->para.data[w->para.len - 1] == '\n')
         w->para.len--;
-    if (w->para.len && w->heading) {
+    if (w->para.len && w->heading)
         flush_heading(w);
-    } else if (w->para.len && w->is_pre) {
+    else if (!is_invisible(&w->para) && w->is_pre)
         flush_pre(w);
-    } else if (!is_all_blank(&w->para)) {
-        bool same_line = flush_term(w, true);
-        if (!same_line)
-            block_begin(w);
-        put_lines(w, w->para.data, w->para.len, !same_line && w->indent == 0);
-    }
+    else if (!is_invisible(&w->para))
+        flush_flow(w);
     w->heading = 0;
     clear(w, &w->para);
 }

@@ -48,6 +48,30 @@ static void test_page(void **state)
     sm_extract_free(&x);
 }
 
+/* What the text form leaves out makes no item, term or paragraph. */
+static void test_invisible(void **state)
+{
+    (void)state;
+    check("a\n.IP \x01\n.IP \x18 2\nb\n.PP\n\xc2\xad\xe2\x80\x8b\n.PP\nc\n",
+          "a\n\n- b\n\nc\n");
+    check("a\n.TP\n\x02\n.PP\n.nf\n \x03\n\n\x04\n.fi\n.SH \x05\nb\n", "a\n\nb\n");
+}
+
+/* A page whose macros never end is cut, and says so. */
+static void test_cut(void **state)
+{
+    (void)state;
+    const char *endless = ".de A\nagain\n.A\n.A\n..\nstart\n.A\n";
+    sm_extract x = read_man(endless, strlen(endless), NULL, NULL);
+    assert_non_null(x.warning);
+    assert_non_null(strstr(x.warning, "cut"));
+    assert_memory_equal(x.text.data, "start again", 11);
+    sm_extract_free(&x);
+    x = read_man("start\n", 6, NULL, NULL);
+    assert_null(x.warning);
+    sm_extract_free(&x);
+}
+
 static void test_escapes(void **state)
 {
     (void)state;
@@ -266,7 +290,9 @@ static void test_encodings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_page),
-                                       cmocka_unit_test(test_escapes),
+                                       cmocka_unit_test(test_invisible),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_escapes),
                                        cmocka_unit_test(test_definitions),
                                        cmocka_unit_test(test_conditions),
                                        cmocka_unit_test(test_links_and_synopsis),
