@@ -269,6 +269,24 @@ static double step_flops(const sm_train_config *c)
            sm_model_flops_per_token(&c->model, c->n_ctx);
 }
 
+static bool is_evaluated(const run *r, int64_t done)
+{
+    return done == sm_train_end(r->config) || is_time(done, r->config->eval_steps);
+}
+
+/* A stop during the evaluation after a step left its figure out of what was reported, and
+ * the checkpoint has the step behind it: evaluate and report that step again. */
+static sm_status report_again(run *r, sm_err *err)
+{
+    int64_t done = r->summary.resumed_step;
+    if (r->io->segment || !r->io->held_out || done == 0 || !is_evaluated(r, done))
+        return SM_OK;
+    sm_status s = evaluate(r, &r->summary.last, err);
+    if (!s && r->io->on_step)
+        s = r->io->on_step(r->io->self, &r->summary.last, err);
+    return train_ranks_agree(r->ctx, s, err);
+}
+
 /* One step and all that follows it. */
 static sm_status one_step(run *r, int64_t step, sm_err *err)
 {
@@ -286,7 +304,7 @@ static sm_status one_step(run *r, int64_t step, sm_err *err)
     r->summary.n_steps_run++;
     r->summary.seconds = (double)(t1 - r->began_ns) * 1e-9;
     r->state.last = f;
-    if (step + 1 == sm_train_end(r->config) || is_time(step + 1, r->config->eval_steps))
+    if (is_evaluated(r, step + 1))
         s = evaluate(r, &m, err);
     if (s && s != SM_ECANCEL) /* a stop request leaves the figure out for now */
         return s;
@@ -299,7 +317,7 @@ static sm_status loop(run *r, sm_err *err)
 {
     const sm_train_config *c = r->config;
     int64_t first = r->summary.resumed_step, end = end_step(r);
-    sm_status begun = first == 0 ? commit(r, 0, err) : SM_OK;
+    sm_status begun = first == 0 ? commit(r, 0, err) : report_again(r, err);
     if (begun)
         return begun;
     for (int64_t step = first; step < end; step++) {
