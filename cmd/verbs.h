@@ -17,6 +17,7 @@
     X(tokenizer_encode) \
     X(tokenizer_decode) \
     X(train)            \
+    X(tracks)           \
     X(index)            \
     X(eval)             \
     X(gate)             \

@@ -8,7 +8,7 @@
 
 static const sm_step *const registry[] = {
     &step_data_add, &step_data_curate, &step_tokenizer_train, &step_train,
-    &step_train_states, &step_index, &step_eval, &step_gate,
+    &step_train_states, &step_tracks, &step_index, &step_eval, &step_gate,
 };
 
 #define N_STEPS (sizeof registry / sizeof *registry)

@@ -10,6 +10,7 @@ extern const sm_step step_data_curate;
 extern const sm_step step_tokenizer_train;
 extern const sm_step step_train;
 extern const sm_step step_train_states;
+extern const sm_step step_tracks;
 extern const sm_step step_index;
 extern const sm_step step_eval;
 extern const sm_step step_gate;

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Training the runs, with successive halving (Jamieson and Talwalkar, 1502.07943).
+ *
+ * A run is one recipe from its first step to its last; a rung only pauses it.
+ *
+ *   start ──► pause at the rung's step (a checkpoint is saved)
+ *               ├─ kept:    the same recipe goes on from that checkpoint
+ *               └─ dropped: its scratch becomes that of the recipe with stop_step there,
+ *                           which is then committed as a model of its own
+ *
+ * Invariants: 1. what a survivor ends in is what the recipe gives undisturbed (pausing is
+ * an interruption, and interruptions do not change a bit); 2. a dropped model is what its
+ * own recipe gives, so it can be replayed; 3. the figures by which a rung decides are in
+ * models or scratch, never in memory alone, so an interrupted file decides the same again.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "tracks.h"
+
+typedef struct rung {
+    tracks_runs *runs;
+    const sm_ctx *ctx;
+    int *index; /* [n] of the runs that are in it */
+    int n, number;
+    bool last;
+} rung;
+
+static int64_t rung_step(const rung *g, const tracks_run *r)
+{
+    return g->last ? r->steps
+                   : r->eval_steps * tracks_rung_evals(g->runs->file, g->number);
+}
+
+static int threads_of(void *arg, int i)
+{
+    const rung *g = arg;
+    return g->runs->run[g->index[i]].track->threads;
+}
+
+static void label(tracks_job *job, const tracks_run *r)
+{
+    snprintf(job->label, sizeof job->label, "%.60s s%lld", r->track->name,
+             (long long)r->seed);
+}
+
+static sm_status train_step(sm_flow_result *out, const tracks_runs *t,
+                            const tracks_run *r, const json_t *options, const sm_ctx *ctx,
+                            sm_err *err)
+{
+    const char *in[2] = {t->file->in[0], t->file->in[1]};
+    return sm_flow_step(out, ctx, t->store, "train", in, 2, options, r->ref, r->ref, err);
+}
+
+/* To the rung's step, or to the end. */
+static sm_status advance(void *arg, int i, tracks_job *job, sm_err *err)
+{
+    rung *g = arg;
+    tracks_run *r = &g->runs->run[g->index[i]];
+    sm_flow_result got = {0};
+    double bpb;
+    bool found = false;
+    if (!g->last) {
+        sm_status s = tracks_value_at(&bpb, &found, g->runs, r, rung_step(g, r), err);
+        if (s || found)
+            return s;
+        job->pause = rung_step(g, r);
+    }
+    label(job, r);
+    sm_status s = train_step(&got, g->runs, r, r->options, &job->ctx, err);
+    if (s == SM_ECANCEL && job->paused && !(g->ctx->stop && *g->ctx->stop))
+        return SM_OK;
+    if (!s) {
+        snprintf(r->content, sizeof r->content, "%s", got.artifact.content.hex);
+        sm_log_line(g->ctx->log, SM_LOG_INFO, "%s: %s", r->ref,
+                    got.was_there ? "made before" : "trained");
+    }
+    sm_flow_result_free(&got);
+    return s;
+}
+
+/* ---------------------------------------------------------------- dropping */
+
+/* The scratch of a paused run becomes the stopped recipe's, unless somebody is at it or
+ * has gone past the step. */
+static void hand_over(const tracks_runs *t, const tracks_run *r, const char *stopped)
+{
+    double bpb;
+    bool past = false;
+    char *from = tracks_scratch(t->store, r->recipe, "");
+    char *to = tracks_scratch(t->store, stopped, "");
+    char *lock = from ? sm_strdup(from) : NULL;
+    sm_buf name = {0};
+    sm_buf_printf(&name, "%s.lock", lock ? lock : "");
+    int fd = -1;
+    if (lock && to && !name.failed && sm_path_exists(from))
+        fd = open(name.data, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (r->eval_steps > 0 &&
+        tracks_value_at(&bpb, &past, t, r, r->stop_step + r->eval_steps, NULL))
+        past = true;
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        if (!past && sm_path_exists(from) && !sm_path_exists(to) && rename(from, to) == 0)
+            unlink(name.data);
+    }
+    if (fd >= 0)
+        close(fd);
+    sm_buf_free(&name);
+    free(lock);
+    free(from);
+    free(to);
+}
+
+static sm_status settle(void *arg, int i, tracks_job *job, sm_err *err)
+{
+    rung *g = arg;
+    tracks_run *r = &g->runs->run[g->index[i]];
+    sm_flow_result got = {0};
+    json_t *options = NULL;
+    char stopped[65];
+    label(job, r);
+    r->stop_step = rung_step(g, r);
+    sm_status s = tracks_stopped_recipe(stopped, g->runs, r, r->stop_step, &options, err);
+    if (!s) {
+        hand_over(g->runs, r, stopped);
+        s = train_step(&got, g->runs, r, options, &job->ctx, err);
+    }
+    if (!s)
+        snprintf(r->content, sizeof r->content, "%s", got.artifact.content.hex);
+    sm_flow_result_free(&got);
+    json_decref(options);
+    return s;
+}
+
+typedef struct standing {
+    const tracks_track *track;
+    double sum;
+    int n;
+} standing;
+
+static int by_loss(const void *a, const void *b)
+{
+    const standing *x = a, *y = b;
+    double d = x->sum / x->n - y->sum / y->n;
+    return d < 0 ? -1 : d > 0 ? 1 : x->track < y->track ? -1 : 1;
+}
+
+/* The tracks of a rung, best mean over seeds first. */
+static sm_status rank(standing *out, int *n_out, const rung *g, sm_err *err)
+{
+    int n = 0;
+    for (int i = 0; i < g->n; i++) {
+        const tracks_run *r = &g->runs->run[g->index[i]];
+        double bpb = 0;
+        bool found = false;
+        int k = 0;
+        sm_status s = tracks_value_at(&bpb, &found, g->runs, r, rung_step(g, r), err);
+        if (!s && !found)
+            s = sm_fail(
+                err, SM_EINVAL,
+                "%s: no held-out figure at step %lld; halving wants eval_docs > 0 "
+                "and held-out documents",
+                r->ref, (long long)rung_step(g, r));
+        if (s)
+            return s;
+        while (k < n && out[k].track != r->track)
+            k++;
+        if (k == n)
+            out[n++] = (standing){.track = r->track};
+        out[k].sum += bpb;
+        out[k].n++;
+    }
+    qsort(out, (size_t)n, sizeof *out, by_loss);
+    *n_out = n;
+    return SM_OK;
+}
+
+static void say(const rung *g, const standing *s, int n, int keep)
+{
+    sm_buf text = {0};
+    for (int i = 0; i < n; i++)
+        sm_buf_printf(&text, "%s%s %.4f",
+                      i == keep ? "; dropped "
+                      : i       ? ", "
+                                : "",
+                      s[i].track->name, s[i].sum / s[i].n);
+    sm_log_line(g->ctx->log, SM_LOG_INFO, "rung %d: %s", g->number + 1,
+                text.data ? text.data : "");
+    sm_buf_free(&text);
+}
+
+/* Keep the best 1/eta of the tracks; the others' models are recorded as they stand. */
+static sm_status halve(rung *g, sm_err *err)
+{
+    tracks_tasks t = {.arg = g,
+                      .threads = threads_of,
+                      .task = settle,
+                      .what = "tracks",
+                      .n_jobs = (int)sm_opt_int(g->runs->file->head, "jobs")};
+    int n = 0, eta = g->runs->file->eta, n_kept = 0;
+    standing *s = sm_alloc((size_t)g->n, sizeof *s);
+    int *kept = sm_alloc((size_t)g->n, sizeof *kept);
+    sm_status st = s && kept ? rank(s, &n, g, err)
+                             : sm_fail(err, SM_ENOMEM, "tracks: out of memory");
+    int keep = (n + eta - 1) / eta;
+    if (!st)
+        say(g, s, n, keep);
+    for (int i = 0; i < g->n && !st; i++) {
+        bool stays = false;
+        for (int k = 0; k < keep; k++)
+            stays = stays || s[k].track == g->runs->run[g->index[i]].track;
+        if (stays)
+            kept[n_kept++] = g->index[i];
+        else
+            g->index[t.n++] = g->index[i];
+    }
+    if (!st)
+        st = tracks_side_by_side(g->ctx, &t, err);
+    if (!st) {
+        memcpy(g->index, kept, (size_t)n_kept * sizeof *kept);
+        g->n = n_kept;
+    }
+    free(s);
+    free(kept);
+    return st;
+}
+
+/* -------------------------------------------------------------------- all */
+
+static sm_status run_rung(rung *g, sm_err *err)
+{
+    tracks_tasks t = {.n = g->n,
+                      .n_jobs = (int)sm_opt_int(g->runs->file->head, "jobs"),
+                      .arg = g,
+                      .threads = threads_of,
+                      .task = advance,
+                      .what = "tracks"};
+    for (int i = 0; i < g->n; i++)
+        t.total_steps += rung_step(g, &g->runs->run[g->index[i]]);
+    sm_status s = tracks_side_by_side(g->ctx, &t, err);
+    return s || g->last ? s : halve(g, err);
+}
+
+sm_status tracks_train(tracks_runs *r, const sm_ctx *ctx, sm_err *err)
+{
+    rung g = {.runs = r, .ctx = ctx, .n = r->n};
+    sm_status s = SM_OK;
+    g.index = sm_alloc((size_t)r->n + 1, sizeof *g.index);
+    if (!g.index)
+        return sm_fail(err, SM_ENOMEM, "tracks: out of memory");
+    for (int i = 0; i < r->n; i++)
+        g.index[i] = i;
+    for (g.number = 0; g.number < r->file->rungs && !s; g.number++) {
+        g.last = g.number + 1 == r->file->rungs;
+        s = run_rung(&g, err);
+    }
+    free(g.index);
+    return s;
+}
