@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Does resident memory grow?  Lines "SECONDS KILOBYTES" of one run.
+"""Does resident memory grow?  Lines "SECONDS KILOBYTES" (anonymous pages) of one run.
 
 The first third is warm-up.  What is left is cut into twelve blocks of equal time, a line is
 fitted to their means (samples next to one another are not independent, blocks nearly are),
 and its slope is given per run with an interval of 95 %.  It passes when the interval holds
-zero, or when the growth is below 4 bytes a step, less than the smallest thing that can be
-allocated and forgotten.
+zero, or when the growth is below 16 bytes a step, half of the smallest block that malloc
+hands out: nothing can be allocated and forgotten every step, nor every other one.
 """
 import sys
 
 T_10 = 2.228  # Student's t, 10 degrees of freedom, 95 % two-sided
 BLOCKS = 12
-BYTES_A_STEP = 4.0
+BYTES_A_STEP = 16.0
 
 
 def blocks_of(samples):
@@ -41,7 +41,7 @@ def main():
     path, steps = sys.argv[1], int(sys.argv[2])
     with open(path) as f:
         samples = [tuple(float(x) for x in line.split()) for line in f]
-    samples = [s for s in samples if s[1] > 0][:-2]  # the last ones may see it end
+    samples = samples[:-max(3, len(samples) // 20)]  # the last ones see the run end
     seconds = samples[-1][0] - samples[0][0]
     slope, err = fit(blocks_of(samples))
     growth, half = slope * seconds, T_10 * err * seconds
