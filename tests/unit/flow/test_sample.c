@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Audit by sampling: an honest run passes whatever is sampled; every kind of forgery is
+ * caught where it must be; the stated probability is that of a simulation.
+ */
+#include "chain.h"
+#include "lab.h"
+#include "sample.h"
+#include "steps.h"
+
+enum { N_SEGMENT = LAB_STEPS / 2 };
+
+static json_t *keeping(void)
+{
+    json_t *o = lab_train_options();
+    json_object_set_new(o, "keep_states", json_true());
+    return o;
+}
+
+static sm_status audit_of(json_t **report, lab *l, const char *ref, int64_t n,
+                          uint64_t seed, sm_err *err)
+{
+    sm_sample_config c = {.n = n, .seed = seed};
+    return sm_flow_sample(report, &l->ctx, l->store, ref, &c, err);
+}
+
+static const char *finding(const json_t *report, const char *key)
+{
+    return json_string_value(
+        json_object_get(json_array_get(json_object_get(report, "findings"), 0), key));
+}
+
+static int64_t finding_step(const json_t *report)
+{
+    return json_integer_value(json_object_get(
+        json_array_get(json_object_get(report, "findings"), 0), "step"));
+}
+
+static void an_honest_run_passes(void **state)
+{
+    lab *l = *state;
+    sm_err err = {0};
+    json_t *report = NULL;
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        OK(audit_of(&report, l, l->model.hex, 1 + (int64_t)seed, seed, &err));
+        assert_int_equal(json_array_size(json_object_get(report, "sampled")), 1 + seed);
+        assert_string_equal(json_string_value(json_object_get(report, "states")), "kept");
+        assert_string_equal(json_string_value(json_object_get(report, "end")), "same");
+        json_decref(report);
+    }
+    OK(audit_of(&report, l, l->model.hex, 1000, 1, &err));
+    assert_int_equal(json_integer_value(json_object_get(report, "steps_recomputed")),
+                     LAB_STEPS);
+    json_decref(report);
+}
+
+/* Without kept states the same segments are reached from the beginning. */
+static void without_states(void **state)
+{
+    lab *l = *state;
+    sm_err err = {0};
+    json_t *report = NULL, *o = lab_train_options();
+    sm_id model;
+    json_object_set_new(o, "seed", json_integer(2));
+    json_object_set_new(o, "save_type", json_string("bf16"));
+    lab_train(&model, l, o);
+    OK(audit_of(&report, l, model.hex, 2, 3, &err));
+    assert_string_equal(json_string_value(json_object_get(report, "states")), "none");
+    assert_string_equal(json_string_value(json_object_get(report, "end")), "not checked");
+    const json_t *last = json_array_get(json_object_get(report, "sampled"), 1);
+    assert_int_equal(json_integer_value(json_object_get(report, "steps_recomputed")),
+                     json_integer_value(json_array_get(last, 1)));
+    json_decref(report);
+}
+
+/* keep_states and step train.states make the same artifact; chain and model do not depend
+ * on it. */
+static void kept_states_are_a_function_of_the_recipe(void **state)
+{
+    lab *l = *state;
+    sm_err err = {0};
+    sm_artifact kept = {0};
+    lab other = *l;
+    snprintf(other.dir, sizeof other.dir, "/tmp/smelt-lab-XXXXXX");
+    assert_non_null(mkdtemp(other.dir));
+    OK(sm_store_init(other.dir, &err));
+    OK(sm_store_open(&other.store, other.dir, &err));
+    const sm_id *input[] = {&l->set, &l->tokenizer};
+    for (int i = 0; i < 2; i++) {
+        sm_artifact a = {0};
+        OK(sm_store_find(&a, l->store, input[i]->hex, &err));
+        OK(sm_store_copy(other.store, l->store, &a, NULL, &err));
+        sm_artifact_free(&a);
+    }
+    sm_id states, model;
+    lab_step(&states, &other, "train.states",
+             (const char *[]){l->set.hex, l->tokenizer.hex}, 2, lab_train_options());
+    lab_train(&model, &other, lab_train_options());
+    OK(sm_store_find(&kept, l->store, "checkpoint", &err));
+    assert_string_equal(kept.content.hex, states.hex);
+    assert_string_equal(l->model.hex, model.hex);
+    sm_artifact_free(&kept);
+    sm_store_close(other.store);
+    sm_remove_tree(other.dir, NULL);
+}
+
+/* ------------------------------------------------------------- the forger */
+
+/* A run that is honest but for one weight that changed at a committed step; everything
+ * after it is recomputed from there, chain included. */
+typedef struct forger {
+    lab *from;
+    lab to; /* the workspace that the forger shows */
+    material m;
+    chain_file chain;
+    sm_artifact model, states;
+    sm_artifact input[2];
+    char *model_dir, *state_dir;
+} forger;
+
+static sm_status take_state(void *self, const sm_train_commit *c, sm_err *err)
+{
+    forger *f = self;
+    char name[40];
+    size_t i = (size_t)(c->step / f->chain.header.commit_steps);
+    chain_state_name(name, c->step);
+    char *path = sm_path_join(f->state_dir, name);
+    sm_status s = chain_hash(&f->chain.at[i], &f->from->ctx, &f->chain.header, c->step,
+                             c->tensor, c->n_tensor, err);
+    if (!s)
+        s = sm_train_commit_save(path, c, err);
+    free(path);
+    return s;
+}
+
+static void copy_file(sm_store *store, const sm_artifact *a, const char *name,
+                      const char *dir)
+{
+    sm_err err = {0};
+    char *from = NULL, *to = sm_path_join(dir, name), *text = NULL;
+    size_t len = 0;
+    OK(sm_store_path(&from, store, a, name, &err));
+    OK(sm_file_read(&text, &len, from, 0, &err));
+    OK(sm_file_write_atomic(to, text, len, 0644, &err));
+    free(text);
+    free(from);
+    free(to);
+}
+
+static void forger_open(forger *f, lab *l)
+{
+    sm_err err = {0};
+    json_t *options = NULL, *given = keeping();
+    char *path = NULL;
+    memset(f, 0, sizeof *f);
+    f->from = l;
+    f->to = *l;
+    snprintf(f->to.dir, sizeof f->to.dir, "/tmp/smelt-lab-XXXXXX");
+    assert_non_null(mkdtemp(f->to.dir));
+    OK(sm_store_init(f->to.dir, &err));
+    OK(sm_store_open(&f->to.store, f->to.dir, &err));
+    OK(sm_store_find(&f->input[0], l->store, l->set.hex, &err));
+    OK(sm_store_find(&f->input[1], l->store, l->tokenizer.hex, &err));
+    for (int i = 0; i < 2; i++)
+        OK(sm_store_copy(f->to.store, l->store, &f->input[i], NULL, &err));
+    OK(sm_store_find(&f->model, l->store, l->model.hex, &err));
+    OK(sm_store_find(&f->states, l->store, "checkpoint@v1", &err));
+    OK(sm_options_resolve(&options, step_train.options, given, "test", &err));
+    sm_step_io io = {.ctx = &l->ctx, .store = l->store, .options = options,
+                     .input = f->input, .n_input = 2};
+    OK(material_prepare(&f->m, &io, false, &err));
+    OK(sm_store_path(&path, l->store, &f->model, "chain.jsonl", &err));
+    OK(chain_read(&f->chain, path, &err));
+    OK(sm_store_staging(&f->model_dir, f->to.store, "model", &err));
+    OK(sm_store_staging(&f->state_dir, f->to.store, "checkpoint", &err));
+    for (size_t i = 0; i < f->states.n_file; i++)
+        if (!strncmp(f->states.file[i].path, "state-", 6))
+            copy_file(l->store, &f->states, f->states.file[i].path, f->state_dir);
+    for (size_t i = 0; i < f->model.n_file; i++)
+        copy_file(l->store, &f->model, f->model.file[i].path, f->model_dir);
+    free(path);
+    json_decref(given);
+    f->m.config.profile = "bf16/1";
+    json_decref(options);
+}
+
+/* Change one weight of state i and go on from there. */
+static void forge_from(forger *f, size_t i)
+{
+    sm_err err = {0};
+    char name[40];
+    sm_safetensors *file = NULL;
+    sm_model *model = NULL;
+    chain_state_name(name, f->chain.at[i].step);
+    char *path = sm_path_join(f->state_dir, name);
+    OK(sm_safetensors_open(&file, path, &err));
+    size_t n = sm_safetensors_n(file);
+    sm_tensor_entry *e = calloc(n, sizeof *e);
+    for (size_t k = 0; k < n; k++)
+        e[k] = *sm_safetensors_at(file, k);
+    float *w = malloc(e[0].bytes);
+    memcpy(w, e[0].data, e[0].bytes);
+    w[3] += 0.5f;
+    e[0].data = w;
+    OK(sm_safetensors_write(path, e, n, NULL, &err));
+    sm_safetensors_close(file);
+    OK(chain_hash_file(&f->chain.at[i], &f->from->ctx, &f->chain.header,
+                       f->chain.at[i].step, path, &err));
+    sm_train_segment g = {
+        .state_path = path, .from = f->chain.at[i].step, .to = LAB_STEPS};
+    sm_train_io io = {.data = f->m.data, .on_commit = take_state, .commit_self = f,
+                      .commit_steps = 2, .segment = &g};
+    OK(sm_train_run(&model, NULL, &f->from->ctx, &f->m.config, &io, &err));
+    OK(sm_model_save(model, f->model_dir, SM_F32, &err));
+    sm_model_free(model);
+    free(path);
+    free(e);
+    free(w);
+}
+
+/* Put the forged run into its workspace. */
+static void forger_commit(forger *f)
+{
+    sm_err err = {0};
+    sm_buf text = {0};
+    sm_id head;
+    sm_artifact a = {0}, b = {0};
+    OK(chain_write(&text, &head, &f->chain.header, f->chain.at, f->chain.n, &err));
+    lab_write(f->model_dir, "chain.jsonl", text.data);
+    lab_write(f->state_dir, "chain.jsonl", text.data);
+    OK(sm_store_commit(&a, f->to.store, "model", f->model.recipe_json, f->model_dir,
+                       "model", NULL, &err));
+    OK(sm_store_commit(&b, f->to.store, "checkpoint", f->states.recipe_json, f->state_dir,
+                       "checkpoint", NULL, &err));
+    sm_artifact_free(&a);
+    sm_artifact_free(&b);
+    sm_buf_free(&text);
+}
+
+static void forger_close(forger *f)
+{
+    sm_store_close(f->to.store);
+    sm_remove_tree(f->to.dir, NULL);
+    material_free(&f->m);
+    chain_file_free(&f->chain);
+    sm_artifact_free(&f->model);
+    sm_artifact_free(&f->states);
+    sm_artifact_free(&f->input[0]);
+    sm_artifact_free(&f->input[1]);
+    free(f->model_dir);
+    free(f->state_dir);
+}
+
+static bool has_sampled(const json_t *report, int64_t to)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(report, "sampled"), i, v)
+    {
+        if (json_integer_value(json_array_get(v, 1)) == to)
+            return true;
+    }
+    return false;
+}
+
+/* Segments before and after the forgery are honest work; only the one that does not lead
+ * to the state it commits to is wrong, and it is found whenever it is sampled.  (The curve
+ * of the honest run, left as it was, is found out as well.) */
+static void a_forged_run_is_caught(void **state)
+{
+    forger f;
+    sm_err err = {0};
+    json_t *report = NULL;
+    int n_caught = 0, n_curve = 0;
+    forger_open(&f, *state);
+    forge_from(&f, 3); /* step 6 */
+    forger_commit(&f);
+    assert_int_equal(audit_of(&report, &f.to, "model", 1000, 1, &err), SM_EDENIED);
+    assert_string_equal(finding(report, "what"), "segment");
+    assert_int_equal(finding_step(report), 6);
+    assert_non_null(strstr(err.msg, "segment, step 6: got "));
+    assert_string_equal(finding(report, "tensor"), "weight/model.embed_tokens.weight");
+    json_decref(report);
+    for (uint64_t seed = 0; seed < 16; seed++) {
+        sm_status s = audit_of(&report, &f.to, "model", 1, seed, &err);
+        bool at_it = has_sampled(report, 6), before = has_sampled(report, 2) ||
+                                                      has_sampled(report, 4);
+        assert_int_equal(s, before ? SM_OK : SM_EDENIED);
+        n_caught += at_it;
+        n_curve += !at_it && !before;
+        if (at_it)
+            assert_string_equal(finding(report, "what"), "segment");
+        else if (!before)
+            assert_string_equal(finding(report, "what"), "curve");
+        json_decref(report);
+    }
+    assert_true(n_caught > 0 && n_curve > 0);
+    forger_close(&f);
+}
+
+/* One byte of a kept state, the chain as it was: found by its hash, sampled or not. */
+static void a_tampered_state_is_found_by_its_hash(void **state)
+{
+    forger f;
+    sm_err err = {0};
+    json_t *report = NULL;
+    forger_open(&f, *state);
+    char *path = sm_path_join(f.state_dir, "state-00000008.safetensors");
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    fseek(file, -5, SEEK_END);
+    int c = fgetc(file);
+    fseek(file, -1, SEEK_CUR);
+    fputc(c ^ 1, file);
+    fclose(file);
+    free(path);
+    forger_commit(&f);
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        assert_int_equal(audit_of(&report, &f.to, "model", 1, seed, &err), SM_EDENIED);
+        assert_string_equal(finding(report, "what"), "kept state");
+        assert_int_equal(finding_step(report), 8);
+        json_decref(report);
+    }
+    forger_close(&f);
+}
+
+/* Other weights behind an honest chain. */
+static void exchanged_weights_are_found(void **state)
+{
+    forger f;
+    sm_err err = {0};
+    json_t *report = NULL;
+    sm_model *m = NULL;
+    forger_open(&f, *state);
+    char *config = sm_path_join(f.model_dir, "config.json");
+    char *weights = sm_path_join(f.model_dir, "model.safetensors");
+    OK(sm_model_load(&m, config, weights, &err));
+    m->weight[17] += 1;
+    OK(sm_model_save(m, f.model_dir, SM_F32, &err));
+    sm_model_free(m);
+    free(config);
+    free(weights);
+    forger_commit(&f);
+    assert_int_equal(audit_of(&report, &f.to, "model", 1, 0, &err), SM_EDENIED);
+    assert_string_equal(finding(report, "what"), "weights of the artifact");
+    json_decref(report);
+    forger_close(&f);
+}
+
+/* -------------------------------------------------------------- the file */
+
+static void put(const char *path, const char *text, size_t len)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, len, f), len);
+    fclose(f);
+}
+
+static void a_chain_file_has_one_spelling(void **state)
+{
+    lab *l = *state;
+    sm_err err = {0};
+    sm_artifact a = {0};
+    char *path = NULL, *text = NULL;
+    size_t len = 0;
+    chain_file f = {0};
+    OK(sm_store_find(&a, l->store, l->model.hex, &err));
+    OK(sm_store_path(&path, l->store, &a, "chain.jsonl", &err));
+    OK(sm_file_read(&text, &len, path, 0, &err));
+    OK(chain_read(&f, path, &err));
+    assert_int_equal(f.n, N_SEGMENT + 1);
+    assert_non_null(strstr(text + len - 400, f.head.hex));
+    chain_file_free(&f);
+    char *copy = sm_path_join(l->dir, "chain.jsonl");
+    for (size_t at = 0; at < len; at += 7) { /* any byte changed, or cut off there */
+        char was = text[at];
+        text[at] = was == '0' ? '1' : '0';
+        put(copy, text, len);
+        assert_true(chain_read(&f, copy, &err) != SM_OK);
+        text[at] = was;
+        put(copy, text, at);
+        assert_true(chain_read(&f, copy, &err) != SM_OK);
+    }
+    free(copy);
+    free(text);
+    free(path);
+    sm_artifact_free(&a);
+}
+
+/* -------------------------------------------------------------- the odds */
+
+static void the_probability_is_that_of_a_simulation(void **state)
+{
+    (void)state;
+    enum { N = 40, DRAWS = 20000 };
+    static const int forged[] = {1, 2, 7}, taken[] = {1, 4, 12};
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) {
+            double caught = 0, p = sm_sample_caught(N, forged[i], taken[j]);
+            for (uint64_t seed = 0; seed < DRAWS; seed++) {
+                bool sampled[N] = {false}, hit = false;
+                int k = 0;
+                assert_int_equal(sample_draw(sampled, N, taken[j], seed, NULL), SM_OK);
+                for (int s = 0; s < N; s++) {
+                    k += sampled[s];
+                    hit = hit || (sampled[s] && s >= N - forged[i]);
+                }
+                assert_int_equal(k, taken[j]);
+                caught += hit;
+            }
+            double sigma2 = p * (1 - p) / DRAWS, d = caught / DRAWS - p;
+            assert_true(d * d < 16 * sigma2); /* four standard deviations */
+        }
+    assert_true(sm_sample_caught(N, 1, N) == 1);
+    assert_true(sm_sample_caught(N, 0, N) == 0);
+    assert_true(sm_sample_caught(N, 5, 0) == 0);
+    assert_true(sm_sample_caught(N, 30, 11) == 1);
+}
+
+static void sizes_of_samples(void **state)
+{
+    (void)state;
+    assert_int_equal(sample_size(&(sm_sample_config){.frac = 0.01}, 17), 1);
+    assert_int_equal(sample_size(&(sm_sample_config){.frac = 0.01}, 1000), 10);
+    assert_int_equal(sample_size(&(sm_sample_config){.frac = 1}, 17), 17);
+    assert_int_equal(sample_size(&(sm_sample_config){.n = 99}, 17), 17);
+    assert_int_equal(sample_size(&(sm_sample_config){.n = 3}, 17), 3);
+}
+
+static int set_up(void **state)
+{
+    lab *l = calloc(1, sizeof *l);
+    lab_open(l);
+    lab_train(&l->model, l, keeping());
+    *state = l;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    lab_close(*state);
+    free(*state);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_honest_run_passes),
+        cmocka_unit_test(without_states),
+        cmocka_unit_test(kept_states_are_a_function_of_the_recipe),
+        cmocka_unit_test(a_forged_run_is_caught),
+        cmocka_unit_test(a_tampered_state_is_found_by_its_hash),
+        cmocka_unit_test(exchanged_weights_are_found),
+        cmocka_unit_test(a_chain_file_has_one_spelling),
+        cmocka_unit_test(the_probability_is_that_of_a_simulation),
+        cmocka_unit_test(sizes_of_samples),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commitments: when they come, that a run begun at a kept state makes the same bits, that
+ * a kept state has one file, and what is refused.
+ */
+#include "tiny.h"
+
+enum { N_KEPT = 8 };
+
+typedef struct keeper {
+    char dir[32];
+    int64_t step[N_KEPT];
+    uint64_t sum[N_KEPT]; /* of all tensors of the state */
+    int n;
+} keeper;
+
+static void path_at(char out[64], const keeper *k, int64_t step)
+{
+    snprintf(out, 64, "%s/%03d.safetensors", k->dir, (int)step);
+}
+
+static sm_status keep(void *self, const sm_train_commit *c, sm_err *err)
+{
+    keeper *k = self;
+    char path[64];
+    assert_true(k->n < N_KEPT);
+    for (size_t i = 0; i < c->n_tensor; i++)
+        k->sum[k->n] = train_ckpt_entry_sum(k->sum[k->n], &c->tensor[i]);
+    k->step[k->n++] = c->step;
+    path_at(path, k, c->step);
+    return sm_path_exists(path) ? SM_OK : sm_train_commit_save(path, c, err);
+}
+
+/* Train and return the sum of the model. */
+static uint64_t train(keeper *k, const sm_train_config *c, const sm_train_segment *g,
+                      int64_t interval)
+{
+    sm_err err = {0};
+    sm_model *m = NULL;
+    sm_ctx ctx = make_ctx(NULL, 2);
+    sm_token_data *data = tiny_data(32);
+    k->n = 0;
+    memset(k->sum, 0, sizeof k->sum);
+    sm_train_io io = {.data = data, .on_commit = keep, .commit_self = k,
+                      .commit_steps = interval, .segment = g};
+    OK(sm_train_run(&m, NULL, &ctx, c, &io, &err));
+    uint64_t sum = model_sum(m);
+    sm_model_free(m);
+    sm_token_data_free(data);
+    free_ctx(&ctx);
+    return sum;
+}
+
+static void segments_make_the_same_bits(void **state)
+{
+    (void)state;
+    sm_err err = {0};
+    keeper whole = {.n = 0}, part = {.n = 0};
+    sm_train_config c = tiny_moe();
+    make_dir(whole.dir);
+    make_dir(part.dir);
+    c.n_steps = 10;
+    uint64_t model = train(&whole, &c, NULL, 4);
+    static const int64_t want[] = {0, 4, 8, 10};
+    assert_int_equal(whole.n, 4);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(whole.step[i], want[i]);
+    for (int i = 0; i < 3; i++) {
+        char from[64];
+        path_at(from, &whole, want[i]);
+        sm_train_segment g = {
+            .state_path = i ? from : NULL, .from = want[i], .to = want[i + 1]};
+        uint64_t sum = train(&part, &c, &g, 0);
+        assert_true(part.sum[part.n - 1] == whole.sum[i + 1]);
+        if (i == 2)
+            assert_true(sum == model);
+    }
+    sm_train_segment none = {.from = 0, .to = 0};
+    train(&part, &c, &none, 4);
+    assert_int_equal(part.n, 1);
+    assert_true(part.sum[0] == whole.sum[0]);
+    OK(sm_remove_tree(whole.dir, &err));
+    OK(sm_remove_tree(part.dir, &err));
+}
+
+static void a_state_has_one_file(void **state)
+{
+    (void)state;
+    sm_err err = {0};
+    keeper a = {.n = 0}, b = {.n = 0};
+    sm_train_config c = tiny_moe();
+    char x[64], y[64], *p = NULL, *q = NULL;
+    size_t n = 0, m = 0;
+    make_dir(a.dir);
+    make_dir(b.dir);
+    c.n_steps = 4;
+    c.warmup_steps = 1;
+    train(&a, &c, NULL, 2);
+    c.micro_shards = 2;
+    c.recompute = true;
+    train(&b, &c, NULL, 2);
+    path_at(x, &a, 2);
+    path_at(y, &b, 2);
+    OK(sm_file_read(&p, &n, x, 0, &err));
+    OK(sm_file_read(&q, &m, y, 0, &err));
+    assert_int_equal(n, m);
+    assert_memory_equal(p, q, n);
+    free(p);
+    free(q);
+    OK(sm_remove_tree(a.dir, &err));
+    OK(sm_remove_tree(b.dir, &err));
+}
+
+static sm_status try(const sm_train_segment *g)
+{
+    sm_err err = {0};
+    sm_model *m = NULL;
+    sm_train_config c = tiny_moe();
+    sm_ctx ctx = make_ctx("ref", 1);
+    sm_token_data *data = tiny_data(32);
+    sm_train_io io = {.data = data, .segment = g};
+    sm_status s = sm_train_run(&m, NULL, &ctx, &c, &io, &err);
+    sm_model_free(m);
+    sm_token_data_free(data);
+    free_ctx(&ctx);
+    return s;
+}
+
+static void bad_segments_are_refused(void **state)
+{
+    (void)state;
+    sm_err err = {0};
+    keeper k = {.n = 0};
+    sm_train_config dense = tiny_dense();
+    char other[64];
+    assert_int_equal(try(&(sm_train_segment){.from = 1, .to = 2}), SM_EINVAL);
+    assert_int_equal(try(&(sm_train_segment){.from = 0, .to = 51}), SM_EINVAL);
+    assert_int_equal(try(&(sm_train_segment){.from = 3, .to = 2, .state_path = "x"}),
+                     SM_EINVAL);
+    assert_int_equal(try(&(sm_train_segment){.from = 1, .to = 2, .state_path = "/none"}),
+                     SM_ENOENT);
+    make_dir(k.dir);
+    dense.n_steps = 2;
+    dense.warmup_steps = 1;
+    train(&k, &dense, NULL, 0);
+    path_at(other, &k, 2); /* a state of another shape */
+    assert_int_equal(try(&(sm_train_segment){.from = 2, .to = 3, .state_path = other}),
+                     SM_ECORRUPT);
+    OK(sm_remove_tree(k.dir, &err));
+}
+
+static void the_models_part(void **state)
+{
+    (void)state;
+    sm_err err = {0};
+    sm_model *m = NULL;
+    sm_tensor_entry *e = NULL;
+    size_t n = 0;
+    sm_train_config c = tiny_moe();
+    OK(sm_model_create(&m, &c.model, 1, &err));
+    OK(sm_train_model_tensors(&e, &n, m, &err));
+    assert_int_equal(n, m->n_param_tensors + 1);
+    assert_string_equal(e[n - 1].name, "router_bias");
+    assert_ptr_equal(e[0].data, m->weight);
+    free(e);
+    sm_model_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(segments_make_the_same_bits),
+        cmocka_unit_test(a_state_has_one_file),
+        cmocka_unit_test(bad_segments_are_refused),
+        cmocka_unit_test(the_models_part),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
