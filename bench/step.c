@@ -4,13 +4,14 @@
  *
  *   bench_step SHAPE [--profile bf16/1|f32/1] [--seq 4] [--ctx 512] [--shards N]
  *              [--micro N] [--steps 6] [--warmup 1] [--threads 2] [--json]
- *              [--set key=value]...
+ *              [--operations] [--set key=value]...
  *
  * Steps of sm_train_run (forward, backward, clip, optimizer, weights packed again) on
  * random tokens of a fixed seed.  The last line of standard output is one JSON object;
  * without --json a line for people goes to standard error first.  Rates count 6 FLOPs for
  * each active parameter and token, a tied embedding once; the ceiling is that of the
- * product kernels in this process, right before and right after the steps.
+ * product kernels in this process, right before and right after the steps.  --operations
+ * adds the event log's sums over all steps, warm-up included.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include <jansson.h>
 
 #include "smelt/sys.h"
+#include "smelt/trace.h"
 #include "smelt/train.h"
 
 /* ----------------------------------------------------------------- shapes */
@@ -54,7 +56,7 @@ typedef struct options {
     sm_train_config train;
     int64_t warmup_steps, steps, shards;
     int threads;
-    bool json_only;
+    bool json_only, want_operations;
 } options;
 
 /* One --set key: a field of the configuration, as double, int64, int32, float or bool. */
@@ -199,6 +201,8 @@ static bool parse(options *o, int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         if (!strcmp(argv[i], "--json")) {
             o->json_only = true;
+        } else if (!strcmp(argv[i], "--operations")) {
+            o->want_operations = true;
         } else if (i + 1 < argc && take_option(o, argv[i], argv[i + 1])) {
             i++;
         } else {
@@ -320,6 +324,20 @@ static json_t *list_of(const double *x, int64_t n)
     return a;
 }
 
+/* [{name, count, self_ns, flops, bytes}] of the event log, the longest first. */
+static json_t *operations(const sm_trace *t)
+{
+    sm_trace_sum sum[SM_TRACE_NAMES];
+    size_t n = sm_trace_sums(t, sum, SM_TRACE_NAMES);
+    json_t *a = json_array();
+    for (size_t i = 0; a && i < n; i++)
+        json_array_append_new(
+            a, json_pack("{s:s, s:I, s:I, s:f, s:f}", "name", sum[i].name, "count",
+                         (json_int_t)sum[i].count, "self_ns", (json_int_t)sum[i].self_ns,
+                         "flops", sum[i].flops, "bytes", sum[i].bytes));
+    return a;
+}
+
 static double ceiling_of(const options *o, const sm_kern_ceilings *c)
 {
     return strcmp(o->train.profile, "f32/1") ? c->bf16_gflops : c->f32_gflops;
@@ -351,6 +369,8 @@ static json_t *report(const options *o, const sm_ctx *ctx, const figures *f,
     if (j && rest)
         json_object_update(j, rest);
     json_decref(rest);
+    if (j && ctx->trace)
+        json_object_set_new(j, "operations", operations(ctx->trace));
     return j;
 }
 
@@ -404,6 +424,8 @@ int main(int argc, char **argv)
     sm_status s = sm_kern_get(&ctx.kern, NULL, &err);
     if (!s)
         s = sm_pool_create(&ctx.pool, o.threads, &err);
+    if (!s && o.want_operations)
+        s = sm_trace_create(&ctx.trace, o.threads, 0, &err);
     if (!s)
         s = measure(&o, &ctx, &f, &plan, &err);
     if (!s)
@@ -421,5 +443,6 @@ int main(int argc, char **argv)
     free(f.step_s);
     free(f.cpu_s);
     sm_pool_free(ctx.pool);
+    sm_trace_free(ctx.trace);
     return s ? 1 : 0;
 }

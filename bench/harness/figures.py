@@ -230,13 +230,13 @@ def contract_cost(shapes, shards, seq=4, ctx=512, steps=4, seconds=0):
 
 
 def rss_vs_plan(shapes):
-    """Resident bytes after the last step over those of the plan, less 1; the worst."""
+    """Most that was resident at the end of a step over the plan, less 1; the worst."""
     def run(bench):
         detail, samples = {}, []
         for shape in shapes:
             r = bench.step(shape, steps=2)
-            samples.append(100 * (r["rss_bytes"] / r["plan_bytes"] - 1))
-            detail[shape] = {"percent": rounded(samples[-1]), "rss_bytes": r["rss_bytes"],
+            samples.append(100 * (r["peak_rss_bytes"] / r["plan_bytes"] - 1))
+            detail[shape] = {"percent": rounded(samples[-1]), "peak_rss_bytes": r["peak_rss_bytes"],
                              "plan_bytes": r["plan_bytes"]}
         return Outcome(samples, detail=detail, value=max(samples, key=abs))
     return run
