@@ -2,7 +2,9 @@
 """Tables of docs/performance.md, written between markers from bench/results.
 
 `<!-- figures: train -->` ... `<!-- end -->` holds the figures of a group: for each figure
-the newest result that has a value, with a link to its file.
+the newest result that has a value, with a link to its file.  `<!-- roofline: dense32m -->`
+holds the newest table of operations of a shape, `<!-- loss: dense -->` the newest comparison
+of losses.
 """
 import glob
 import json
@@ -10,26 +12,63 @@ import os
 import re
 import sys
 
-from . import figures
+from . import figures, roofline
 from .report import bound, number
 
-MARK = re.compile(r"(<!-- figures: (\w+) -->\n)(.*?)(<!-- end -->)", re.S)
+MARK = re.compile(r"(<!-- (figures|roofline|loss): (\w+) -->\n)(.*?)(<!-- end -->)", re.S)
+
+
+def results(root, kind):
+    """[(file name, object)] of a format, the oldest first."""
+    out = []
+    for path in glob.glob(os.path.join(root, "bench", "results", "*.json")):
+        with open(path, encoding="utf-8") as f:
+            content = json.load(f)
+        if content.get("format") == kind:
+            out.append((content["date"], os.path.basename(path), content))
+    return [(name, content) for _, name, content in sorted(out, key=lambda x: x[:2])]
+
+
+def link(name, content):
+    return f"[{content['date'][:10]}](../bench/results/{name})"
 
 
 def newest(root):
     """{figure name: (its record, file name, the file's object)}, the newest with a value."""
     out = {}
-    files = []
-    for path in glob.glob(os.path.join(root, "bench", "results", "*.json")):
-        with open(path, encoding="utf-8") as f:
-            content = json.load(f)
-        if content.get("format") == "smelt-bench/1":
-            files.append((content["date"], path, content))
-    for _, path, content in sorted(files, key=lambda x: x[:2]):
+    for name, content in results(root, "smelt-bench/1"):
         for record in content["figures"]:
             if record["value"] is not None or record["name"] not in out:
-                out[record["name"]] = (record, os.path.basename(path), content)
+                out[record["name"]] = (record, name, content)
     return out
+
+
+def roofline_table(root, shape):
+    for name, content in reversed(results(root, "smelt-roofline/1")):
+        for part in content["shapes"]:
+            if part["shape"] == shape:
+                c = content["ceilings"]
+                return (f"`{shape}`, {part['profile']}, rung {part['rung']}, "
+                        f"{content['threads']} threads, {part['tok_per_s']:.0f} tokens/s; "
+                        f"ceilings: product {number(c['bf16_gflops'])} GFLOP/s, FMA "
+                        f"{number(c['fma_gflops'])}, read {number(c['read_gb_s'])} GB/s; "
+                        f"{link(name, content)}\n\n" + roofline.table(part["rows"]))
+    return "Not measured.\n"
+
+
+def loss_table(root, model):
+    for name, content in reversed(results(root, "smelt-loss-vs-torch/1")):
+        if content["model"] != model:
+            continue
+        lines = ["| seed | run | distance from PyTorch f32, 1 thread |", "|---|---|---|"]
+        for r in content["runs"]:
+            lines += [f"| {r['seed']} | {k} | {d:.2e} |"
+                      for k, d in r["distance_from_torch_f32_1_thread"].items()]
+        ratios = ", ".join(f"{k} {number(content[k])}" for k in (
+            "f32_over_threads", "f32_over_kernels", "bf16_over_bf16"))
+        return (f"{model}, {content['n_steps']} steps, {link(name, content)}; medians over "
+                f"seeds: {ratios}.\n\n" + "\n".join(lines) + "\n")
+    return "Not measured.\n"
 
 
 def table(group, found):
@@ -45,7 +84,7 @@ def table(group, found):
         value = "-" if r["value"] is None else f"**{number(r['value'])}** {f.unit}"
         if r["pass"] is False:
             value += " (missed)"
-        where = f"[{content['date'][:10]}](../bench/results/{file})"
+        where = link(file, content)
         note = f"; {r['note']}" if r.get("note") else ""
         lines.append(f"| `{f.name}`: {f.what} | {value} | {bound(f)} | "
                      f"{number(r['spread'])} | {r['n']} | {where}{note} |")
@@ -57,7 +96,10 @@ def update(root, check):
     with open(path, encoding="utf-8") as f:
         old = f.read()
     found = newest(root)
-    new = MARK.sub(lambda m: m.group(1) + table(m.group(2), found) + m.group(4), old)
+    write = {"figures": lambda x: table(x, found),
+             "roofline": lambda x: roofline_table(root, x),
+             "loss": lambda x: loss_table(root, x)}
+    new = MARK.sub(lambda m: m.group(1) + write[m.group(2)](m.group(3)) + m.group(5), old)
     if new == old:
         return 0
     if check:

@@ -114,13 +114,15 @@ class Bench:
         return self._ceilings[rung]
 
     def step(self, shape, profile="bf16/1", seq=4, ctx=512, steps=4, warmup=1, shards=None,
-             rung=None, threads=None, settings=()):
+             rung=None, threads=None, settings=(), operations=False):
         """One process of full training steps; the object that bench_step prints."""
         command = [self.program("bench_step"), shape, "--profile", profile, "--seq",
                    str(seq), "--ctx", str(ctx), "--steps", str(steps), "--warmup",
                    str(warmup), "--threads", str(threads or self.threads), "--json"]
         if shards:
             command += ["--shards", str(shards)]
+        if operations:
+            command.append("--operations")
         for s in settings:
             command += ["--set", s]
         r = last_json(run_program(command, {"SMELT_CPU": rung} if rung else None),

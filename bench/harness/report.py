@@ -47,8 +47,9 @@ def print_table(results, context):
               r.outcome.note or "") for r in results])
 
 
-def save(directory, stem, context, results):
-    """Write STEM-DATE.json, or STEM-DATE-2.json where that exists; returns the path."""
+def save(directory, stem, context, content):
+    """Write context and content to STEM-DATE.json, or STEM-DATE-2.json where that exists;
+    returns the path."""
     os.makedirs(directory, exist_ok=True)
     base = os.path.join(directory, f"{stem}-{context['date'][:10]}")
     path, n = base + ".json", 1
@@ -56,6 +57,6 @@ def save(directory, stem, context, results):
         n += 1
         path = f"{base}-{n}.json"
     with open(path, "w", encoding="utf-8") as f:
-        json.dump(dict(context, figures=[r.record() for r in results]), f, indent=1)
+        json.dump(dict(context, **content), f, indent=1)
         f.write("\n")
     return path
