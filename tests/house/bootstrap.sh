@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Which packages `bootstrap` asks apt for on Debian 12, Debian 13 and Ubuntu 24.04, with an
+# os-release, an apt and a dpkg of our own: nothing is installed.
+# Usage: tests/house/bootstrap.sh [ROOT]
+set -u
+ROOT=$(cd "${1:-$(dirname "$0")/../..}" && pwd)
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/smelt-bootstrap-XXXXXX")
+trap 'rm -rf "$WORK"' EXIT
+N=0 FAILED=0
+ok() { N=$((N + 1)); echo "ok $N - $1"; }
+not_ok() { N=$((N + 1)) FAILED=$((FAILED + 1)); echo "not ok $N - $1"; shift; printf '#   %s\n' "$@"; }
+same() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got:  $3" "want: $2"; fi; }
+
+release() { printf 'NAME="%s"\nID=%s\nVERSION_CODENAME=%s\n' "$2" "$1" "$3" > "$WORK/$3"; }
+release debian 'Debian GNU/Linux' bookworm
+release debian 'Debian GNU/Linux' trixie
+release ubuntu Ubuntu noble
+
+# Tools that note what they are asked; gcc and zip are there already, universe if the file is.
+mkdir "$WORK/bin"
+# shellcheck disable=SC2016
+{
+  printf '#!/bin/sh\necho "apt-get $*" >> "%s/asked"\n' "$WORK" > "$WORK/bin/apt-get"
+  printf '#!/bin/sh\ntest -e "%s/universe"\n' "$WORK" > "$WORK/bin/apt-cache"
+  printf '#!/bin/sh\ncase $3 in gcc|zip) echo "install ok installed";; *) exit 1;; esac\n' \
+    > "$WORK/bin/dpkg-query"
+  printf '#!/bin/sh\nexec "$@"\n' > "$WORK/bin/sudo"
+}
+chmod +x "$WORK"/bin/*
+for tool in bash sh sed grep dirname env id cat test; do
+  ln -s "$(command -v $tool)" "$WORK/bin/$tool" 2>/dev/null
+done
+touch "$WORK/universe"
+
+# asked CODENAME WORD...: what `bootstrap packages WORD...` asks apt to install.
+asked() {
+  rm -f "$WORK/asked"
+  SMELT_OS_RELEASE=$WORK/$1 PATH=$WORK/bin "$ROOT/bootstrap" packages "${@:2}" 2>"$WORK/said"
+  sed -n 's/^apt-get -q install -y --no-install-recommends //p' "$WORK/asked" 2>/dev/null
+}
+
+BUILD="libc6-dev cmake ninja-build pkg-config libssl-dev libsqlite3-dev libzstd-dev libdeflate-dev libarchive-dev libutf8proc-dev libpcre2-dev libgumbo-dev libxxhash-dev libfyaml-dev libjansson-dev libmicrohttpd-dev liblzma-dev esbuild ca-certificates curl"
+CHECK="$BUILD libcmocka-dev bats mandoc man-db bsdextrautils shellcheck python3 zstd xz-utils"
+PAGE="chromium fonts-dejavu-core nodejs npm"
+LONG="clang libclang-rt-dev llvm gcovr debootstrap libc++-dev"
+for name in bookworm trixie noble; do
+  page=" $PAGE"
+  [ $name != noble ] || page=
+  same "$name: build" "$BUILD" "$(asked $name build)"
+  same "$name: check" "$CHECK$page" "$(asked $name check)"
+  same "$name: long" "$CHECK$page $LONG" "$(asked $name long)"
+done
+same "the list of names" "gcc $BUILD" "$(asked noble build --list)"
+same "--list asks apt for nothing" "" "$(cat "$WORK/asked" 2>/dev/null)"
+
+rm "$WORK/universe"
+same "noble without universe installs nothing" "" "$(asked noble build)"
+if grep -q "component universe" "$WORK/said"; then ok "and says what is missing"; else
+  not_ok "and says what is missing" "$(cat "$WORK/said")"
+fi
+same "a wrong task" "" "$(asked noble everything)"
+if grep -q "got everything, want build, check or long" "$WORK/said"; then ok "is named"; else
+  not_ok "is named" "$(cat "$WORK/said")"
+fi
+echo "1..$N"
+[ $FAILED = 0 ]
