@@ -40,7 +40,7 @@ typedef struct sm_scaling {
     sm_scaling_law law;
     int32_t n_param;              /* 5 or 3                                            */
     int64_t n_point;
-    double value[SM_SCALING_MAX]; /* E, A, a, B, b or E, C, c                          */
+    double value[SM_SCALING_MAX]; /* E, A, a, B, b or E, C, c; E = 0: no floor is seen  */
     double low[SM_SCALING_MAX], high[SM_SCALING_MAX]; /* 95 %                          */
     double rms;                   /* of log residuals                                  */
     double opt[3]; /* SIZE: exponent b/(a+b) with which the best N grows with compute,
@@ -52,7 +52,8 @@ typedef struct sm_scaling {
 /** Fit a law.  A pure function of its arguments.
  * @param n_resample  of the bootstrap, 40..100000
  * @return SM_EUNSUPPORTED when the points cannot tell the parameters apart, with what is
- *         missing (too few points, too few different sizes, sizes and tokens in step);
+ *         missing (too few points, too few different sizes, sizes and tokens in step) or that loss does not
+ *         fall as the law says (an exponent outside 0.005..5);
  *         SM_EINVAL for a value that is not finite and positive; SM_ENOMEM */
 SM_API sm_status sm_scaling_fit(sm_scaling *out, sm_scaling_law law,
                                 const sm_scaling_point *point, int64_t n,

@@ -132,10 +132,14 @@ static sm_status work_init(work *w, sm_scaling_law law, const sm_scaling_point *
     return two ? check_size(w, err) : check_compute(w, err);
 }
 
-/* From the centred form to E, A, a, B, b. */
+/* From the centred form to E, A, a, B, b.  A floor below a millionth of the mean loss is
+ * no floor. */
 static void to_law(double *out, const work *w, const double *p)
 {
-    out[SM_SCALING_E] = sm_math_exp(p[0]);
+    double mean = 0;
+    for (int64_t i = 0; i < w->q.n; i++)
+        mean += w->y[i] / (double)w->q.n;
+    out[SM_SCALING_E] = p[0] > mean - 13.8 ? sm_math_exp(p[0]) : 0;
     for (int k = 1; k < w->q.n_param; k += 2) {
         double level = p[k] + p[k + 1] * w->mean[k / 2];
         out[k] = sm_math_exp(level > 700 ? 700 : level);
@@ -217,6 +221,20 @@ static sm_status bootstrap(sm_scaling *out, const work *w, const double *best,
     return s ? s : intervals(out, err);
 }
 
+/* An exponent outside of this is a term that fits one point, or none. */
+static sm_status check_exponents(const sm_scaling *s, sm_err *err)
+{
+    static const char *const of[] = {"parameters", "tokens"};
+    for (int k = 2; k < s->n_param; k += 2)
+        if (!(s->value[k] > 0.005) || !(s->value[k] < 5))
+            return sm_fail(err, SM_EUNSUPPORTED,
+                           "%s: the points do not show how loss falls with %s (exponent "
+                           "%.3g, want 0.005..5)",
+                           s->n_param == 5 ? "E + A/N^a + B/D^b" : "E + C/F^c",
+                           s->n_param == 5 ? of[k / 2 - 1] : "compute", s->value[k]);
+    return SM_OK;
+}
+
 sm_status sm_scaling_fit(sm_scaling *out, sm_scaling_law law,
                          const sm_scaling_point *point, int64_t n, int32_t n_resample,
                          uint64_t seed, sm_err *err)
@@ -234,6 +252,9 @@ sm_status sm_scaling_fit(sm_scaling *out, sm_scaling_law law,
         s.n_param = w.q.n_param;
         scaling_search(best, &w.q);
         to_law(s.value, &w, best);
+        st = check_exponents(&s, err);
+    }
+    if (!st) {
         for (int64_t i = 0; i < n; i++) {
             w.fit[i] = scaling_log_loss(NULL, &w.q, best, i);
             square += (w.fit[i] - w.y[i]) * (w.fit[i] - w.y[i]);

@@ -157,11 +157,14 @@ char *tracks_scratch(sm_store *store, const char *recipe, const char *file);
 
 /** Drawing: loss against FLOPs and against seconds; `alone` adds a style of its own. */
 bool tracks_svg(sm_buf *out, const json_t *report, bool alone);
+/** The place of a track among the names of a report; its colour is that modulo 8. */
+size_t tracks_colour(const json_t *report, const char *track);
 /** One page without script or network. */
 bool tracks_page(sm_buf *out, const json_t *report);
 /** The style that both share. */
 extern const char tracks_style[];
-/** Tables shared by page and terminal: one row of cells, tab-separated texts. */
+/** One object a track and budget: means over seeds, differences; and fits by family.  New
+ * references, NULL on failure. */
 json_t *tracks_summary(const json_t *runs, sm_err *err);
 json_t *tracks_fits(const json_t *runs, int32_t n_resample, sm_err *err);
 

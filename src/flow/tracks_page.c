@@ -20,7 +20,8 @@ static const char page_style[] =
     "padding-left:0}small{color:var(--soft);font-size:12.5px}.dot{display:inline-block;"
     "width:10px;height:10px;border-radius:50%;background:currentColor;margin-right:7px}"
     "pre{font:12.5px/1.45 ui-monospace,monospace;overflow-x:auto;margin:8px 0 0}"
-    "summary{cursor:pointer}.no{color:var(--soft)}";
+    "td.wrap{white-space:normal;text-align:left}td.wrap span{white-space:nowrap;"
+    "margin-right:14px}summary{cursor:pointer}.no{color:var(--soft)}";
 
 static double num(const json_t *v, const char *key)
 {
@@ -71,7 +72,7 @@ static void put_interval(sm_buf *out, const json_t *v, bool is_signed)
 
 static void put_tracks(sm_buf *out, const json_t *report)
 {
-    size_t i, colour = 0;
+    size_t i;
     json_t *r;
     const json_t *rows = json_object_get(report, "tracks");
     sm_buf_puts(out, "<section class=\"card\"><h2>Tracks</h2><table><tr><th>track</th>"
@@ -81,18 +82,8 @@ static void put_tracks(sm_buf *out, const json_t *report)
     json_array_foreach((json_t *)(uintptr_t)rows, i, r)
     {
         bool stopped = json_is_true(json_object_get(r, "stopped"));
-        size_t first = 0;
-        while (strcmp(str(json_array_get(rows, first), "track"), str(r, "track")) != 0)
-            first++;
-        colour = 0;
-        for (size_t k = 0; k < first; k++) {
-            bool seen = false;
-            for (size_t j = 0; j < k && !seen; j++)
-                seen = !strcmp(str(json_array_get(rows, j), "track"),
-                               str(json_array_get(rows, k), "track"));
-            colour += !seen;
-        }
-        sm_buf_printf(out, "<tr><td><i class=\"dot k%zu\"></i>", colour % 8);
+        sm_buf_printf(out, "<tr><td><i class=\"dot k%zu\"></i>",
+                      tracks_colour(report, str(r, "track")) % 8);
         put(out, str(r, "track"));
         sm_buf_printf(out, "%s</td><td>%.0f</td>",
                       stopped ? " <small>dropped</small>" : "", num(r, "runs"));
@@ -118,11 +109,11 @@ static void put_law(sm_buf *out, const json_t *fit)
     json_t *v;
     sm_buf_puts(out, "<td>L = ");
     put(out, str(fit, "law"));
-    sm_buf_puts(out, "</td><td>");
+    sm_buf_puts(out, "</td><td class=\"wrap\">");
     json_object_foreach(json_object_get(fit, "parameters"), key, v)
     {
-        sm_buf_printf(out, "%s = <b>%.4g</b> <small>%.4g … %.4g</small> &ensp;", key,
-                      num(v, "value"), num(v, "low"), num(v, "high"));
+        sm_buf_printf(out, "<span>%s = <b>%.4g</b> <small>%.4g … %.4g</small></span> ",
+                      key, num(v, "value"), num(v, "low"), num(v, "high"));
     }
     sm_buf_puts(out, "</td></tr>\n");
 }
@@ -146,9 +137,8 @@ static void put_fits(sm_buf *out, const json_t *report)
                 put_law(out, json_object_get(f, law[k]));
                 continue;
             }
-            sm_buf_puts(out,
-                        "<td class=\"no\" colspan=\"2\" style=\"white-space:normal\">"
-                        "not fitted: ");
+            sm_buf_puts(out, "<td class=\"no wrap\" colspan=\"2\">"
+                             "not fitted: ");
             put(out, str(f, refused[k]));
             sm_buf_puts(out, "</td></tr>\n");
         }
@@ -183,9 +173,8 @@ bool tracks_page(sm_buf *out, const json_t *report)
     put(out, str(report, "title"));
     sm_buf_printf(out, "</title><style>%s%s</style><main><h1>", tracks_style, page_style);
     put(out, str(report, "title"));
-    sm_buf_printf(out, "</h1><p class=\"sub\">%zu runs of %zu tracks</p>\n",
-                  json_array_size(json_object_get(report, "runs")),
-                  json_array_size(json_object_get(report, "tracks")));
+    sm_buf_printf(out, "</h1><p class=\"sub\">%zu runs</p>\n",
+                  json_array_size(json_object_get(report, "runs")));
     sm_buf_puts(out, "<section class=\"card\">");
     tracks_svg(out, report, false);
     sm_buf_puts(out,

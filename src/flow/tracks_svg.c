@@ -66,7 +66,7 @@ static double on_axis(const axis *a, double value)
 }
 
 /* The place of a track among the names of the report, which is its colour. */
-static size_t index_of(const json_t *report, const char *track)
+size_t tracks_colour(const json_t *report, const char *track)
 {
     const json_t *rows = json_object_get(report, "tracks");
     size_t n = json_array_size(rows), place = 0;
@@ -259,6 +259,19 @@ static void put_end(panel *p, const json_t *run, size_t colour)
                   json_is_true(json_object_get(run, "stopped")) ? "path" : "circle");
 }
 
+/* The colour of a family: that of its first track. */
+static size_t family_colour(const json_t *report, const char *family)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(report, "tracks"), i, v)
+    {
+        if (!strcmp(str(v, "family"), family))
+            return tracks_colour(report, str(v, "track")) % N_COLOURS;
+    }
+    return 0;
+}
+
 /* A fitted law of compute: in FLOPs alone. */
 static void put_fits(panel *p)
 {
@@ -268,9 +281,10 @@ static void put_fits(panel *p)
     {
         const json_t *band = json_object_get(f, "band");
         size_t n = json_array_size(band);
+        size_t colour = family_colour(p->report, str(f, "family"));
         if (n == 0 || !p->x.is_log)
             continue;
-        sm_buf_printf(p->out, "<polygon class=\"band k%zu\" points=\"", i % N_COLOURS);
+        sm_buf_printf(p->out, "<polygon class=\"band k%zu\" points=\"", colour);
         for (int side = 2; side <= 3; side++)
             for (k = 0; k < n; k++) {
                 v = json_array_get(band, side == 2 ? k : n - 1 - k);
@@ -279,8 +293,7 @@ static void put_fits(panel *p)
                     on_axis(&p->x, json_number_value(json_array_get(v, 0))),
                     on_axis(&p->y, json_number_value(json_array_get(v, (size_t)side))));
             }
-        sm_buf_printf(p->out, "\"/><polyline class=\"fit k%zu\" points=\"",
-                      i % N_COLOURS);
+        sm_buf_printf(p->out, "\"/><polyline class=\"fit k%zu\" points=\"", colour);
         json_array_foreach((json_t *)(uintptr_t)band, k, v)
         {
             sm_buf_printf(p->out, " %.1f,%.1f",
@@ -302,17 +315,17 @@ static void put_panel(panel *p)
     json_array_foreach(json_object_get(p->report, "runs"), i, v)
     {
         put_polyline(p, json_object_get(v, "points"), "seed",
-                     index_of(p->report, str(v, "track")));
+                     tracks_colour(p->report, str(v, "track")));
     }
     json_array_foreach(json_object_get(p->report, "tracks"), i, v)
     {
         json_t *mean = mean_points(p->report, v, p->x.key);
-        put_polyline(p, mean, "mean", index_of(p->report, str(v, "track")));
+        put_polyline(p, mean, "mean", tracks_colour(p->report, str(v, "track")));
         json_decref(mean);
     }
     json_array_foreach(json_object_get(p->report, "runs"), i, v)
     {
-        put_end(p, v, index_of(p->report, str(v, "track")));
+        put_end(p, v, tracks_colour(p->report, str(v, "track")));
     }
     sm_buf_puts(p->out, "</g>\n");
 }
@@ -324,7 +337,7 @@ static double put_legend(sm_buf *out, const json_t *report)
     json_t *v;
     json_array_foreach(json_object_get(report, "tracks"), i, v)
     {
-        size_t k = index_of(report, str(v, "track"));
+        size_t k = tracks_colour(report, str(v, "track"));
         double x = 64 + 245 * (double)(k % 4), y = 22 + 22 * (double)(k / 4);
         if (k < n)
             continue;

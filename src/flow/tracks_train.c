@@ -86,31 +86,43 @@ static sm_status advance(void *arg, int i, tracks_job *job, sm_err *err)
 
 /* ---------------------------------------------------------------- dropping */
 
-/* The scratch of a paused run becomes the stopped recipe's, unless somebody is at it or
- * has gone past the step. */
+/* Has the run gone past its stop?  It does when it was interrupted while the figure at the
+ * stop was computed: the figure is made up for when it goes on, one step later. */
+static bool is_past(const tracks_runs *t, const tracks_run *r)
+{
+    char *path = tracks_scratch(t->store, r->recipe, "curve.jsonl"), *text = NULL;
+    size_t len = 0;
+    bool past = !path || sm_file_read(&text, &len, path, 0, NULL);
+    for (size_t at = 0; !past && at < len;) {
+        size_t n = strcspn(text + at, "\n");
+        json_t *v = NULL;
+        if (!sm_json_parse(&v, text + at, n, "curve", NULL))
+            past = json_integer_value(json_object_get(v, "step")) > r->stop_step;
+        json_decref(v);
+        at += n + 1;
+    }
+    free(text);
+    free(path);
+    return past;
+}
+
+/* The scratch of a paused run becomes the stopped recipe's, unless somebody is at it or it
+ * has gone past the step: then the stopped recipe is run from its start. */
 static void hand_over(const tracks_runs *t, const tracks_run *r, const char *stopped)
 {
-    double bpb;
-    bool past = false;
     char *from = tracks_scratch(t->store, r->recipe, "");
     char *to = tracks_scratch(t->store, stopped, "");
-    char *lock = from ? sm_strdup(from) : NULL;
-    sm_buf name = {0};
-    sm_buf_printf(&name, "%s.lock", lock ? lock : "");
+    sm_buf lock = {0};
     int fd = -1;
-    if (lock && to && !name.failed && sm_path_exists(from))
-        fd = open(name.data, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (r->eval_steps > 0 &&
-        tracks_value_at(&bpb, &past, t, r, r->stop_step + r->eval_steps, NULL))
-        past = true;
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        if (!past && sm_path_exists(from) && !sm_path_exists(to) && rename(from, to) == 0)
-            unlink(name.data);
-    }
+    sm_buf_printf(&lock, "%s.lock", from ? from : "");
+    if (from && to && !lock.failed && sm_path_exists(from))
+        fd = open(lock.data, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && !is_past(t, r) &&
+        !sm_path_exists(to) && rename(from, to) == 0)
+        unlink(lock.data);
     if (fd >= 0)
         close(fd);
-    sm_buf_free(&name);
-    free(lock);
+    sm_buf_free(&lock);
     free(from);
     free(to);
 }
