@@ -11,8 +11,8 @@
 
 enum { N_TILES = 8, MAX_ROWS = 16, ROW_BYTES = 64 };
 
-static tile_config current;
-static uint8_t tiles[N_TILES][MAX_ROWS][ROW_BYTES];
+static _Thread_local tile_config current;
+static _Thread_local uint8_t tiles[N_TILES][MAX_ROWS][ROW_BYTES];
 
 typedef struct number {
     bool negative;
