@@ -144,6 +144,11 @@ class Decoder:
         return ce(logit, target, ignore_index=-1), aux, exact
 
 
+def as_f32(x):
+    """The nearest f32: smelt's optimizer keeps its coefficients so, PyTorch takes doubles."""
+    return struct.unpack("f", struct.pack("f", x))[0]
+
+
 def clip(params, limit, torch):
     """Scale gradients to a global norm of at most `limit`."""
     norm = math.sqrt(sum(p.grad.double().pow(2).sum().item() for p in params))
@@ -163,9 +168,10 @@ def train_torch(directory, dtype, threads, out):
         w.requires_grad_(True)
     decay = [weights[n] for n in run["decay"]]
     plain = [w for n, w in weights.items() if n not in set(run["decay"])]
-    opt = torch.optim.AdamW([{"params": decay, "weight_decay": run["weight_decay"]},
+    opt = torch.optim.AdamW([{"params": decay, "weight_decay": as_f32(run["weight_decay"])},
                              {"params": plain, "weight_decay": 0.0}],
-                            betas=(run["beta1"], run["beta2"]), eps=run["eps"])
+                            betas=(as_f32(run["beta1"]), as_f32(run["beta2"])),
+                            eps=as_f32(run["eps"]))
     model = Decoder(torch, weights, run)
     shape = (run["n_steps"], 3, run["n_seq"], run["n_ctx"])
     with open(os.path.join(directory, "batches.i32"), "rb") as f:
@@ -173,7 +179,7 @@ def train_torch(directory, dtype, threads, out):
     losses = []
     for step in range(run["n_steps"]):
         for g in opt.param_groups:
-            g["lr"] = run["lr"][step]
+            g["lr"] = as_f32(run["lr"][step])
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == "bf16"):
             ce, aux, exact = model.loss(*batches[step])
         opt.zero_grad(set_to_none=True)
