@@ -125,9 +125,10 @@ enum {
  * How a contraction over k is cut, so that ranks that hold a share of it each can keep the
  * bits of the whole.  k consists of n_run runs one after another (q|k|v, gate|up); slice s
  * is the s-th part of every run: of its b blocks of SM_SLICE_UNIT (the last one may be
- * shorter), blocks floor(s b / n) .. floor((s+1) b / n) - 1.  A slice is one chain from +0; slices join along the binary tree over slice
- * index; what the product is added to is added to the root.  n <= 1: not cut, one chain
- * over all of k, begun at what it is added to.
+ * shorter), blocks floor(s b / n) .. floor((s+1) b / n) - 1.  A slice is one chain from
+ * +0; slices join along the binary tree over slice index; what the product is added to is
+ * added to the root.  n <= 1: not cut, one chain over all of k, begun at what it is added
+ * to.
  */
 typedef struct sm_slices {
     int32_t n; /* a power of two <= SM_SLICE_MAX */
