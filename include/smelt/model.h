@@ -118,6 +118,10 @@ SM_API sm_model_view sm_model_ends(const sm_model *m);
  * norms 1; a pure function of (config, seed). */
 SM_API sm_status sm_model_create(sm_model **out, const sm_model_config *c, uint64_t seed,
                                  sm_err *err);
+/** Names, shapes and offsets of the parameters without the parameters (weight is NULL): what
+ * plans are made with. */
+SM_API sm_status sm_model_create_shape(sm_model **out, const sm_model_config *c,
+                                       sm_err *err);
 SM_API void sm_model_free(sm_model *m);
 
 /** Read / write a directory with config.json and model.safetensors.  Writing is
@@ -197,6 +201,9 @@ SM_API sm_status sm_pass_create(sm_pass **out, const sm_ctx *ctx, const sm_pass_
                                 sm_err *err);
 SM_API void sm_pass_free(sm_pass *p);
 SM_API size_t sm_pass_bytes(const sm_pass *p);
+/** What sm_pass_bytes would be, with none of it allocated; c->model may be a shape. */
+SM_API sm_status sm_pass_measure(size_t *bytes, const sm_ctx *ctx,
+                                 const sm_pass_config *c, sm_err *err);
 /** Convert and pack the weights; call after every change of model->weight. */
 SM_API sm_status sm_pass_pack(sm_pass *p, sm_err *err);
 

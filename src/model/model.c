@@ -77,12 +77,23 @@ static sm_status initialise(sm_model *m, uint64_t seed, sm_err *err)
     return s;
 }
 
+/* The walk counts tensors, and lists them when there is room. */
+static sm_status list_params(sm_model *m, sm_err *err)
+{
+    sm_model_walk(&m->config, add_param, m);
+    m->param = sm_alloc((size_t)m->n_param_tensors, sizeof *m->param);
+    if (!m->param)
+        return sm_fail(err, SM_ENOMEM, "model: out of memory");
+    m->n_param_tensors = 0;
+    m->n_weight = 0;
+    sm_model_walk(&m->config, add_param, m);
+    return SM_OK;
+}
+
 static sm_status allocate(sm_model *m, sm_err *err)
 {
     size_t bytes, n_bias = (size_t)m->config.n_layer * (size_t)m->config.n_expert;
-    sm_model_walk(&m->config, add_param, m);
-    m->param = sm_alloc((size_t)m->n_param_tensors, sizeof *m->param);
-    if (!m->param || !sm_mul_size(&bytes, (size_t)m->n_weight, sizeof(float)))
+    if (!sm_mul_size(&bytes, (size_t)m->n_weight, sizeof(float)))
         return sm_fail(err, SM_ENOMEM, "model: out of memory");
     m->weight = sm_aligned_alloc(bytes);
     if (m->config.router_bias)
@@ -90,13 +101,10 @@ static sm_status allocate(sm_model *m, sm_err *err)
     if (!m->weight || (m->config.router_bias && !m->router_bias))
         return sm_fail(err, SM_ENOMEM, "model: no room for %lld parameters",
                        (long long)m->n_weight);
-    m->n_param_tensors = 0;
-    m->n_weight = 0;
-    sm_model_walk(&m->config, add_param, m);
     return SM_OK;
 }
 
-sm_status sm_model_create_empty(sm_model **out, const sm_model_config *c, sm_err *err)
+sm_status sm_model_create_shape(sm_model **out, const sm_model_config *c, sm_err *err)
 {
     sm_status s = sm_model_config_check(c, err);
     if (s)
@@ -105,7 +113,20 @@ sm_status sm_model_create_empty(sm_model **out, const sm_model_config *c, sm_err
     if (!m)
         return sm_fail(err, SM_ENOMEM, "model: out of memory");
     m->config = *c;
-    s = allocate(m, err);
+    s = list_params(m, err);
+    if (s)
+        sm_model_free(m);
+    else
+        *out = m;
+    return s;
+}
+
+sm_status sm_model_create_empty(sm_model **out, const sm_model_config *c, sm_err *err)
+{
+    sm_model *m = NULL;
+    sm_status s = sm_model_create_shape(&m, c, err);
+    if (!s)
+        s = allocate(m, err);
     if (s)
         sm_model_free(m);
     else

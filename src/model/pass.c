@@ -81,8 +81,9 @@ static void fill_chunks(sm_pass *p)
     p->chunk_first[p->n_shard] = n;
 }
 
-sm_status sm_pass_create(sm_pass **out, const sm_ctx *ctx, const sm_pass_config *c,
-                         sm_err *err)
+/* Everything but its memory. */
+static sm_status create_bare(sm_pass **out, const sm_ctx *ctx, const sm_pass_config *c,
+                             sm_err *err)
 {
     const sm_model_config *m = &c->model->config;
     sm_status s = check_shape(c, err);
@@ -108,6 +109,32 @@ sm_status sm_pass_create(sm_pass **out, const sm_ctx *ctx, const sm_pass_config 
                     c->profile);
     if (!s)
         s = allocate_tables(p, err);
+    if (s)
+        sm_pass_free(p);
+    else
+        *out = p;
+    return s;
+}
+
+sm_status sm_pass_measure(size_t *bytes, const sm_ctx *ctx, const sm_pass_config *c,
+                          sm_err *err)
+{
+    sm_pass *p = NULL;
+    sm_status s = create_bare(&p, ctx, c, err);
+    if (!s)
+        s = sm_pass_size(p, err);
+    if (!s)
+        *bytes = p->bytes;
+    sm_pass_free(p);
+    return s;
+}
+
+sm_status sm_pass_create(sm_pass **out, const sm_ctx *ctx, const sm_pass_config *c,
+                         sm_err *err)
+{
+    const sm_model_config *m = &c->model->config;
+    sm_pass *p = NULL;
+    sm_status s = create_bare(&p, ctx, c, err);
     if (!s)
         s = sm_pass_plan(p, err);
     if (s) {

@@ -114,6 +114,8 @@ float *sm_scratch_floats(scratch *s, int64_t n);
 void *sm_scratch_bytes(scratch *s, size_t n);
 size_t sm_pass_scratch_need(const sm_pass *p);
 
+/* p->bytes alone; and the memory, everything placed in it. */
+sm_status sm_pass_size(sm_pass *p, sm_err *err);
 sm_status sm_pass_plan(sm_pass *p, sm_err *err);
 
 sm_rotary sm_pass_rotary(const sm_pass *p, const layer_weights *w);

@@ -324,20 +324,28 @@ static void plan_all(sm_pass *p, planner *pl)
     p->scratch = take(pl, p->n_thread, p->scratch_stride);
 }
 
-sm_status sm_pass_plan(sm_pass *p, sm_err *err)
+sm_status sm_pass_size(sm_pass *p, sm_err *err)
 {
     planner pl = {0};
     plan_all(p, &pl);
     if (pl.has_overflow)
         return sm_fail(err, SM_ENOMEM, "pass: sizes overflow");
     p->bytes = pl.used;
+    return SM_OK;
+}
+
+sm_status sm_pass_plan(sm_pass *p, sm_err *err)
+{
+    sm_status s = sm_pass_size(p, err);
+    if (s)
+        return s;
     p->memory = sm_aligned_alloc(p->bytes);
     if (!p->memory)
         return sm_fail(err, SM_ENOMEM,
                        "pass: no room for %zu MiB of weights, activations "
                        "and scratch",
                        p->bytes >> 20);
-    pl = (planner){.base = p->memory};
+    planner pl = {.base = p->memory};
     p->n_pack_job = 0;
     plan_all(p, &pl);
     return SM_OK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The numbers of --dry-run: what a run takes before it is started. */
+/* The numbers of --dry-run: what a run takes, worked out before anything is allocated. */
 #include "train_internal.h"
 
 /* Share of the measured product ceiling that a step is expected to reach. */
@@ -16,13 +16,12 @@ static int log2_of(int64_t x)
 static void fill_bytes(sm_train_plan *p, const train_step *t, const sm_model *m)
 {
     size_t w = (size_t)m->n_weight * sizeof(float);
-    bool held = t->config->loss.aux_coef > 0 && m->config.n_expert > 0 && !t->rerun;
     p->weight_bytes = w;
     p->optimizer_bytes = train_optim_bytes(t->ctx, t->config, m);
     p->grad_bytes = w * (size_t)(log2_of(t->n_micro) + 1);
-    p->activation_bytes = t->slot_bytes * (size_t)(held ? t->n_micro : 1);
-    size_t pass = sm_pass_bytes(t->pass);
-    p->packed_bytes = pass > p->activation_bytes ? pass - p->activation_bytes : 0;
+    p->activation_bytes = t->slot_bytes * (size_t)t->n_slot;
+    p->packed_bytes =
+        t->pass_bytes > p->activation_bytes ? t->pass_bytes - p->activation_bytes : 0;
     p->total_bytes = p->weight_bytes + p->optimizer_bytes + p->grad_bytes +
                      p->activation_bytes + p->packed_bytes;
 }
@@ -34,9 +33,9 @@ sm_status sm_train_plan_make(sm_train_plan *out, const sm_ctx *ctx,
     train_step t = {0};
     sm_status s = sm_train_config_check(c, err);
     if (!s)
-        s = sm_model_create(&m, &c->model, c->seed, err);
+        s = sm_model_create_shape(&m, &c->model, err);
     if (!s)
-        s = train_step_layout(&t, ctx, c, m, true, err);
+        s = train_step_layout(&t, ctx, c, m, err);
     if (!s) {
         sm_train_plan p = {.n_param = sm_model_n_param(&c->model),
                            .n_active = sm_model_n_active(&c->model),
@@ -52,7 +51,6 @@ sm_status sm_train_plan_make(sm_train_plan *out, const sm_ctx *ctx,
         fill_bytes(&p, &t, m);
         *out = p;
     }
-    train_step_fini(&t);
     sm_model_free(m);
     return s;
 }

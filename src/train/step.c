@@ -23,34 +23,29 @@ static int n_ranks(const sm_ctx *ctx)
     return ctx->comm ? ctx->comm->n_ranks : 1;
 }
 
-static sm_status create_pass(train_step *t, int64_t micro_shard, int64_t n_slot,
-                             sm_pass **out, sm_err *err)
+static sm_pass_config pass_of(const train_step *t, int64_t micro_shard, int64_t n_slot)
 {
     const sm_train_config *c = t->config;
-    sm_pass_config p = {.model = t->model,
-                        .profile = c->profile,
-                        .n_seq = micro_shard * (c->n_seq / c->n_shard),
-                        .n_ctx = c->n_ctx,
-                        .seq_per_shard = c->n_seq / c->n_shard,
-                        .n_micro = n_slot,
-                        .recompute = c->recompute,
-                        .backward = true,
-                        .loss = c->loss};
-    return sm_pass_create(out, t->ctx, &p, err);
+    return (sm_pass_config){.model = t->model,
+                            .profile = c->profile,
+                            .n_seq = micro_shard * (c->n_seq / c->n_shard),
+                            .n_ctx = c->n_ctx,
+                            .seq_per_shard = c->n_seq / c->n_shard,
+                            .n_micro = n_slot,
+                            .recompute = c->recompute,
+                            .backward = true,
+                            .loss = c->loss};
 }
 
 /* Bytes of a pass with one and with two micro-batches of one shard held. */
 static sm_status probe(train_step *t, size_t bytes[2], sm_err *err)
 {
-    for (int i = 0; i < 2; i++) {
-        sm_pass *p = NULL;
-        sm_status s = create_pass(t, 1, i + 1, &p, err);
-        if (s)
-            return s;
-        bytes[i] = sm_pass_bytes(p);
-        sm_pass_free(p);
+    sm_status s = SM_OK;
+    for (int i = 0; i < 2 && !s; i++) {
+        sm_pass_config p = pass_of(t, 1, i + 1);
+        s = sm_pass_measure(&bytes[i], t->ctx, &p, err);
     }
-    return SM_OK;
+    return s;
 }
 
 static bool fits(const train_step *t, const size_t bytes[2], int64_t n_shard)
@@ -72,7 +67,7 @@ static int64_t choose_micro(const train_step *t, const size_t bytes[2])
 }
 
 sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_config *c,
-                            sm_model *model, bool measure, sm_err *err)
+                            sm_model *model, sm_err *err)
 {
     size_t bytes[2] = {0};
     int ranks = n_ranks(ctx);
@@ -84,8 +79,7 @@ sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_con
     t->n_shard = c->n_shard / ranks;
     t->n_seq = c->n_seq / ranks;
     bool aux = c->loss.aux_coef > 0 && c->model.n_expert > 0;
-    bool one_by_one = c->micro_shards > 0 && (!aux || c->micro_shards >= t->n_shard);
-    sm_status s = measure || !one_by_one ? probe(t, bytes, err) : SM_OK;
+    sm_status s = probe(t, bytes, err);
     if (s)
         return s;
     t->micro_shard = choose_micro(t, bytes);
@@ -93,15 +87,20 @@ sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_con
     t->n_micro = t->n_shard / t->micro_shard;
     t->rerun = aux && t->n_micro > 1 && !fits(t, bytes, t->n_shard);
     t->slot_bytes = (bytes[1] - bytes[0]) * (size_t)t->micro_shard;
-    return create_pass(t, t->micro_shard, aux && !t->rerun ? t->n_micro : 1, &t->pass,
-                       err);
+    t->n_slot = aux && !t->rerun ? t->n_micro : 1;
+    sm_pass_config p = pass_of(t, t->micro_shard, t->n_slot);
+    return sm_pass_measure(&t->pass_bytes, ctx, &p, err);
 }
 
 sm_status train_step_init(train_step *t, const sm_ctx *ctx, const sm_train_config *c,
                           const sm_token_data *data, sm_model *model, train_optim *optim,
                           sm_err *err)
 {
-    sm_status s = train_step_layout(t, ctx, c, model, false, err);
+    sm_status s = train_step_layout(t, ctx, c, model, err);
+    if (s)
+        return s;
+    sm_pass_config p = pass_of(t, t->micro_shard, t->n_slot);
+    s = sm_pass_create(&t->pass, ctx, &p, err);
     if (s)
         return s;
     t->data = data;

@@ -158,7 +158,9 @@ typedef struct train_step {
     int64_t n_micro, micro_seq; /* micro-batches and the sequences of one        */
     int64_t micro_shard;
     bool rerun;        /* forward again before each backward (auxiliary loss)       */
-    size_t slot_bytes; /* activations of one micro-batch held                    */
+    int64_t n_slot;    /* micro-batches whose activations are held               */
+    size_t slot_bytes; /* activations of one of them                             */
+    size_t pass_bytes; /* of all the pass                                        */
     int32_t *token, *target, *doc_start; /* [n_seq, n_ctx], one allocation       */
     int64_t *counts;       /* [n_layer, n_expert], NULL when dense                     */
     sm_shard_stats *stats; /* [n_shard]                                          */
@@ -181,10 +183,10 @@ size_t train_step_bytes(const train_step *t);
 sm_status train_step_run(train_step_result *out, train_step *t, int64_t step,
                          sm_err *err);
 
-/** How the global batch is split; needs neither data nor optimizer.  Creates the pass.
- * slot_bytes is known when `measure` is set or there was a choice to make. */
+/** How the global batch is split, and the bytes that it takes; allocates nothing and needs
+ * neither data nor optimizer nor weights (the model may be a shape). */
 sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_config *c,
-                            sm_model *model, bool measure, sm_err *err);
+                            sm_model *model, sm_err *err);
 
 /* ------------------------------------------------------------ checkpoints */
 

@@ -264,7 +264,7 @@ static void test_refuses(void **state)
     io.data = data = tiny_data(32);
     sm_comm three = {.rank = 0, .n_ranks = 3};
     ctx.comm = &three;
-    assert_int_equal(train_step_layout(&t, &ctx, &c, NULL, false, &err), SM_EINVAL);
+    assert_int_equal(train_step_layout(&t, &ctx, &c, NULL, &err), SM_EINVAL);
     assert_non_null(strstr(err.msg, "got 3 ranks"));
     ctx.comm = NULL;
     c.n_shard = 5;
