@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# train --dry-run: parameters, bytes by kind, FLOPs a token, time; before anything is allocated.
+# Usage: dry_run.sh SMELT ROOT
+SMELT=$1 ROOT=$2
+. "$(dirname "$0")/lib.sh"
+
+cp -r "$ROOT/tests/golden/text" . && smelt init >/dev/null
+smelt data add text --licence Apache-2.0 --as docs -q >/dev/null
+smelt data curate docs --heldout-frac 0.2 --as set -q >/dev/null
+smelt tokenizer train set --vocab-size 320 --as tokenizer -q >/dev/null
+shape=(set tokenizer --n-layer 2 --d-model 32 --n-head 4 --n-kv-head 2 --d-head 16 --d-ff 64
+  --n-expert 4 --d-expert 32 --nope-every 2 --n-ctx 64 --n-seq 4 --n-shard 4 --n-steps 6
+  --warmup-steps 2 --checkpoint-steps 3 --eval-steps 3 --eval-docs 1)
+
+expect 0 "active_parameters +[0-9]+" train "${shape[@]}" --dry-run
+smelt train "${shape[@]}" --dry-run --json >plan.json
+check "the plan names parameters, bytes by kind, FLOPs a token, time" python3 - <<'END'
+import json
+d = json.load(open("plan.json"))
+p = d["plan"]
+assert not d["made_before"]
+assert 0 < p["active_parameters"] < p["parameters"]
+kinds = ["weight_bytes", "gradient_bytes", "optimizer_bytes", "activation_bytes", "packed_bytes"]
+assert all(p[k] > 0 for k in kinds) and p["optimizer_bytes"] >= 2 * p["weight_bytes"]
+assert p["total_bytes"] == sum(p[k] for k in kinds)
+assert p["tokens"] == 6 * p["tokens_per_step"] == 6 * 4 * 64
+assert abs(p["flops"] / p["tokens"] / p["flops_per_token"] - 1) < 1e-9
+assert p["flops_per_token"] > 6 * p["active_parameters"] * 0.5
+assert p["expected_seconds"] > 0 and p["ceiling_gflops"] > 0
+END
+huge=(set tokenizer --n-layer 64 --d-model 8192 --n-head 64 --n-kv-head 8 --d-head 128
+  --d-ff 28672 --n-ctx 4096 --n-seq 256 --n-shard 256 --n-steps 100 --warmup-steps 10)
+check "a plan of 5e10 parameters allocates none of them" bash -c \
+  'ulimit -v 4000000; smelt=$1; shift; "$smelt" train "$@" --dry-run --json |
+   python3 -c "import json, sys; assert json.load(sys.stdin)[\"plan\"][\"parameters\"] > 5e10"' \
+  - "$SMELT" "${huge[@]}"
+check "a dry run leaves nothing" bash -c '! "$1" status | grep -q model' - "$SMELT"
+
+finish
