@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* smelt replay: recompute an artifact from its inputs and compare, whole or by sample. */
+/* smelt replay: recompute an artifact from its inputs and compare, whole or by sample; or
+ * without some documents. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
 #include "smelt/flow.h"
+#include "without.h"
 
 static const sm_option options[] = {
     {.key = "whole",
@@ -22,6 +24,40 @@ static const sm_option options[] = {
      .min = -1,
      .max = 9007199254740992.0,
      .help = "of --sample; -1: drawn now, and reported"},
+    {.key = "without",
+     .type = SM_OPT_LIST,
+     .def = "",
+     .help = "train the model without these documents: id, path, title or pattern of paths"},
+    {.key = "retrain_tokenizer",
+     .type = SM_OPT_BOOL,
+     .def = "false",
+     .help = "of --without: the tokenizer, too, as if the documents had not been there"},
+    {.key = "prompt",
+     .type = SM_OPT_LIST,
+     .def = "",
+     .help = "of --without: texts that both models continue, greedily"},
+    {.key = "ask",
+     .type = SM_OPT_LIST,
+     .def = "",
+     .help = "of --without: questions answered from an index of either dataset"},
+    {.key = "tokens",
+     .type = SM_OPT_INT,
+     .def = "32",
+     .min = 1,
+     .max = 4096,
+     .unit = "tokens",
+     .help = "length of a continuation"},
+    {.key = "heldout_docs",
+     .type = SM_OPT_INT,
+     .def = "1000",
+     .min = 1,
+     .max = 1e9,
+     .unit = "documents",
+     .help = "of --without: held-out documents that both models are scored on, at most"},
+    {.key = "as",
+     .type = SM_OPT_STRING,
+     .def = "",
+     .help = "of --without: name of the new model; by default it has none"},
     SM_OPTION_END,
 };
 
@@ -150,14 +186,17 @@ static int run(app *a, const verb *self, const args *in)
     const sm_ctx *ctx;
     sm_store *store;
     bool sample = *sm_opt_str(in->opt, "sample");
-    if (sample && sm_opt_bool(in->opt, "whole"))
-        return app_usage(a, "replay: --sample and --whole exclude each other");
+    bool without = json_array_size(sm_opt_list(in->opt, "without")) > 0;
+    if (sample + without + sm_opt_bool(in->opt, "whole") > 1)
+        return app_usage(a, "replay: --sample, --whole and --without exclude each other");
     sm_status s = app_store(&store, a, &err);
     if (!s)
         s = app_ctx(&ctx, a, &err);
     if (s)
         return app_fail(a, s, &err);
-    return sample ? run_sample(a, in, ctx, store) : run_replay(a, in, ctx, store);
+    return sample    ? run_sample(a, in, ctx, store)
+           : without ? run_without(a, in, ctx, store)
+                     : run_replay(a, in, ctx, store);
 }
 
 const verb verb_replay = {
@@ -172,9 +211,15 @@ const verb verb_replay = {
         "states that the model commits to (chain.jsonl) is checked from the recipe's\n"
         "initial state to the model's weights, sampled segments are run again from the\n"
         "states that `train --keep-states` kept (without them: from the beginning), and\n"
-        "the probability with which a forged run would have been caught is stated.",
+        "the probability with which a forged run would have been caught is stated.\n"
+        "\n"
+        "With --without the model is trained as if some documents had never been there:\n"
+        "they leave its sources before curation, so duplicates that had given way to them\n"
+        "come back.  What differs is reported: weights, loss, held-out bits per byte,\n"
+        "answers.  The tokenizer is held fixed unless --retrain-tokenizer.",
     .example = "smelt replay unix-tiny\nsmelt replay unix-tiny --whole\n"
-               "smelt replay unix-tiny --sample 1%",
+               "smelt replay unix-tiny --sample 1%\n"
+               "smelt replay unix-tiny --without 'lsof(8)' --prompt 'To list open files'",
     .options = options,
     .min_pos = 1,
     .max_pos = 1,

@@ -59,6 +59,8 @@ typedef struct sm_flow_result {
     json_t *figures; /* figures of merit of this run; NULL when skipped */
 } sm_flow_result;
 
+struct sm_lr_range;
+
 /** Run one step (or find its result) and move `ref` to it (NULL: none).  When another
  * process is at the same recipe, wait for it and take its result.  After an interruption
  * the same call goes on from what the step left in its scratch directory.
@@ -77,6 +79,14 @@ SM_API sm_status sm_flow_plan(json_t **out, const sm_ctx *ctx, sm_store *store,
                               const char *step, const char *const *input_refs,
                               size_t n_input, const json_t *given, const char *where,
                               sm_err *err);
+
+/** A learning-rate range test of step train over the same inputs and options
+ * (sm_train_find_lr).  Writes nothing.  Release with sm_lr_range_free. */
+SM_API sm_status sm_flow_find_lr(struct sm_lr_range *out, const sm_ctx *ctx,
+                                 sm_store *store, const char *const *input_refs,
+                                 size_t n_input, const json_t *given, const char *where,
+                                 int64_t n_steps, double lr_min, double lr_max,
+                                 sm_err *err);
 
 /** GFLOP/s of products of a profile that stay in cache, all threads, measured for about
  * `seconds`: what training speed is held against. */
@@ -122,6 +132,34 @@ SM_API double sm_sample_caught(int64_t n, int64_t f, int64_t k);
  *         another kind of artifact, one without a chain, or another step version */
 SM_API sm_status sm_flow_sample(json_t **report, const sm_ctx *ctx, sm_store *store,
                                 const char *ref, const sm_sample_config *c, sm_err *err);
+
+/* --------------------------------------------------------- counterfactuals */
+
+typedef struct sm_without_config {
+    const char *const *document; /* each an id or 8 digits of it, a path, a title, or a
+                                    shell pattern of paths; all that match leave      */
+    size_t n_document;
+    bool retrain_tokenizer; /* false: the tokenizer is held fixed                      */
+    size_t heldout_docs;    /* held-out documents scored, at most                      */
+    const char *const *prompt; /* continued greedily by both models                   */
+    size_t n_prompt;
+    int32_t max_tokens; /* of a continuation                                           */
+    const char *const *ask; /* answered from an index of either dataset, by words alone */
+    size_t n_ask;
+    const char *as; /* ref of the new model; NULL: none                                */
+} sm_without_config;
+
+/** Train the model that `ref` would have been without some documents of its sources, by
+ * recorded steps (data.filter, data.curate, train), and compare the two.
+ * @param[out] report {"before", "after" (content ids), "same", "removed", "moved" (other
+ *             documents that changed sides or came back), "weights", "loss",
+ *             "heldout_bpb", "removed_bpb", "answers"}, docs in docs/training.md; new
+ *             reference
+ * @return SM_ENOENT for a name that matches no document; SM_EUNSUPPORTED for a model that
+ *         was not made by train from data.curate; errors of the steps */
+SM_API sm_status sm_flow_without(json_t **report, const sm_ctx *ctx, sm_store *store,
+                                 const char *ref, const sm_without_config *c,
+                                 sm_err *err);
 
 #ifdef __cplusplus
 }

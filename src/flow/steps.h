@@ -6,6 +6,7 @@
 #include "smelt/flow.h"
 
 extern const sm_step step_data_add;
+extern const sm_step step_data_filter;
 extern const sm_step step_data_curate;
 extern const sm_step step_tokenizer_train;
 extern const sm_step step_train;
