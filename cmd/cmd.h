@@ -134,6 +134,20 @@ bool page_completions(sm_buf *out, const char *shell);
 
 /* --------------------------------------------------------------- verb_step.c */
 
+/** What a verb of one flow step was asked for. */
+typedef struct step_request {
+    const char *as;
+    const char **ref;
+    size_t n_ref;
+    json_t *options; /* as given                */
+    json_t *file;    /* the YAML, NULL: none    */
+} step_request;
+/** From flags, words and --config, into a request of zeroes; strings are borrowed from
+ * `in`.  Release with step_request_free whatever the outcome. */
+sm_status step_request_read(step_request *r, const verb *self, const args *in,
+                            sm_err *err);
+void step_request_free(step_request *r);
+
 /** Run a verb that is one flow step: options from flags and --config, result as --as. */
 int run_step_verb(app *a, const verb *self, const args *in);
 extern const sm_option step_verb_options[];
@@ -150,6 +164,11 @@ extern const sm_option step_verb_options[];
          .type = SM_OPT_BOOL,                                                            \
          .def = "false",                                                                 \
          .help = "say what the run would take, make nothing"}
+
+/* ----------------------------------------------------------------- find_lr.c */
+
+/** smelt train --find-lr: the range test, as a table, a plot and a suggestion. */
+int run_find_lr(app *a, const verb *self, const args *in);
 
 /** "12.3 MB" */
 const char *human_bytes(char out[32], int64_t bytes);

@@ -16,14 +16,6 @@ const sm_option step_verb_options[] = {
     SM_OPTION_END,
 };
 
-typedef struct request {
-    const char *as;
-    const char **ref;
-    size_t n_ref;
-    json_t *options;
-    json_t *file; /* the YAML, NULL: none */
-} request;
-
 static bool is_yaml(const char *s)
 {
     const char *dot = strrchr(s, '.');
@@ -64,7 +56,8 @@ static sm_status check_file(const json_t *file, const sm_positions *pos, const v
                             pos, "/options", err);
 }
 
-static sm_status read_file(request *r, const verb *self, const char *path, sm_err *err)
+static sm_status read_file(step_request *r, const verb *self, const char *path,
+                           sm_err *err)
 {
     sm_positions *pos = NULL;
     sm_status s = sm_yaml_load(&r->file, &pos, path, err);
@@ -85,7 +78,8 @@ static sm_status read_file(request *r, const verb *self, const char *path, sm_er
 }
 
 /* Words become refs, or values of the option that the verb says they fill. */
-static sm_status take_words(request *r, const verb *self, const args *in, sm_err *err)
+static sm_status take_words(step_request *r, const verb *self, const args *in,
+                            sm_err *err)
 {
     sm_status s = SM_OK;
     for (size_t i = 0; i < in->n_pos && !s; i++) {
@@ -100,7 +94,7 @@ static sm_status take_words(request *r, const verb *self, const args *in, sm_err
     return s;
 }
 
-static sm_status take_file_refs(request *r, const char *path, sm_err *err)
+static sm_status take_file_refs(step_request *r, const char *path, sm_err *err)
 {
     size_t i;
     json_t *v;
@@ -113,7 +107,8 @@ static sm_status take_file_refs(request *r, const char *path, sm_err *err)
     return SM_OK;
 }
 
-static sm_status read_request(request *r, const verb *self, const args *in, sm_err *err)
+sm_status step_request_read(step_request *r, const verb *self, const args *in,
+                            sm_err *err)
 {
     const char *config = sm_opt_str(in->opt, "config");
     for (size_t i = 0; i < in->n_pos && !self->pos_option; i++)
@@ -138,6 +133,14 @@ static sm_status read_request(request *r, const verb *self, const args *in, sm_e
     if (!r->as || !*r->as)
         r->as = sm_step_find(self->step)->output;
     return s;
+}
+
+void step_request_free(step_request *r)
+{
+    free(r->ref);
+    json_decref(r->options);
+    json_decref(r->file);
+    *r = (step_request){0};
 }
 
 static int64_t bytes_of(const sm_artifact *a)
@@ -177,7 +180,7 @@ static void print_figures(const json_t *figures)
 }
 
 /* `profile` is taken over; NULL: none. */
-static void print_result(const app *a, const request *r, const sm_flow_result *got,
+static void print_result(const app *a, const step_request *r, const sm_flow_result *got,
                          json_t *profile)
 {
     char size[32];
@@ -231,7 +234,7 @@ static int print_plan(const app *a, json_t *plan)
     return EXIT_GOOD;
 }
 
-static sm_status dry_run(json_t **plan, app *a, const verb *self, const request *r,
+static sm_status dry_run(json_t **plan, app *a, const verb *self, const step_request *r,
                          sm_err *err)
 {
     const sm_ctx *ctx;
@@ -245,7 +248,7 @@ static sm_status dry_run(json_t **plan, app *a, const verb *self, const request 
     return s;
 }
 
-static sm_status make(sm_flow_result *got, app *a, const verb *self, const request *r,
+static sm_status make(sm_flow_result *got, app *a, const verb *self, const step_request *r,
                       sm_err *err)
 {
     const sm_ctx *ctx;
@@ -260,7 +263,7 @@ static sm_status make(sm_flow_result *got, app *a, const verb *self, const reque
 }
 
 /* --profile, after the step: the trace goes to its file, the table after the result. */
-static sm_status report(app *a, const request *r, const sm_flow_result *got, sm_err *err)
+static sm_status report(app *a, const step_request *r, const sm_flow_result *got, sm_err *err)
 {
     profile_ceiling c = {0};
     bool profile = a->profile && *a->profile;
@@ -277,10 +280,10 @@ static sm_status report(app *a, const request *r, const sm_flow_result *got, sm_
 int run_step_verb(app *a, const verb *self, const args *in)
 {
     sm_err err = {0};
-    request r = {0};
+    step_request r = {0};
     sm_flow_result got = {0};
     json_t *plan = NULL;
-    sm_status s = read_request(&r, self, in, &err);
+    sm_status s = step_request_read(&r, self, in, &err);
     if (!s && sm_opt_bool(in->opt, "dry_run"))
         s = dry_run(&plan, a, self, &r, &err);
     else if (!s)
@@ -294,8 +297,6 @@ int run_step_verb(app *a, const verb *self, const args *in)
     else if (plan)
         rc = print_plan(a, plan);
     sm_flow_result_free(&got);
-    free(r.ref);
-    json_decref(r.options);
-    json_decref(r.file);
+    step_request_free(&r);
     return rc;
 }

@@ -9,11 +9,35 @@ static const sm_option options[] = {
      .def = "",
      .help = "say where the steps went, by operation, and write this file: a trace that "
              "Perfetto opens"},
+    {.key = "find_lr",
+     .type = SM_OPT_BOOL,
+     .def = "false",
+     .help = "look for a learning rate with a short run of rising ones; make nothing"},
+    {.key = "find_lr_steps",
+     .type = SM_OPT_INT,
+     .def = "100",
+     .min = 10,
+     .max = 100000,
+     .help = "steps of that run"},
+    {.key = "find_lr_min",
+     .type = SM_OPT_FLOAT,
+     .def = "1e-6",
+     .min = 1e-12,
+     .max = 10,
+     .help = "its first rate"},
+    {.key = "find_lr_max",
+     .type = SM_OPT_FLOAT,
+     .def = "1",
+     .min = 1e-12,
+     .max = 10,
+     .help = "its last rate"},
     SM_OPTION_END,
 };
 
 static int run(app *a, const verb *self, const args *in)
 {
+    if (sm_opt_bool(in->opt, "find_lr"))
+        return run_find_lr(a, self, in);
     a->profile = sm_opt_str(in->opt, "profile");
     return run_step_verb(a, self, in);
 }
@@ -26,9 +50,12 @@ const verb verb_train = {
         "CONFIG.yaml has the keys of one step of a pipeline: in, as, options; flags\n"
         "win over it.  An interrupted run goes on from its newest checkpoint when the\n"
         "same command is given again.  --dry-run prints what the run would take.\n"
+        "--find-lr raises the learning rate exponentially until the loss breaks, shows\n"
+        "the curve and suggests a peak rate for the options given.\n"
         "--profile records every operation of every thread; it changes no result.",
     .example = "smelt train unix unix-tokenizer --as unix-tiny --n-steps 500\n"
-               "smelt train config.yaml --dry-run",
+               "smelt train config.yaml --dry-run\n"
+               "smelt train unix unix-tokenizer --find-lr --optimizer muon",
     .options = options,
     .step = "train",
     .max_pos = -1,

@@ -317,6 +317,35 @@ SM_API sm_status sm_train_run(sm_model **out, sm_train_summary *summary,
                               const sm_ctx *ctx, const sm_train_config *c,
                               const sm_train_io *io, sm_err *err);
 
+/** What a range test saw at one rate. */
+typedef struct sm_lr_point {
+    double lr, loss; /* of the step taken at lr, before it                              */
+    double smooth;   /* running mean of the losses so far, newer ones weigh more        */
+} sm_lr_point;
+
+/** A learning-rate range test (Smith, arXiv 1506.01186). */
+typedef struct sm_lr_range {
+    sm_lr_point *point;
+    int64_t n;
+    bool has_diverged;  /* it ended before the last rate, as meant: the loss rose or was
+                           no number                                                   */
+    int64_t steepest;   /* where the smoothed loss falls fastest over log lr            */
+    int64_t lowest;     /* where it is lowest                                           */
+    double suggestion;  /* a peak lr to begin with; 0: the loss never fell              */
+} sm_lr_range;
+
+/** Train a fresh model for n_steps with a rate that rises exponentially from lr_min to
+ * lr_max and see where the loss falls and where it breaks.  Everything else is as in `c`;
+ * its schedule, lr, n_steps and checkpoints are not used.  Writes nothing; a pure function
+ * of its arguments.  The suggestion is the steepest rate.
+ * @param n_steps 10..100000; 0 < lr_min < lr_max <= 10
+ * @return SM_EINVAL, SM_ECANCEL, SM_ENOMEM; a NaN is no error but the end of the test */
+SM_API sm_status sm_train_find_lr(sm_lr_range *out, const sm_ctx *ctx,
+                                  const sm_train_config *c, const sm_token_data *data,
+                                  int64_t n_steps, double lr_min, double lr_max,
+                                  sm_err *err);
+SM_API void sm_lr_range_free(sm_lr_range *r);
+
 /** Numbers for --dry-run.  Bytes are exact where buffers are created to ask their size.
  */
 typedef struct sm_train_plan {
