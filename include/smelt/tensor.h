@@ -34,8 +34,10 @@ enum {
     SM_KEY_GROUP = 1024, /* keys (backward: and queries) a chain; groups join along a tree;
                             part of the numerics                                         */
     SM_HEAD_ROWS = 64,   /* rows of the output head at once; not part of the numerics   */
-    SM_ROW_BLOCK = 128   /* rows a task takes at once; a multiple of SM_TOKEN_BLOCK; not
+    SM_ROW_BLOCK = 128,  /* rows a task takes at once; a multiple of SM_TOKEN_BLOCK; not
                             part of the numerics                                         */
+    SM_RUN_ROWS = 512    /* rows of a weight gradient contracted by one product; a multiple
+                            of SM_ROW_BLOCK; not part of the numerics                    */
 };
 
 /* ------------------------------------------------------ table of operations */
@@ -179,32 +181,36 @@ SM_API float sm_sliced_cross_entropy(const sm_kern *kern, float *dx, const float
 
 /* -------------------------------------------------------- weight gradients */
 
-/** Rows cut into chunks for packing and contraction.  Groups (a shard; or one expert's rows
- * in a shard) start at rows that are multiples of SM_TOKEN_BLOCK; a chunk is at most
- * SM_ROW_BLOCK rows of one group, starting SM_ROW_BLOCK after the one before it. */
+/** Rows.  Groups (a shard; or one expert's rows in a shard) start at rows that are multiples
+ * of SM_TOKEN_BLOCK.  A task works on a chunk: at most SM_ROW_BLOCK rows of one group,
+ * starting SM_ROW_BLOCK after the one before it.  A product contracts a run: at most
+ * SM_RUN_ROWS rows, so that C is read and written once for many of them. */
 typedef struct sm_chunk {
     int32_t row0, n_row;
 } sm_chunk;
 
-/** Bytes per SM_TOKEN_BLOCK rows of the packed operands of a weight gradient: the chunk
+/** The run that the row `row` of a group lies in.  @param group first row and rows */
+SM_API sm_chunk sm_grad_run_of(sm_chunk group, int32_t row);
+/** Bytes per SM_TOKEN_BLOCK rows of the packed operands of a weight gradient: the run
  * that starts at row r is packed at base + r / SM_TOKEN_BLOCK * unit. */
 SM_API size_t sm_grad_unit_a(const sm_prod *prod, int64_t m);
 SM_API size_t sm_grad_unit_b(const sm_prod *prod, int64_t n);
-/** Pack `src` [n_row, m] (a chunk of dy, or of x) transposed. */
+/** Pack `src` [c.n_row, m] (a chunk of dy, or of x) transposed, into its place in the run.
+ * Chunks of a run may be packed in any order and by any threads. */
 SM_API void sm_grad_pack_a(const sm_prod *prod, void *base, const float *src, int64_t ld,
-                           sm_chunk c, int64_t m);
+                           sm_chunk c, sm_chunk run, int64_t m);
 SM_API void sm_grad_pack_b(const sm_prod *prod, void *base, const float *src, int64_t ld,
-                           sm_chunk c, int64_t n);
+                           sm_chunk c, sm_chunk run, int64_t n);
 
 /** One weight gradient: dst [m, n] = tree over shards s of
- *   sum over chunks first[s] .. first[s+1]-1 of  A_chunk^T B_chunk. */
+ *   sum over runs first[s] .. first[s+1]-1 of  A_run^T B_run. */
 typedef struct sm_grad_job {
     const sm_prod *prod;
     float *dst;            /* [m, n], overwritten                            */
     int64_t m, n;
-    const void *a, *b;     /* packed chunks                                  */
-    const sm_chunk *chunk; /* all chunks                                     */
-    const int32_t *first;  /* [n_shard + 1] indices into chunk               */
+    const void *a, *b;     /* packed runs                                    */
+    const sm_chunk *run;   /* all runs                                       */
+    const int32_t *first;  /* [n_shard + 1] indices into run                 */
     int64_t tile0;         /* filled by sm_grad_run                          */
 } sm_grad_job;
 /** Bytes of scratch a thread needs (tiles of the tree). */

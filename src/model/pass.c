@@ -68,17 +68,19 @@ static sm_status allocate_tables(sm_pass *p, sm_err *err)
 
 static void fill_chunks(sm_pass *p)
 {
-    int32_t n = 0;
+    int32_t n = 0, n_run = 0;
     for (int64_t s = 0; s < p->n_shard; s++) {
-        p->chunk_first[s] = n;
+        p->run_first[s] = n_run;
         for (int64_t t = 0; t < p->shard_tok; t += SM_ROW_BLOCK) {
             int64_t left = p->shard_tok - t;
-            p->chunk[n++] =
-                (sm_chunk){(int32_t)(s * p->shard_tok + t),
-                           (int32_t)(left < SM_ROW_BLOCK ? left : SM_ROW_BLOCK)};
+            sm_chunk c = {(int32_t)(s * p->shard_tok + t),
+                          (int32_t)(left < SM_ROW_BLOCK ? left : SM_ROW_BLOCK)};
+            p->chunk[n++] = c;
+            if (t % SM_RUN_ROWS == 0)
+                p->run[n_run++] = sm_pass_run(p, c);
         }
     }
-    p->chunk_first[p->n_shard] = n;
+    p->run_first[p->n_shard] = n_run;
 }
 
 /* Everything but its memory. */

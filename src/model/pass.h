@@ -68,9 +68,15 @@ struct sm_pass {
     sm_pack_job *pack_job;
     int64_t n_pack_job;
 
-    sm_chunk *chunk;      /* token chunks */
-    int32_t *chunk_first; /* [n_shard + 1] */
+    sm_chunk *chunk;    /* token chunks */
+    sm_chunk *run;      /* runs of tokens that weight gradients contract */
+    int32_t *run_first; /* [n_shard + 1] */
     int32_t n_chunk;
+    struct {
+        sm_chunk *run;    /* of the experts' rows, for one layer                */
+        int32_t *first;   /* [n_expert * n_shard + 1]                           */
+        int32_t *of_chunk; /* run of each chunk of the permutation              */
+    } expert_runs;
     int32_t *pos; /* [T] rope position of each token */
     float *rope_cos, *rope_sin, *temp;
 
@@ -121,6 +127,7 @@ sm_status sm_pass_plan(sm_pass *p, sm_err *err);
 sm_rotary sm_pass_rotary(const sm_pass *p, const layer_weights *w);
 sm_attn sm_pass_attn(const sm_pass *p, const stage *g);
 sm_chunk sm_pass_chunk(const sm_pass *p, ptrdiff_t i);
+sm_chunk sm_pass_run(const sm_pass *p, sm_chunk c);
 /* Note a norm's 1/rms: not positive and finite means NaN, infinity or overflow. */
 void sm_pass_check_norm(const sm_pass *p, int32_t layer, int which, ptrdiff_t chunk,
                         float r);

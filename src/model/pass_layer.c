@@ -31,6 +31,14 @@ sm_chunk sm_pass_chunk(const sm_pass *p, ptrdiff_t i)
     return p->chunk[i];
 }
 
+/* The run of tokens that a chunk is a part of. */
+sm_chunk sm_pass_run(const sm_pass *p, sm_chunk c)
+{
+    int32_t shard_tok = (int32_t)p->shard_tok;
+    sm_chunk shard = {c.row0 / shard_tok * shard_tok, shard_tok};
+    return sm_grad_run_of(shard, c.row0);
+}
+
 void sm_pass_check_norm(const sm_pass *p, int32_t layer, int which, ptrdiff_t chunk,
                         float r)
 {

@@ -16,11 +16,12 @@ void sm_rows_ffn_bwd(const stage *g, sm_chunk c, const float *n2, float *dn2, sc
     const sm_kern *kern = p->ctx.kern;
     int64_t d = p->c.model->config.d_model, f = g->w->view.d_ff;
     const float *dy = p->dx + c.row0 * d, *gu = g->s->gu + c.row0 * 2 * f;
+    sm_chunk run = sm_pass_run(p, c);
     scratch keep = *s;
     float *da = sm_scratch_floats(s, SM_ROW_BLOCK * f);
     float *dgu = sm_scratch_floats(s, SM_ROW_BLOCK * 2 * f);
     float *a = sm_scratch_floats(s, SM_ROW_BLOCK * f);
-    sm_grad_pack_a(p->prod, p->g.dy, dy, d, c, d);
+    sm_grad_pack_a(p->prod, p->g.dy, dy, d, c, run, d);
     operands_done(s, c.n_row * d);
     sm_linear_rows(p->prod, da, f, dy, d, g->w->down.t, c.n_row, f, d, false, s->at);
     part_bwd_done(g, s, PART_DOWN, c.n_row);
@@ -30,9 +31,9 @@ void sm_rows_ffn_bwd(const stage *g, sm_chunk c, const float *n2, float *dn2, sc
         kern->swiglu_bwd(dgu + t * 2 * f, dgu + t * 2 * f + f, da + t * f, gate, up, f);
     }
     part_bwd_done(g, s, PART_SWIGLU, c.n_row);
-    sm_grad_pack_b(p->prod, p->g.act, a, f, c, f);
-    sm_grad_pack_a(p->prod, p->g.dgu, dgu, 2 * f, c, 2 * f);
-    sm_grad_pack_b(p->prod, p->g.n2, n2, d, c, d);
+    sm_grad_pack_b(p->prod, p->g.act, a, f, c, run, f);
+    sm_grad_pack_a(p->prod, p->g.dgu, dgu, 2 * f, c, run, 2 * f);
+    sm_grad_pack_b(p->prod, p->g.n2, n2, d, c, run, d);
     operands_done(s, c.n_row * (3 * f + d));
     sm_rows_in_bwd(p, dn2, dgu, &g->w->gate_up, 0, c.n_row, s);
     part_bwd_done(g, s, PART_GATE_UP, c.n_row);
@@ -70,8 +71,9 @@ void sm_rows_attn_out_bwd(const stage *g, sm_chunk c, scratch *s)
     const sm_pass *p = g->p;
     int64_t d = p->c.model->config.d_model, q = p->width_q;
     const float *dh = p->dx + c.row0 * d;
-    sm_grad_pack_a(p->prod, p->g.dh, dh, d, c, d);
-    sm_grad_pack_b(p->prod, p->g.o, g->s->o + c.row0 * q, q, c, q);
+    sm_chunk run = sm_pass_run(p, c);
+    sm_grad_pack_a(p->prod, p->g.dh, dh, d, c, run, d);
+    sm_grad_pack_b(p->prod, p->g.o, g->s->o + c.row0 * q, q, c, run, q);
     operands_done(s, c.n_row * (d + q));
     sm_linear_rows(p->prod, p->d_o + c.row0 * q, q, dh, d, g->w->out.t, c.n_row, q, d,
                    false, s->at);
@@ -103,7 +105,7 @@ static void attn_in_bwd_task(void *arg, ptrdiff_t i, int thread)
     const sm_pass *p = g->p;
     const sm_kern *kern = p->ctx.kern;
     const sm_model_config *m = &p->c.model->config;
-    sm_chunk c = sm_pass_chunk(p, i);
+    sm_chunk c = sm_pass_chunk(p, i), run = sm_pass_run(p, c);
     scratch s = sm_pass_scratch(p, thread);
     int64_t d = m->d_model, n_head = m->n_head + m->n_kv_head, w = p->width_qkv;
     float *n1 = sm_scratch_floats(&s, SM_ROW_BLOCK * d);
@@ -119,8 +121,8 @@ static void attn_in_bwd_task(void *arg, ptrdiff_t i, int thread)
         kern->rmsnorm(n1 + t * d, g->x + row * d, g->w->attn_norm, m->norm_eps, d);
     }
     part_bwd_done(g, &s, PART_ROPE, c.n_row);
-    sm_grad_pack_a(p->prod, p->g.dqkv, dqkv, w, c, w);
-    sm_grad_pack_b(p->prod, p->g.n1, n1, d, c, d);
+    sm_grad_pack_a(p->prod, p->g.dqkv, dqkv, w, c, run, w);
+    sm_grad_pack_b(p->prod, p->g.n1, n1, d, c, run, d);
     operands_done(&s, c.n_row * (w + d));
     sm_rows_in_bwd(p, dn1, dqkv, &g->w->qkv, 0, c.n_row, &s);
     part_bwd_done(g, &s, PART_QKV, c.n_row);
@@ -192,8 +194,8 @@ sm_grad_job sm_pass_token_job(const sm_pass *p, float *dst, const char *a, int64
                          .n = n,
                          .a = a,
                          .b = b,
-                         .chunk = p->chunk,
-                         .first = p->chunk_first};
+                         .run = p->run,
+                         .first = p->run_first};
 }
 
 static sm_status name_bad(const stage *g, const sm_grad_job *job, const float *grad,

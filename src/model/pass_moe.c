@@ -174,6 +174,7 @@ static void expert_bwd_task(void *arg, ptrdiff_t i, int thread)
     const sm_pass *p = g->p;
     const sm_model_config *m = &p->c.model->config;
     sm_chunk c = g->s->perm.chunk[i];
+    sm_chunk run = p->expert_runs.run[p->expert_runs.of_chunk[i]];
     size_t e = (size_t)g->s->perm.chunk_expert[i];
     scratch s = sm_pass_scratch(p, thread);
     int64_t d = m->d_model, f = m->d_expert, k = m->k_expert;
@@ -189,16 +190,16 @@ static void expert_bwd_task(void *arg, ptrdiff_t i, int thread)
                (size_t)d * sizeof(float));
     gather_inputs(g, c, r.x);
     part_bwd_done(g, &s, PART_GATHER, c.n_row);
-    sm_grad_pack_a(p->prod, p->g.edy, r.dy, d, c, d);
-    sm_grad_pack_b(p->prod, p->g.ex, r.x, d, c, d);
+    sm_grad_pack_a(p->prod, p->g.edy, r.dy, d, c, run, d);
+    sm_grad_pack_b(p->prod, p->g.ex, r.x, d, c, run, d);
     operands_done(&s, 2 * c.n_row * d);
     sm_linear_rows(p->prod, r.da, f, r.dy, d, down->t + e * down->stride_t, c.n_row, f, d,
                    false, s.at);
     part_bwd_done(g, &s, PART_EXPERT_DOWN, c.n_row);
     expert_act_bwd(g, c, &r);
     part_bwd_done(g, &s, PART_EXPERT_SWIGLU, c.n_row);
-    sm_grad_pack_b(p->prod, p->g.eact, r.a, f, c, f);
-    sm_grad_pack_a(p->prod, p->g.edgu, r.dgu, 2 * f, c, 2 * f);
+    sm_grad_pack_b(p->prod, p->g.eact, r.a, f, c, run, f);
+    sm_grad_pack_a(p->prod, p->g.edgu, r.dgu, 2 * f, c, run, 2 * f);
     operands_done(&s, 3 * c.n_row * f);
     sm_rows_in_bwd(p, p->ey + c.row0 * d, r.dgu, up, e, c.n_row, &s);
     part_bwd_done(g, &s, PART_EXPERT_GATE_UP, c.n_row);
@@ -227,7 +228,7 @@ static void moe_out_bwd_task(void *arg, ptrdiff_t i, int thread)
     const stage *g = arg;
     const sm_pass *p = g->p;
     const sm_model_config *m = &p->c.model->config;
-    sm_chunk c = sm_pass_chunk(p, i);
+    sm_chunk c = sm_pass_chunk(p, i), run = sm_pass_run(p, c);
     scratch s = sm_pass_scratch(p, thread);
     int64_t d = m->d_model, e = m->n_expert, k = m->k_expert;
     float *dn2 = p->dn2 + c.row0 * d;
@@ -242,8 +243,8 @@ static void moe_out_bwd_task(void *arg, ptrdiff_t i, int thread)
                                        m->n_expert, m->k_expert, is_sigmoid(g), tmp);
     }
     part_bwd_done(g, &s, PART_COMBINE, c.n_row);
-    sm_grad_pack_a(p->prod_f32, p->g.dlogit, dlogit, e, c, e);
-    sm_grad_pack_b(p->prod_f32, p->g.n2_f32, p->n2 + c.row0 * d, d, c, d);
+    sm_grad_pack_a(p->prod_f32, p->g.dlogit, dlogit, e, c, run, e);
+    sm_grad_pack_b(p->prod_f32, p->g.n2_f32, p->n2 + c.row0 * d, d, c, run, d);
     sm_linear_rows(p->prod_f32, dn2, d, dlogit, e, g->w->router.t, c.n_row, d, e, true,
                    s.at);
     part_bwd_done(g, &s, PART_ROUTER, c.n_row);
@@ -251,9 +252,30 @@ static void moe_out_bwd_task(void *arg, ptrdiff_t i, int thread)
     sm_rows_attn_out_bwd(g, c, &s);
 }
 
+/* The runs of every (expert, shard), and the run of each chunk. */
+static void fill_expert_runs(const stage *g)
+{
+    const sm_pass *p = g->p;
+    const sm_perm *perm = &g->s->perm;
+    int32_t n = 0;
+    int64_t n_group = p->c.model->config.n_expert * p->n_shard;
+    for (int64_t i = 0; i < n_group; i++) {
+        p->expert_runs.first[i] = n;
+        for (int32_t c = perm->first[i]; c < perm->first[i + 1]; c++) {
+            sm_chunk group = {perm->chunk[perm->first[i]].row0, perm->count[i]};
+            sm_chunk run = sm_grad_run_of(group, perm->chunk[c].row0);
+            if (run.row0 == perm->chunk[c].row0)
+                p->expert_runs.run[n++] = run;
+            p->expert_runs.of_chunk[c] = n - 1;
+        }
+    }
+    p->expert_runs.first[n_group] = n;
+}
+
 void sm_pass_moe_backward(stage *g)
 {
     sm_pass *p = g->p;
+    fill_expert_runs(g);
     sm_pool_run(p->ctx.pool, p->n_chunk, moe_in_bwd_task, g);
     sm_trace_label(p->ctx.trace, "experts backward", 0, 0);
     sm_pool_run(p->ctx.pool, g->s->perm.n_chunk, expert_bwd_task, g);
@@ -270,14 +292,14 @@ int64_t sm_pass_moe_jobs(const stage *g, float *grad, sm_grad_job *job)
     const sm_layer_view *v = &g->w->view;
     int64_t d = m->d_model, f = m->d_expert, n_job = 0;
     for (int64_t e = 0; e < m->n_expert; e++) {
-        const int32_t *first = g->s->perm.first + e * p->n_shard;
+        const int32_t *first = p->expert_runs.first + e * p->n_shard;
         job[n_job++] = (sm_grad_job){.prod = p->prod,
                                      .m = 2 * f,
                                      .n = d,
                                      .a = p->g.edgu,
                                      .dst = grad + v->expert_gate_up + e * 2 * f * d,
                                      .b = p->g.ex,
-                                     .chunk = g->s->perm.chunk,
+                                     .run = p->expert_runs.run,
                                      .first = first};
         job[n_job++] = (sm_grad_job){.prod = p->prod,
                                      .m = d,
@@ -285,7 +307,7 @@ int64_t sm_pass_moe_jobs(const stage *g, float *grad, sm_grad_job *job)
                                      .a = p->g.edy,
                                      .dst = grad + v->expert_down + e * d * f,
                                      .b = p->g.eact,
-                                     .chunk = g->s->perm.chunk,
+                                     .run = p->expert_runs.run,
                                      .first = first};
     }
     job[n_job] =

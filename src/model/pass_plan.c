@@ -246,6 +246,10 @@ static void plan_backward(sm_pass *p, planner *pl)
         p->g.eact = take_b(pl, p->prod, c->d_expert, rows);
         p->g.edgu = take_a(pl, p->prod, 2 * c->d_expert, rows);
         p->g.ex = take_b(pl, p->prod, d, rows);
+        int64_t chunks = sm_perm_max_chunk(t, c->k_expert, c->n_expert, p->n_shard);
+        p->expert_runs.run = take(pl, chunks, sizeof(sm_chunk));
+        p->expert_runs.of_chunk = take(pl, chunks, sizeof(int32_t));
+        p->expert_runs.first = take(pl, e * p->n_shard + 1, sizeof(int32_t));
         p->aux_slope = take_floats(pl, e);
         p->aux = take_floats(pl, t);
         p->aux_sum = take(pl, p->n_shard, sizeof *p->aux_sum);
@@ -307,7 +311,8 @@ static void plan_all(sm_pass *p, planner *pl)
     p->temp = take_floats(pl, p->c.n_ctx);
     p->pos = take(pl, p->n_tok, sizeof(int32_t));
     p->chunk = take(pl, p->n_chunk, sizeof(sm_chunk));
-    p->chunk_first = take(pl, p->n_shard + 1, sizeof(int32_t));
+    p->run = take(pl, p->n_chunk, sizeof(sm_chunk));
+    p->run_first = take(pl, p->n_shard + 1, sizeof(int32_t));
     p->bad = take(pl, (2 * (int64_t)c->n_layer + 1) * p->n_chunk, 1);
     plan_slots(p, pl);
     if (c->n_expert) {

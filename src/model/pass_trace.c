@@ -153,7 +153,7 @@ void sm_pass_set_grads_label(const sm_pass *p, const sm_grad_job *job, int64_t n
     for (int64_t j = 0; j < n_job; j++) {
         double rows = 0, m = (double)job[j].m, n = (double)job[j].n;
         for (int32_t i = job[j].first[0]; i < job[j].first[p->n_shard]; i++)
-            rows += job[j].chunk[i].n_row;
+            rows += job[j].run[i].n_row;
         flops += 2 * m * n * rows;
         bytes += 4 * (m * n + rows * (m + n));
     }

@@ -18,7 +18,7 @@
 enum {
     TILE_M = 96,
     TILE_N = 256,
-    MAX_UNIT_BLOCKS = SM_ROW_BLOCK / SM_TOKEN_BLOCK,
+    MAX_UNIT_BLOCKS = SM_RUN_ROWS / SM_TOKEN_BLOCK,
     BAD_BYTES = 64 /* a thread's scratch starts with the lowest bad job it saw */
 };
 
@@ -43,20 +43,53 @@ size_t sm_grad_unit_b(const sm_prod *prod, int64_t n)
     return unit_of(prod->bytes_b, n);
 }
 
-void sm_grad_pack_a(const sm_prod *prod, void *base, const float *src, int64_t ld,
-                    sm_chunk c, int64_t m)
+sm_chunk sm_grad_run_of(sm_chunk group, int32_t row)
 {
-    char *dst =
-        (char *)base + (size_t)(c.row0 / SM_TOKEN_BLOCK) * sm_grad_unit_a(prod, m);
-    prod->pack_a(dst, src, SM_F32, m, c.n_row, 1, ld);
+    int32_t at = (row - group.row0) / SM_RUN_ROWS * SM_RUN_ROWS;
+    return (sm_chunk){group.row0 + at,
+                      (int32_t)sm_min_i64(SM_RUN_ROWS, group.n_row - at)};
+}
+
+/*
+ * Chunks go into a run side by side.  In every packed layout a panel holds its k ascending,
+ * so that k = k0 of a panel of r rows (k0 a multiple of 32) is where a panel of k0 would
+ * end: bytes(r, k0) further on.  test_linear asserts it for every rung.
+ */
+typedef struct packing {
+    void (*pack)(void *, const void *, sm_dtype, ptrdiff_t, ptrdiff_t, ptrdiff_t,
+                 ptrdiff_t);
+    size_t (*bytes)(ptrdiff_t, ptrdiff_t);
+    size_t (*offset)(ptrdiff_t, ptrdiff_t);
+    ptrdiff_t panel;
+} packing;
+
+static void pack_chunk(const packing *p, char *dst, const float *src, int64_t ld,
+                       sm_chunk c, sm_chunk run, int64_t m)
+{
+    if (c.n_row == run.n_row) {
+        p->pack(dst, src, SM_F32, m, c.n_row, 1, ld);
+        return;
+    }
+    dst += p->bytes(p->panel, c.row0 - run.row0);
+    for (int64_t i = 0; i < m; i += p->panel)
+        p->pack(dst + p->offset(i, run.n_row), src + i, SM_F32,
+                sm_min_i64(p->panel, m - i), c.n_row, 1, ld);
+}
+
+void sm_grad_pack_a(const sm_prod *prod, void *base, const float *src, int64_t ld,
+                    sm_chunk c, sm_chunk run, int64_t m)
+{
+    packing p = {prod->pack_a, prod->bytes_a, prod->offset_a, prod->mr};
+    size_t block = (size_t)(run.row0 / SM_TOKEN_BLOCK);
+    pack_chunk(&p, (char *)base + block * sm_grad_unit_a(prod, m), src, ld, c, run, m);
 }
 
 void sm_grad_pack_b(const sm_prod *prod, void *base, const float *src, int64_t ld,
-                    sm_chunk c, int64_t n)
+                    sm_chunk c, sm_chunk run, int64_t n)
 {
-    char *dst =
-        (char *)base + (size_t)(c.row0 / SM_TOKEN_BLOCK) * sm_grad_unit_b(prod, n);
-    prod->pack_b(dst, src, SM_F32, n, c.n_row, 1, ld);
+    packing p = {prod->pack_b, prod->bytes_b, prod->offset_b, prod->nr};
+    size_t block = (size_t)(run.row0 / SM_TOKEN_BLOCK);
+    pack_chunk(&p, (char *)base + block * sm_grad_unit_b(prod, n), src, ld, c, run, n);
 }
 
 typedef struct grad_run {
@@ -97,13 +130,13 @@ size_t sm_grad_scratch_bytes(const sm_kern *kern, int64_t n_shard)
     return BAD_BYTES + sm_line_bytes((a > b ? a : b) * sizeof(float)) * levels;
 }
 
-/* out = the chain over the chunks of shard s. */
+/* out = the chain over the runs of shard s. */
 static void tile_leaf(const grad_tile *t, int64_t s, float *out, int64_t ldo)
 {
     const sm_grad_job *j = t->job;
     for (int32_t c = j->first[s]; c < j->first[s + 1]; c++) {
-        ptrdiff_t k = j->chunk[c].n_row;
-        size_t block = (size_t)(j->chunk[c].row0 / SM_TOKEN_BLOCK);
+        ptrdiff_t k = j->run[c].n_row;
+        size_t block = (size_t)(j->run[c].row0 / SM_TOKEN_BLOCK);
         const char *a = (const char *)j->a + block * t->unit_a;
         const char *b = (const char *)j->b + block * t->unit_b;
         j->prod->gemm(out, ldo, a + j->prod->offset_a(t->i0, k),

@@ -73,7 +73,7 @@ static void test_transposed(void **state)
 enum { SHARDS = 4, SHARD_TOK = 160, GM = 50, GN = 70 };
 
 typedef struct grad_data {
-    sm_chunk chunk[SHARDS * 2];
+    sm_chunk run[SHARDS];
     int32_t first[SHARDS + 1];
     void *a, *b, *scratch;
 } grad_data;
@@ -87,16 +87,16 @@ static grad_data pack_grads(const sm_kern *kern, const sm_prod *p, const float *
     g.b = sm_aligned_alloc(blocks * sm_grad_unit_b(p, GN));
     g.scratch = sm_aligned_alloc(4 * sm_grad_scratch_bytes(kern, SHARDS));
     for (int32_t s = 0; s < SHARDS; s++) {
-        g.first[s] = 2 * s;
-        g.chunk[2 * s] = (sm_chunk){s * SHARD_TOK, SM_ROW_BLOCK};
-        g.chunk[2 * s + 1] =
-            (sm_chunk){s * SHARD_TOK + SM_ROW_BLOCK, SHARD_TOK - SM_ROW_BLOCK};
+        g.first[s] = s;
+        g.run[s] = (sm_chunk){s * SHARD_TOK, SHARD_TOK};
     }
-    g.first[SHARDS] = 2 * SHARDS;
+    g.first[SHARDS] = SHARDS;
     unsigned fp = sm_fp_enter();
-    for (int c = 0; c < 2 * SHARDS; c++) {
-        sm_grad_pack_a(p, g.a, dy + g.chunk[c].row0 * GM, GM, g.chunk[c], GM);
-        sm_grad_pack_b(p, g.b, x + g.chunk[c].row0 * GN, GN, g.chunk[c], GN);
+    for (int c = 2 * SHARDS - 1; c >= 0; c--) {
+        int32_t at = c % 2 ? SM_ROW_BLOCK : 0, row0 = c / 2 * SHARD_TOK + at;
+        sm_chunk k = {row0, c % 2 ? SHARD_TOK - SM_ROW_BLOCK : SM_ROW_BLOCK};
+        sm_grad_pack_a(p, g.a, dy + row0 * GM, GM, k, g.run[c / 2], GM);
+        sm_grad_pack_b(p, g.b, x + row0 * GN, GN, k, g.run[c / 2], GN);
     }
     sm_fp_leave(fp);
     return g;
@@ -120,7 +120,7 @@ static void test_weight_gradient(void **state)
                              .n = GN,
                              .a = g.a,
                              .b = g.b,
-                             .chunk = g.chunk,
+                             .run = g.run,
                              .first = g.first};
             assert_int_equal(sm_grad_run(pool, rung(r), &j, 1, SHARDS, g.scratch), -1);
             for (int h = 0; h < 2; h++) { /* two halves, then the root of the tree */
@@ -148,6 +148,38 @@ static void test_weight_gradient(void **state)
     free(half);
 }
 
+/* Chunks packed into a run leave what packing the run at once leaves. */
+static void test_runs_are_packed_in_parts(void **state)
+{
+    (void)state;
+    enum { ROWS = 2 * SM_ROW_BLOCK + 77 };
+    float *x = randoms(ROWS * GM, 3);
+    sm_chunk run = {64, ROWS};
+    for (int r = 0; rung(r); r++)
+        for (int profile = 0; profile < 2; profile++) {
+            const sm_prod *p = profile ? &rung(r)->f32 : &rung(r)->bf16;
+            size_t unit = sm_grad_unit_a(p, GM), unit_b = sm_grad_unit_b(p, GM);
+            size_t bytes = (64 + ROWS + 31) / 32 * (unit > unit_b ? unit : unit_b);
+            char *whole = sm_aligned_alloc(bytes), *parts = sm_aligned_alloc(bytes);
+            memset(whole, 0, bytes);
+            memset(parts, 0, bytes);
+            for (int is_b = 0; is_b < 2; is_b++) {
+                void (*pack)(const sm_prod *, void *, const float *, int64_t, sm_chunk,
+                             sm_chunk, int64_t) = is_b ? sm_grad_pack_b : sm_grad_pack_a;
+                pack(p, whole, x, GM, run, run, GM);
+                for (int32_t at = ROWS / SM_ROW_BLOCK * SM_ROW_BLOCK; at >= 0;
+                     at -= SM_ROW_BLOCK) {
+                    int32_t n = ROWS - at < SM_ROW_BLOCK ? ROWS - at : SM_ROW_BLOCK;
+                    pack(p, parts, x + at * GM, GM, (sm_chunk){64 + at, n}, run, GM);
+                }
+                assert_memory_equal(whole, parts, bytes);
+            }
+            sm_aligned_free(whole);
+            sm_aligned_free(parts);
+        }
+    free(x);
+}
+
 static void test_bad_gradient_is_noted(void **state)
 {
     (void)state;
@@ -165,7 +197,7 @@ static void test_bad_gradient_is_noted(void **state)
                          .n = GN,
                          .a = good.a,
                          .b = good.b,
-                         .chunk = good.chunk,
+                         .run = good.run,
                          .first = good.first},
                         {.prod = p,
                          .dst = dst + GM * GN,
@@ -173,7 +205,7 @@ static void test_bad_gradient_is_noted(void **state)
                          .n = GN,
                          .a = bad.a,
                          .b = bad.b,
-                         .chunk = bad.chunk,
+                         .run = bad.run,
                          .first = bad.first}};
     assert_int_equal(sm_grad_run(NULL, rung(0), j, 2, SHARDS, good.scratch), 1);
     assert_int_equal(sm_grad_run(NULL, rung(0), j, 1, SHARDS, good.scratch), -1);
@@ -222,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_transposed),
         cmocka_unit_test(test_weight_gradient),
+        cmocka_unit_test(test_runs_are_packed_in_parts),
         cmocka_unit_test(test_bad_gradient_is_noted),
         cmocka_unit_test(test_table),
     };
