@@ -46,7 +46,8 @@ typedef struct tracks_file {
     int n_budget;
     int64_t seed[TRACKS_MAX_SEEDS];
     int n_seed;
-    int eta, rungs; /* rungs 1: no halving */
+    int eta, rungs;     /* rungs 1: no halving */
+    bool within_family; /* tracks compete with those of their family alone */
     tracks_track *track;
     int n_track;
     char of[65]; /* SHA-256 of what was declared */

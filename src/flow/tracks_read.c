@@ -27,6 +27,7 @@ static const sm_option head_options[] = {
 static const sm_option halving_options[] = {
     {.key = "eta", .type = SM_OPT_INT, .def = "2", .min = 2, .max = 16},
     {.key = "rungs", .type = SM_OPT_INT, .def = "3", .min = 2, .max = 8},
+    {.key = "within", .type = SM_OPT_ENUM, .def = "all", .choices = "all|family"},
     SM_OPTION_END};
 static const sm_option track_options[] = {
     {.key = "name", .type = SM_OPT_STRING, .def = NULL},
@@ -320,6 +321,7 @@ static sm_status read_halving(const reader *r, sm_err *err)
         return s;
     r->f->eta = (int)sm_opt_int(got, "eta");
     r->f->rungs = (int)sm_opt_int(got, "rungs");
+    r->f->within_family = !strcmp(sm_opt_str(got, "within"), "family");
     json_decref(got);
     if (r->f->n_budget > 1)
         return refuse(r, "/halving", err, "halving: wants one budget, got several");

@@ -152,6 +152,7 @@ typedef struct standing {
     const tracks_track *track;
     double sum;
     int n;
+    bool stays;
 } standing;
 
 static int by_loss(const void *a, const void *b)
@@ -191,18 +192,37 @@ static sm_status rank(standing *out, int *n_out, const rung *g, sm_err *err)
     return SM_OK;
 }
 
-static void say(const rung *g, const standing *s, int n, int keep)
+/* The best 1/eta stay, of all or of each family; s [n] is in order. */
+static void choose(standing *s, int n, const tracks_file *f)
+{
+    for (int i = 0; i < n; i++) {
+        int better = 0, rivals = 0;
+        for (int k = 0; k < n; k++)
+            if (!f->within_family || !strcmp(s[k].track->family, s[i].track->family)) {
+                better += k < i;
+                rivals++;
+            }
+        s[i].stays = better < (rivals + f->eta - 1) / f->eta;
+    }
+}
+
+static void say(const rung *g, const standing *s, int n)
 {
     sm_buf text = {0};
     for (int i = 0; i < n; i++)
-        sm_buf_printf(&text, "%s%s %.4f",
-                      i == keep ? "; dropped "
-                      : i       ? ", "
-                                : "",
-                      s[i].track->name, s[i].sum / s[i].n);
+        sm_buf_printf(&text, "%s%s %.4f%s", i ? ", " : "", s[i].track->name,
+                      s[i].sum / s[i].n, s[i].stays ? "" : " (dropped)");
     sm_log_line(g->ctx->log, SM_LOG_INFO, "rung %d: %s", g->number + 1,
                 text.data ? text.data : "");
     sm_buf_free(&text);
+}
+
+static bool stays(const standing *s, int n, const tracks_track *t)
+{
+    for (int k = 0; k < n; k++)
+        if (s[k].track == t)
+            return s[k].stays;
+    return false;
 }
 
 /* Keep the best 1/eta of the tracks; the others' models are recorded as they stand. */
@@ -213,19 +233,17 @@ static sm_status halve(rung *g, sm_err *err)
                       .task = settle,
                       .what = "tracks",
                       .n_jobs = (int)sm_opt_int(g->runs->file->head, "jobs")};
-    int n = 0, eta = g->runs->file->eta, n_kept = 0;
+    int n = 0, n_kept = 0;
     standing *s = sm_alloc((size_t)g->n, sizeof *s);
     int *kept = sm_alloc((size_t)g->n, sizeof *kept);
     sm_status st = s && kept ? rank(s, &n, g, err)
                              : sm_fail(err, SM_ENOMEM, "tracks: out of memory");
-    int keep = (n + eta - 1) / eta;
-    if (!st)
-        say(g, s, n, keep);
+    if (!st) {
+        choose(s, n, g->runs->file);
+        say(g, s, n);
+    }
     for (int i = 0; i < g->n && !st; i++) {
-        bool stays = false;
-        for (int k = 0; k < keep; k++)
-            stays = stays || s[k].track == g->runs->run[g->index[i]].track;
-        if (stays)
+        if (stays(s, n, g->runs->run[g->index[i]].track))
             kept[n_kept++] = g->index[i];
         else
             g->index[t.n++] = g->index[i];

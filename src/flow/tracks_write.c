@@ -80,7 +80,8 @@ static void put_lists(sm_buf *out, const tracks_file *f)
         sm_buf_printf(out, "%s%lld", i ? ", " : "", (long long)f->seed[i]);
     sm_buf_puts(out, "]\n");
     if (f->rungs > 1)
-        sm_buf_printf(out, "halving: {eta: %d, rungs: %d}\n", f->eta, f->rungs);
+        sm_buf_printf(out, "halving: {eta: %d, rungs: %d, within: %s}\n", f->eta,
+                      f->rungs, f->within_family ? "family" : "all");
 }
 
 sm_status tracks_write(sm_buf *out, const tracks_file *f, sm_err *err)
