@@ -60,17 +60,17 @@ static size_t node_floats(int64_t d_head)
     return (size_t)(B * d_head + 2 * B);
 }
 
-/* Scratch: packed q | packed p | scores | m | l | nodes */
+/* Scratch: packed q | packed p | scores | m | l | o | nodes.  The sums of o lie together:
+ * rows as far apart as in a->o would share few sets of the cache. */
 size_t sm_attn_scratch_bytes(const sm_prod *prod, int64_t d_head, int64_t n_key)
 {
     return sm_line_bytes(prod->bytes_a(B, d_head)) + sm_line_bytes(prod->bytes_a(B, B)) +
-           (B * B + 2 * B + (size_t)n_levels(n_key) * node_floats(d_head)) *
-               sizeof(float);
+           (B * B + ((size_t)n_levels(n_key) + 1) * node_floats(d_head)) * sizeof(float);
 }
 
 typedef struct attn_work {
     void *pq, *pp;
-    float *s, *m, *l, *node;
+    float *s, *m, *l, *o, *node;
     int n_level;
 } attn_work;
 
@@ -85,7 +85,8 @@ static attn_work work_of(const sm_attn_rows *a, void *scratch)
     w.s = (float *)(void *)p;
     w.m = w.s + B * B;
     w.l = w.m + B;
-    w.node = w.l + B;
+    w.o = w.l + B;
+    w.node = w.o + B * a->d_head;
     w.n_level = 0;
     return w;
 }
@@ -102,10 +103,10 @@ static void attn_block(const sm_attn_rows *a, const attn_work *w, int64_t block)
                                              a->first[i] - key0, a->index[i] + 1 - key0,
                                              &w->m[i], &w->l[i]);
         if (shrink != 1.0f)
-            a->kern->scale(a->o + i * a->ldo, a->o + i * a->ldo, shrink, a->d_head);
+            a->kern->scale(w->o + i * a->d_head, w->o + i * a->d_head, shrink, a->d_head);
     }
     p->pack_a(w->pp, w->s, SM_F32, a->n_q, n_key, B, 1);
-    p->gemm(a->o, a->ldo, w->pp, v, a->n_q, a->d_head, n_key, true);
+    p->gemm(w->o, a->d_head, w->pp, v, a->n_q, a->d_head, n_key, true);
 }
 
 static void clear_rows(const sm_attn_rows *a, const attn_work *w)
@@ -113,8 +114,8 @@ static void clear_rows(const sm_attn_rows *a, const attn_work *w)
     for (int64_t i = 0; i < a->n_q; i++) {
         w->m[i] = -INFINITY;
         w->l[i] = 0;
-        memset(a->o + i * a->ldo, 0, (size_t)a->d_head * sizeof(float));
     }
+    memset(w->o, 0, (size_t)(a->n_q * a->d_head) * sizeof(float));
 }
 
 /* ------------------------------------------------------- the tree over groups */
@@ -161,7 +162,7 @@ void sm_attn_join(const sm_kern *kern, const sm_attn_part *a, const sm_attn_part
 
 static sm_attn_part row_part(const sm_attn_rows *a, const attn_work *w, int64_t i)
 {
-    return (sm_attn_part){a->o + i * a->ldo, &w->m[i], &w->l[i]};
+    return (sm_attn_part){w->o + i * a->d_head, &w->m[i], &w->l[i]};
 }
 
 static sm_attn_part node_part(const sm_attn_rows *a, const attn_work *w, int level,
@@ -252,9 +253,8 @@ void sm_attn_forward_rows(const sm_attn_rows *a, void *scratch)
             attn_block(a, &w, b);
     }
     for (int64_t i = 0; i < a->n_q; i++) {
-        if (!a->is_part)
-            a->kern->scale(a->o + i * a->ldo, a->o + i * a->ldo, 1.0f / w.l[i],
-                           a->d_head);
+        a->kern->scale(a->o + i * a->ldo, w.o + i * a->d_head,
+                       a->is_part ? 1.0f : 1.0f / w.l[i], a->d_head);
         if (a->m)
             a->m[i * a->ml_stride] = w.m[i];
         if (a->l)

@@ -24,11 +24,11 @@
 
 enum { B = SM_KEY_BLOCK, PER_GROUP = SM_KEY_GROUP / SM_KEY_BLOCK };
 
-/* The tree over groups, of matrices [n_row, d], as a binary counter. */
+/* The tree over groups, of arrays of n elements, as a binary counter. */
 typedef struct group_tree {
     const sm_kern *kern;
-    float *node; /* [n_level][n_row, d] */
-    int64_t n_row, d;
+    float *node; /* [n_level][n] */
+    int64_t n;
     uint32_t waiting; /* levels that hold a node */
 } group_tree;
 
@@ -45,6 +45,9 @@ typedef struct bwd_work {
     group_tree *dq;    /* [group]                                                   */
     float *dq_node;    /* [group][n_level][n_ctx, d]                                */
     float *dk_node, *dv_node; /* [n_level][64, d]                                   */
+    float *dq_sum;            /* [group][n_ctx, d]: chains, rows next to each other:
+                                 as far apart as in dqkv they share sets of the cache */
+    float *dk_sum, *dv_sum;   /* [64, d]                                            */
 } bwd_work;
 
 typedef struct bwd_sizes {
@@ -102,6 +105,9 @@ static size_t lay_out(bwd_work *w, char *base, const sm_prod *prod, int64_t n_ct
     w->dq_node = take(&c, level * (size_t)(group * n_ctx));
     w->dk_node = take(&c, level * B);
     w->dv_node = take(&c, level * B);
+    w->dq_sum = take(&c, (size_t)(group * n_ctx * d) * sizeof(float));
+    w->dk_sum = take(&c, (size_t)(B * d) * sizeof(float));
+    w->dv_sum = take(&c, (size_t)(B * d) * sizeof(float));
     return c.used;
 }
 
@@ -173,46 +179,48 @@ static void prepare_masks(const bwd_task *t)
 
 static float *tree_node(const group_tree *t, int level)
 {
-    return t->node + level * t->n_row * t->d;
+    return t->node + level * t->n;
 }
 
 /* x += node; addition commutes, so left + right may be right += left */
-static void tree_take(group_tree *t, int level, float *x, int64_t ld)
+static void tree_take(group_tree *t, int level, float *x)
 {
-    const float *node = tree_node(t, level);
-    for (int64_t i = 0; i < t->n_row; i++)
-        t->kern->add(x + i * ld, node + i * t->d, t->d);
+    t->kern->add(x, tree_node(t, level), t->n);
     t->waiting &= ~(UINT32_C(1) << level);
 }
 
 /* x holds group g: join it with what ends where it begins, and keep the node. */
-static void tree_push(group_tree *t, int64_t g, float *x, int64_t ld)
+static void tree_push(group_tree *t, int64_t g, float *x)
 {
     int k = 0;
     for (; g >> k & 1; k++)
         if (t->waiting >> k & 1)
-            tree_take(t, k, x, ld);
-    float *node = tree_node(t, k);
-    for (int64_t i = 0; i < t->n_row; i++)
-        memcpy(node + i * t->d, x + i * ld, (size_t)t->d * sizeof *x);
+            tree_take(t, k, x);
+    memcpy(tree_node(t, k), x, (size_t)t->n * sizeof *x);
     t->waiting |= UINT32_C(1) << k;
 }
 
 /* x holds the last group (zeros: nothing of it was seen) and becomes the root. */
-static void tree_finish(group_tree *t, float *x, int64_t ld)
+static void tree_finish(group_tree *t, float *x)
 {
     for (int k = 0; t->waiting >> k; k++)
         if (t->waiting >> k & 1)
-            tree_take(t, k, x, ld);
+            tree_take(t, k, x);
 }
 
-static void clear_matrix(float *x, int64_t ld, int64_t n_row, int64_t d)
+/* dst [n_row, ld] = src [n_row, d] */
+static void put_rows(float *dst, int64_t ld, const float *src, int64_t n_row, int64_t d)
 {
     for (int64_t i = 0; i < n_row; i++)
-        memset(x + i * ld, 0, (size_t)d * sizeof *x);
+        memcpy(dst + i * ld, src + i * d, (size_t)d * sizeof *dst);
 }
 
 /* -------------------------------------------------------------- pairs of blocks */
+
+static float *dq_rows(const bwd_task *t, int64_t hh)
+{
+    return t->w.dq_sum + hh * t->a->n_ctx * t->a->d_head;
+}
 
 /* The pair (key block kb, query block qb) of head h: five products. */
 static void pair(const bwd_task *t, int64_t kb, int64_t qb, int64_t h, int64_t hh,
@@ -221,7 +229,7 @@ static void pair(const bwd_task *t, int64_t kb, int64_t qb, int64_t h, int64_t h
     const sm_attn *a = t->a;
     const sm_prod *prod = a->prod;
     int64_t d = a->d_head, n_q = block_rows(t, qb), n_k = block_rows(t, kb);
-    int64_t at = hh * t->n_block + qb, kv_head = a->n_head + t->g;
+    int64_t at = hh * t->n_block + qb;
     prod->gemm(t->w.p, B, t->w.q_a + (size_t)at * t->z.a_qd, t->w.k, n_q, n_k, d, false);
     prod->gemm(t->w.ds, B, t->w.do_a + (size_t)at * t->z.a_qd, t->w.v, n_q, n_k, d,
                false);
@@ -231,16 +239,14 @@ static void pair(const bwd_task *t, int64_t kb, int64_t qb, int64_t h, int64_t h
                                   t->w.first[index] - kb * B, index + 1 - kb * B,
                                   a->m[ml], a->l[ml], t->w.delta[hh * a->n_ctx + index]);
     }
-    float *dk = head_row(t, a->dqkv, kv_head, kb * B);
     prod->pack_a(t->w.p_t, t->w.p, SM_F32, n_k, n_q, 1, B);
-    prod->gemm(dk + a->n_kv_head * d, t->ld, t->w.p_t, t->w.do_b + (size_t)at * t->z.b_dk,
-               n_k, d, n_q, !is_first);
+    prod->gemm(t->w.dv_sum, d, t->w.p_t, t->w.do_b + (size_t)at * t->z.b_dk, n_k, d, n_q,
+               !is_first);
     prod->pack_a(t->w.p_t, t->w.ds, SM_F32, n_k, n_q, 1, B);
-    prod->gemm(dk, t->ld, t->w.p_t, t->w.q_b + (size_t)at * t->z.b_dk, n_k, d, n_q,
+    prod->gemm(t->w.dk_sum, d, t->w.p_t, t->w.q_b + (size_t)at * t->z.b_dk, n_k, d, n_q,
                !is_first);
     prod->pack_a(t->w.p_a, t->w.ds, SM_F32, n_q, n_k, B, 1);
-    prod->gemm(head_row(t, a->dqkv, h, qb * B), t->ld, t->w.p_a, t->w.k_t, n_q, d, n_k,
-               true);
+    prod->gemm(dq_rows(t, hh) + qb * B * d, d, t->w.p_a, t->w.k_t, n_q, d, n_k, true);
 }
 
 /* A key block against the queries of group qg; whether any of them sees any of it. */
@@ -268,23 +274,23 @@ static void key_block(const bwd_task *t, int64_t kb)
     a->prod->pack_b(t->w.k, k, SM_F32, n_k, d, ld, 1);
     a->prod->pack_b(t->w.v, v, SM_F32, n_k, d, ld, 1);
     a->prod->pack_b(t->w.k_t, k, SM_F32, d, n_k, 1, ld);
-    float *dk = head_row(t, a->dqkv, a->n_head + t->g, kb * B);
-    float *dv = dk + a->n_kv_head * d;
-    group_tree tk = {a->kern, t->w.dk_node, n_k, d, 0};
-    group_tree tv = {a->kern, t->w.dv_node, n_k, d, 0};
-    int64_t last = (t->n_block - 1) / PER_GROUP;
+    int64_t n = n_k * d, last = (t->n_block - 1) / PER_GROUP;
+    group_tree tk = {a->kern, t->w.dk_node, n, 0}, tv = {a->kern, t->w.dv_node, n, 0};
     for (int64_t qg = kb / PER_GROUP; qg <= last; qg++) {
         bool is_seen = query_group(t, kb, qg);
         if (is_seen && qg < last) {
-            tree_push(&tk, qg, dk, ld);
-            tree_push(&tv, qg, dv, ld);
+            tree_push(&tk, qg, t->w.dk_sum);
+            tree_push(&tv, qg, t->w.dv_sum);
         } else if (!is_seen && qg == last) {
-            clear_matrix(dk, ld, n_k, d);
-            clear_matrix(dv, ld, n_k, d);
+            memset(t->w.dk_sum, 0, (size_t)n * sizeof(float));
+            memset(t->w.dv_sum, 0, (size_t)n * sizeof(float));
         }
     }
-    tree_finish(&tk, dk, ld);
-    tree_finish(&tv, dv, ld);
+    tree_finish(&tk, t->w.dk_sum);
+    tree_finish(&tv, t->w.dv_sum);
+    float *dk = head_row(t, a->dqkv, a->n_head + t->g, kb * B);
+    put_rows(dk, ld, t->w.dk_sum, n_k, d);
+    put_rows(dk + a->n_kv_head * d, ld, t->w.dv_sum, n_k, d);
 }
 
 /* The key blocks of group kg, and what they add to dQ. */
@@ -292,17 +298,19 @@ static void key_group(const bwd_task *t, int64_t kg, bool is_last)
 {
     const sm_attn *a = t->a;
     int64_t to = sm_min_i64((kg + 1) * PER_GROUP, t->n_block);
+    size_t bytes = (size_t)(a->n_ctx * a->d_head) * sizeof(float);
     for (int64_t hh = 0; hh < t->group; hh++)
-        clear_matrix(head_row(t, a->dqkv, t->g * t->group + hh, 0), t->ld, a->n_ctx,
-                     a->d_head);
+        memset(dq_rows(t, hh), 0, bytes);
     for (int64_t kb = kg * PER_GROUP; kb < to; kb++)
         key_block(t, kb);
     for (int64_t hh = 0; hh < t->group; hh++) {
-        float *dq = head_row(t, a->dqkv, t->g * t->group + hh, 0);
-        if (is_last)
-            tree_finish(&t->w.dq[hh], dq, t->ld);
-        else
-            tree_push(&t->w.dq[hh], kg, dq, t->ld);
+        if (!is_last) {
+            tree_push(&t->w.dq[hh], kg, dq_rows(t, hh));
+            continue;
+        }
+        tree_finish(&t->w.dq[hh], dq_rows(t, hh));
+        put_rows(head_row(t, a->dqkv, t->g * t->group + hh, 0), t->ld, dq_rows(t, hh),
+                 a->n_ctx, a->d_head);
     }
 }
 
@@ -332,7 +340,7 @@ static void backward_task(void *arg, ptrdiff_t i, int thread)
     int64_t node = n_levels(a->n_ctx) * a->n_ctx * d;
     for (int64_t hh = 0; hh < t.group; hh++) {
         prepare_head(&t, t.g * t.group + hh, hh);
-        t.w.dq[hh] = (group_tree){a->kern, t.w.dq_node + hh * node, a->n_ctx, d, 0};
+        t.w.dq[hh] = (group_tree){a->kern, t.w.dq_node + hh * node, a->n_ctx * d, 0};
     }
     int64_t end = sm_ceil_div(t.n_block, PER_GROUP);
     if (a->n_key_group > 0)
