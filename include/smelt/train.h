@@ -346,8 +346,7 @@ SM_API sm_status sm_train_find_lr(sm_lr_range *out, const sm_ctx *ctx,
                                   sm_err *err);
 SM_API void sm_lr_range_free(sm_lr_range *r);
 
-/** Numbers for --dry-run.  Bytes are exact where buffers are created to ask their size.
- */
+/** Numbers for --dry-run: sizes that a run would allocate, with none of it allocated. */
 typedef struct sm_train_plan {
     int64_t n_param, n_active;
     int64_t tok_per_step, n_tok;
@@ -358,7 +357,7 @@ typedef struct sm_train_plan {
     size_t total_bytes;
     int64_t n_micro;         /* micro-batches a step                                  */
     bool rerun_forward;      /* see the head of this file                             */
-    double expected_seconds; /* flops / (ceiling * 0.5), 0 when the ceiling is unknown */
+    double expected_seconds; /* flops / (ceiling * a share reached), 0: ceiling unknown */
 } sm_train_plan;
 SM_API sm_status sm_train_plan_make(sm_train_plan *out, const sm_ctx *ctx,
                                     const sm_train_config *c, sm_err *err);
