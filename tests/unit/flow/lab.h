@@ -71,6 +71,12 @@ SM_UNUSED static void lab_step(sm_id *out, lab *l, const char *step,
     json_decref(options);
 }
 
+SM_UNUSED static json_t *lab_curate_options(void)
+{
+    return json_pack("{s:[s, s], s:f}", "steps", "normalise", "exact_dedup",
+                     "heldout_frac", 0.25);
+}
+
 SM_UNUSED static json_t *lab_train_options(void)
 {
     return json_pack(
@@ -97,6 +103,8 @@ SM_UNUSED static void lab_open(lab *l)
         snprintf(name, sizeof name, "page-%02d.txt", (int)d);
         lab_document(&text, d);
         lab_write(l->corpus, name, text.data);
+        if (d == 3)
+            lab_write(l->corpus, "copy-of-03.txt", text.data);
         sm_buf_free(&text);
     }
     OK(sm_store_init(l->dir, &err));
@@ -107,8 +115,7 @@ SM_UNUSED static void lab_open(lab *l)
     l->ctx.comm = sm_comm_self();
     lab_step(&l->source, l, "data.add", NULL, 0, json_pack("{s:[s]}", "paths", l->corpus));
     lab_step(&l->set, l, "data.curate", (const char *[]){l->source.hex}, 1,
-             json_pack("{s:[s, s], s:f}", "steps", "normalise", "exact_dedup",
-                       "heldout_frac", 0.25));
+             lab_curate_options());
     lab_step(&l->tokenizer, l, "tokenizer.train", (const char *[]){l->set.hex}, 1,
              json_pack("{s:i}", "vocab_size", 300));
 }
