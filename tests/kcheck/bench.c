@@ -1,108 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Times every case and the products: best of several runs, one thread, data in cache.
- * Beside each figure its share of a ceiling of the rung's vector width, measured here:
- * independent FMAs for products, loads from L1 for the rest.
+ * Beside each figure its share of a ceiling of the rung, measured in the same run
+ * (peak.c): independent products for products, loads from L1 for the rest.
  */
 #include <stdlib.h>
 
 #include "kcheck.h"
 
 enum { RUNS = 12, ROW = 4096 };
-
-/* Twelve independent chains, one instruction each; registers are named so that no
- * compiler moves them. */
-#define PEAK(reg)                                                                   \
-    __asm__ volatile("1:\n\t"                                                       \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "0\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "1\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "2\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "3\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "4\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "5\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "6\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "7\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "8\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "9\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "10\n\t"          \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "11\n\t"          \
-                     "dec %0\n\t"                                                   \
-                     "jnz 1b\n\t"                                                   \
-                     "vzeroupper"                                                   \
-                     : "+r"(loops)::"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", \
-                       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm14",   \
-                       "xmm15")
-
-typedef enum rung_width { WIDTH_NONE, WIDTH_YMM, WIDTH_ZMM } rung_width;
-
-static rung_width width_of(const sm_kern *k)
-{
-    return k->rung == SM_RUNG_REF    ? WIDTH_NONE
-           : k->rung == SM_RUNG_AVX2 ? WIDTH_YMM
-                                     : WIDTH_ZMM;
-}
-
-/* GFLOP/s of FMA at the rung's vector width; 0 where it has none. */
-static double fma_peak(rung_width width)
-{
-    double best = 0;
-    for (int r = 0; r < 5 && width != WIDTH_NONE; r++) {
-        long loops = 1000000;
-        int64_t start = sm_clock_ns();
-        if (width == WIDTH_YMM)
-            PEAK("ymm");
-        else
-            PEAK("zmm");
-        double ns = (double)(sm_clock_ns() - start);
-        double rate = 1e6 * 12 * 2 * (width == WIDTH_YMM ? 8 : 16) / ns;
-        best = rate > best ? rate : best;
-    }
-    return best;
-}
-
-/* Eight loads of whole vectors from 16 KiB, round and round. */
-#define LOADS(reg, width)                                                              \
-    __asm__ volatile("1:\n\t"                                                          \
-                     "vmovups (%1),%%" reg "0\n\t"                                     \
-                     "vmovups 1*" width "(%1),%%" reg "1\n\t"                          \
-                     "vmovups 2*" width "(%1),%%" reg "2\n\t"                          \
-                     "vmovups 3*" width "(%1),%%" reg "3\n\t"                          \
-                     "vmovups 4*" width "(%1),%%" reg "4\n\t"                          \
-                     "vmovups 5*" width "(%1),%%" reg "5\n\t"                          \
-                     "vmovups 6*" width "(%1),%%" reg "6\n\t"                          \
-                     "vmovups 7*" width "(%1),%%" reg "7\n\t"                          \
-                     "add $8*" width ",%1\n\t"                                         \
-                     "cmp %2,%1\n\t"                                                   \
-                     "jb 1b\n\t"                                                       \
-                     "mov %3,%1\n\t"                                                   \
-                     "dec %0\n\t"                                                      \
-                     "jnz 1b\n\t"                                                      \
-                     "vzeroupper"                                                      \
-                     : "+&r"(loops), "+&r"(p)                                          \
-                     : "r"(end), "r"(start)                                            \
-                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", \
-                       "memory", "cc")
-
-/* GB/s of loads from L1 at the rung's vector width; 0 where it has none. */
-static double read_peak(rung_width width)
-{
-    enum { BYTES = 16384, LOOPS = 20000 };
-    double best = 0;
-    char *start = sm_aligned_alloc(BYTES), *end = start + BYTES;
-    for (int r = 0; r < 5 && start && width != WIDTH_NONE; r++) {
-        long loops = LOOPS;
-        char *p = start;
-        int64_t t0 = sm_clock_ns();
-        if (width == WIDTH_YMM)
-            LOADS("ymm", "32");
-        else
-            LOADS("zmm", "64");
-        double rate = (double)BYTES * LOOPS / (double)(sm_clock_ns() - t0);
-        best = rate > best ? rate : best;
-    }
-    sm_aligned_free(start);
-    return best;
-}
 
 static void fill_ordinary(void *p, sm_dtype type, ptrdiff_t n, kc_rng *r)
 {
@@ -199,12 +105,20 @@ static product_times time_product(const sm_prod *p, ptrdiff_t m, ptrdiff_t n, pt
     return best;
 }
 
-static void bench_products(const sm_kern *k, const sm_prod *p)
+/* Packing reads four bytes an element. */
+static void print_pack(const char *operand, double ns, double n, double read)
+{
+    printf("  pack %s %.2f ns/element %.1f GB/s", operand, ns / n, 4 * n / ns);
+    if (read > 0)
+        printf(" (%.0f %%)", 100 * 4 * n / ns / read);
+}
+
+static void bench_products(const sm_kern *k, const sm_prod *p, double read)
 {
     static const ptrdiff_t shapes[][3] = {{1, 1024, 1024},    {16, 512, 512},
                                           {64, 512, 512},     {512, 512, 512},
                                           {1024, 1024, 1024}, {1000, 777, 515}};
-    double peak = fma_peak(width_of(k));
+    double peak = kc_product_peak(k, p);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         ptrdiff_t m = shapes[i][0], n = shapes[i][1], d = shapes[i][2];
         product_times t = time_product(p, m, n, d, k->rung == SM_RUNG_REF ? 2 : RUNS);
@@ -212,23 +126,24 @@ static void bench_products(const sm_kern *k, const sm_prod *p)
         printf("%-8s %-7s %4td x %4td x %4td  %7.1f GFLOP/s", k->name, p->profile, m, n,
                d, flops / t.gemm);
         if (peak > 0)
-            printf(" (%3.0f %% of FMA peak %.0f)", 100 * flops / t.gemm / peak, peak);
-        printf("  pack A %.2f B %.2f ns/element\n", t.pack_a / (double)(m * d),
-               t.pack_b / (double)(n * d));
+            printf(" (%3.0f %% of peak %.0f)", 100 * flops / t.gemm / peak, peak);
+        print_pack("A", t.pack_a, (double)(m * d), read);
+        print_pack("B", t.pack_b, (double)(n * d), read);
+        printf("\n");
     }
 }
 
 int kc_bench(const sm_kern *const *rungs, int n_rungs, const char *pattern)
 {
     for (int i = 0; i < n_rungs; i++) {
-        double peak = read_peak(width_of(rungs[i]));
+        double peak = kc_read_peak(rungs[i]);
         for (int c = 0; c < kc_n_cases; c++)
             if (!pattern || strstr(kc_cases[c].name, pattern))
                 bench_case(rungs[i], &kc_cases[c], peak);
         if (!pattern || strstr(rungs[i]->bf16.profile, pattern))
-            bench_products(rungs[i], &rungs[i]->bf16);
+            bench_products(rungs[i], &rungs[i]->bf16, peak);
         if (!pattern || strstr(rungs[i]->f32.profile, pattern))
-            bench_products(rungs[i], &rungs[i]->f32);
+            bench_products(rungs[i], &rungs[i]->f32, peak);
     }
     return n_rungs ? 0 : 1;
 }

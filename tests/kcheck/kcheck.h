@@ -96,6 +96,10 @@ void kc_check_sweep(kc_run *run, uint32_t stride);
 int kc_check_complete(void);
 int kc_check_tile_model(void);
 int kc_oracle(uint64_t seed);
+/* Ceilings of one thread at a rung, 0 where this machine has none: GFLOP/s of products,
+ * GB/s of loads from L1. */
+double kc_product_peak(const sm_kern *k, const sm_prod *p);
+double kc_read_peak(const sm_kern *k);
 int kc_bench(const sm_kern *const *rungs, int n_rungs, const char *pattern);
 
 /* The amx rung with its tile unit in software; false where AVX-512 is missing. */
