@@ -11,6 +11,7 @@
 
 #include "cmd.h"
 #include "smelt/kern.h"
+#include "smelt/scratch.h"
 
 static json_t *cpu_report(void)
 {
@@ -52,6 +53,44 @@ static json_t *library_report(void)
                      archive_version_details());
 }
 
+/* What unfinished recipes keep, as a whole. */
+static json_t *scratch_report(sm_store *store)
+{
+    json_t *list = NULL, *v;
+    size_t i, n_running = 0;
+    json_int_t bytes = 0;
+    if (!store || sm_scratch_list(&list, store, NULL))
+        return json_object();
+    json_array_foreach(list, i, v)
+    {
+        bytes += json_integer_value(json_object_get(v, "bytes"));
+        n_running += json_is_true(json_object_get(v, "running"));
+    }
+    size_t n = json_array_size(list);
+    json_decref(list);
+    return json_pack("{s:I, s:I, s:I}", "recipes", (json_int_t)n, "running",
+                     (json_int_t)n_running, "scratch_bytes", bytes);
+}
+
+static int clean_scratch(app *a)
+{
+    sm_err err = {0};
+    sm_store *store;
+    int64_t n = 0, bytes = 0;
+    char size[32];
+    sm_status s = app_store(&store, a, &err);
+    if (!s)
+        s = sm_scratch_clean(&n, &bytes, store, &err);
+    if (s)
+        return app_fail(a, s, &err);
+    if (a->json)
+        return app_print_json(json_pack("{s:I, s:I}", "removed", (json_int_t)n, "bytes",
+                                        (json_int_t)bytes));
+    printf("removed the scratch of %lld unfinished recipe%s, %s\n", (long long)n,
+           n == 1 ? "" : "s", human_bytes(size, bytes));
+    return EXIT_GOOD;
+}
+
 /* The kernels that will be used: SMELT_CPU may ask for what is not there. */
 static json_t *kernels_report(sm_status *s, sm_err *err)
 {
@@ -87,20 +126,27 @@ static void print_text(const json_t *r)
     }
 }
 
+static const sm_option options[] = {
+    {.key = "clean_scratch", .type = SM_OPT_BOOL, .def = "false",
+     .help = "remove what unfinished recipes keep that no process works on, and end"},
+    SM_OPTION_END};
+
 static int run(app *a, const verb *self, const args *in)
 {
     (void)self;
-    (void)in;
+    if (sm_opt_bool(in->opt, "clean_scratch"))
+        return clean_scratch(a);
     sm_err err = {0}, none = {0};
     sm_status s;
     sm_store *store = NULL;
     bool has_store = !app_store(&store, a, &none);
     json_t *kernels = kernels_report(&s, &err);
-    json_t *r = json_pack("{s:o, s:o, s:o, s:o, s:o, s:s}", "cpu", cpu_report(),
+    json_t *r = json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "cpu", cpu_report(),
                           "kernels", kernels, "memory", memory_report(), "disk",
                           disk_report(has_store ? sm_store_dir(store) : "."), "libraries",
                           library_report(), "workspace",
-                          has_store ? sm_store_dir(store) : none.msg);
+                          has_store ? sm_store_dir(store) : none.msg, "scratch",
+                          scratch_report(store));
     if (a->json) {
         app_print_json(r);
     } else {
@@ -113,6 +159,10 @@ static int run(app *a, const verb *self, const args *in)
 const verb verb_doctor = {
     .name = "doctor",
     .summary = "report processor, kernels, memory, disk, libraries and workspace",
-    .example = "smelt doctor",
+    .details = "A step that was stopped keeps its checkpoints below .smelt/tmp, so that the same\n"
+               "step goes on from them.  What nobody will go on with is removed by\n"
+               "--clean-scratch: those steps then begin anew.",
+    .example = "smelt doctor\nsmelt doctor --clean-scratch",
+    .options = options,
     .run = run,
 };

@@ -13,6 +13,10 @@ static const sm_option options[] = {
      .type = SM_OPT_PATH,
      .def = "",
      .help = "write the graph for Graphviz into this file"},
+    {.key = "json_file",
+     .type = SM_OPT_PATH,
+     .def = "",
+     .help = "write the graph as JSON into this file"},
     SM_OPTION_END,
 };
 
@@ -28,13 +32,19 @@ static sm_status write_graph(const char *path, const json_t *graph,
     return s;
 }
 
+static sm_status render_json(sm_buf *out, const json_t *graph, sm_err *err)
+{
+    return sm_json_pretty(out, graph, err);
+}
+
 static int run(app *a, const verb *self, const args *in)
 {
     (void)self;
     sm_err err = {0};
     sm_store *store;
     json_t *graph = NULL;
-    const char *svg = sm_opt_str(in->opt, "svg"), *dot = sm_opt_str(in->opt, "dot");
+    const char *svg = sm_opt_str(in->opt, "svg"), *dot = sm_opt_str(in->opt, "dot"),
+               *file = sm_opt_str(in->opt, "json_file");
     sm_status s = app_store(&store, a, &err);
     if (!s)
         s = sm_store_lineage(&graph, store, in->pos[0], &err);
@@ -42,9 +52,11 @@ static int run(app *a, const verb *self, const args *in)
         s = write_graph(svg, graph, sm_lineage_svg, &err);
     if (!s && *dot)
         s = write_graph(dot, graph, sm_lineage_dot, &err);
+    if (!s && *file)
+        s = write_graph(file, graph, render_json, &err);
     if (!s && a->json)
         app_print_json(json_incref(graph));
-    else if (!s && !*svg && !*dot)
+    else if (!s && !*svg && !*dot && !*file)
         s = write_graph("-", graph, sm_lineage_tree, &err);
     json_decref(graph);
     return s ? app_fail(a, s, &err) : EXIT_GOOD;
@@ -55,7 +67,7 @@ const verb verb_lineage = {
     .usage = "REF",
     .summary = "show what an artifact was made from, down to its sources",
     .example = "smelt lineage unix-tiny\nsmelt lineage unix-tiny --svg lineage.svg\n"
-               "smelt lineage unix-tiny --json",
+               "smelt lineage unix-tiny --json-file lineage.json",
     .options = options,
     .min_pos = 1,
     .max_pos = 1,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "smelt/scratch.h"
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -59,6 +60,23 @@ static void print_runs(const json_t *list)
     }
 }
 
+static void print_scratch(const json_t *scratch)
+{
+    size_t i;
+    json_t *v;
+    if (json_array_size(scratch) == 0)
+        return;
+    printf("\nunfinished recipes (the same step goes on; doctor --clean-scratch removes):\n");
+    json_array_foreach((json_t *)(uintptr_t)scratch, i, v)
+    {
+        char size[32];
+        printf("  %s  %10s  %s  %s\n", text_of(v, "recipe"),
+               human_bytes(size, json_integer_value(json_object_get(v, "bytes"))),
+               text_of(v, "touched"),
+               json_is_true(json_object_get(v, "running")) ? "running" : "stopped");
+    }
+}
+
 static int64_t total_bytes(const json_t *list)
 {
     size_t i;
@@ -77,12 +95,18 @@ static int run(app *a, const verb *self, const args *in)
     (void)in;
     sm_err err = {0};
     sm_store *store;
-    json_t *list = NULL;
+    json_t *list = NULL, *scratch = NULL;
     sm_status s = app_store(&store, a, &err);
     if (!s)
         s = sm_store_list(&list, store, &err);
-    if (s)
+    if (!s)
+        s = sm_scratch_list(&scratch, store, &err);
+    if (!s && json_object_set_new(list, "scratch", scratch) != 0)
+        s = sm_fail(&err, SM_ENOMEM, "out of memory");
+    if (s) {
+        json_decref(list);
         return app_fail(a, s, &err);
+    }
     if (a->json)
         return app_print_json(list);
     char size[32];
@@ -96,13 +120,14 @@ static int run(app *a, const verb *self, const args *in)
         print_refs(list);
     }
     print_runs(list);
+    print_scratch(json_object_get(list, "scratch"));
     json_decref(list);
     return EXIT_GOOD;
 }
 
 const verb verb_status = {
     .name = "status",
-    .summary = "show what the workspace holds: refs, artifacts, last runs",
+    .summary = "show what the workspace holds: refs, artifacts, last runs, unfinished recipes",
     .example = "smelt status\nsmelt status --json",
     .run = run,
 };

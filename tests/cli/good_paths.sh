@@ -50,8 +50,9 @@ expect 0 "wrote head.json" audit checkpoint head.json
 expect 0 "checkpoint is part of it" audit verify --checkpoint head.json
 expect 0 "artifact.commit" audit show --last 3
 expect 0 "workspace.init" audit show --last 0 --event workspace.
-expect 0 "" lineage tiny --svg graph.svg --dot graph.dot
+expect 0 "" lineage tiny --svg graph.svg --dot graph.dot --json-file graph.json
 check "the drawings are files" test -s graph.svg -a -s graph.dot
+check "the graph as a file is what --json prints" bash -c '"$1" lineage tiny --json | cmp - graph.json' - "$SMELT"
 expect 0 "<svg" lineage tiny --svg -
 
 # -------------------------------------------------------------------- same bits
@@ -130,6 +131,28 @@ expect 0 "gate passed" gate tiny figures idx --gate gate.yaml
 expect 0 "lsfile" ask --model release "which program lists the files that are open?"
 expect 0 "read .*GB/s" bench --seconds 0.02
 expect 0 '"bf16_gflops"' bench --seconds 0.02 --json
+
+# A page whose macros never end is kept as far as it was read, and listed.
+mkdir endless && printf '.TH E 1\n.SH NAME\ne \\- a page\n.de A\nagain\n.A\n.A\n..\n.A\n' > endless/e.1
+expect 0 "^endless: source" data add endless --as endless
+expect 0 "e.1: .*its text is cut" data show endless
+
+# ------------------------------------------------------------- unfinished recipes
+(cd other && exec "$SMELT" run tiny.yaml -q --set train.n_steps=4000 >/dev/null 2>&1) &
+unfinished=$!
+for _ in $(seq 500); do
+  compgen -G 'other/.smelt/tmp/scratch-*/ckpt-*' >/dev/null && break
+  sleep 0.02
+done
+expect 0 " running$" status --workspace other
+expect 0 "removed the scratch of 0 unfinished recipes" doctor --clean-scratch --workspace other
+kill -9 $unfinished
+wait $unfinished 2>/dev/null
+expect 0 " stopped$" status --workspace other
+expect 0 "scratch_bytes +[0-9.]+ [kM]B" doctor --workspace other
+expect 0 "removed the scratch of 1 unfinished recipe, [0-9.]+ [kM]B" doctor --clean-scratch --workspace other
+check "nothing is left" bash -c '! compgen -G "other/.smelt/tmp/scratch-*/"'
+expect 0 '"removed": 0' doctor --clean-scratch --workspace other --json
 
 # ------------------------------------------------------- interruption and damage
 interrupted() { # interrupted SIGNAL: training is cut short, then done again
