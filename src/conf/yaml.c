@@ -113,18 +113,39 @@ static bool tag_agrees(const char *tag, const json_t *v)
            (!strcmp(tag, "null") && json_is_null(v));
 }
 
+/* Append a scalar's text.  Chunk by chunk, because fy_token_get_text of libfyaml 0.7 leaks
+ * when a scalar has many (each escape is one). */
+static sm_status put_text(const reader *r, sm_buf *text, struct fy_token *token)
+{
+    int failed = 0;
+    struct fy_token_iter *iter = fy_token_iter_create(token);
+    if (!iter)
+        return out_of_memory(r);
+    const struct fy_iter_chunk *c = NULL;
+    while ((c = fy_token_iter_chunk_next(iter, c, &failed)))
+        sm_buf_put(text, c->str, c->len);
+    fy_token_iter_destroy(iter);
+    return failed || text->failed ? out_of_memory(r) : SM_OK;
+}
+
 /* Text of a scalar event, malloc'd; refuses NUL, which JSON strings of ours cannot hold.
  */
 static sm_status scalar_text(const reader *r, struct fy_event *e, char **out)
 {
-    size_t n = 0;
-    const char *text = e->scalar.value ? fy_token_get_text(e->scalar.value, &n) : "";
-    if (n && (!text || memchr(text, 0, n)))
-        return refuse(r, e, "got a NUL in a string");
-    if (n && sm_conf_utf8_prefix(text, n) < n)
-        return refuse(r, e, "got an escape that is not a character");
-    *out = sm_strndup(text ? text : "", n);
-    return *out ? SM_OK : out_of_memory(r);
+    sm_buf text = {.max = 4 * MAX_YAML_BYTES};
+    sm_buf_puts(&text, "");
+    sm_status s = e->scalar.value ? put_text(r, &text, e->scalar.value) : SM_OK;
+    if (!s && !text.data)
+        s = out_of_memory(r);
+    if (!s && memchr(text.data, 0, text.len))
+        s = refuse(r, e, "got a NUL in a string");
+    if (!s && sm_conf_utf8_prefix(text.data, text.len) < text.len)
+        s = refuse(r, e, "got an escape that is not a character");
+    if (s)
+        sm_buf_free(&text);
+    else
+        *out = text.data;
+    return s;
 }
 
 static sm_status read_scalar(reader *r, json_t **out, struct fy_event *e)
