@@ -87,24 +87,25 @@ static void chunk_task(void *arg, ptrdiff_t i, int thread)
 {
     room *r = arg;
     sm_chunk c = {(int32_t)(i * SM_ROW_BLOCK), SM_ROW_BLOCK};
+    sm_chunk run = sm_grad_run_of((sm_chunk){0, TOK}, c.row0);
     (void)thread;
-    sm_grad_pack_a(r->prod, r->grad_a, r->x + c.row0 * D, D, c, D);
-    sm_grad_pack_b(r->prod, r->grad_b, r->z + c.row0 * FF, FF, c, FF);
+    sm_grad_pack_a(r->prod, r->grad_a, r->x + c.row0 * D, D, c, run, D);
+    sm_grad_pack_b(r->prod, r->grad_b, r->z + c.row0 * FF, FF, c, run, FF);
 }
 
 static void run_weight_grad(room *r)
 {
-    sm_chunk chunk[CHUNKS];
-    const int32_t first[] = {0, CHUNKS};
-    for (int32_t i = 0; i < CHUNKS; i++)
-        chunk[i] = (sm_chunk){i * SM_ROW_BLOCK, SM_ROW_BLOCK};
+    sm_chunk run[CHUNKS];
+    int32_t first[] = {0, 0};
+    for (int32_t row = 0; row < TOK; row += run[first[1] - 1].n_row)
+        run[first[1]++] = sm_grad_run_of((sm_chunk){0, TOK}, row);
     sm_grad_job job = {.prod = r->prod,
                        .dst = r->y,
                        .m = D,
                        .n = FF,
                        .a = r->grad_a,
                        .b = r->grad_b,
-                       .chunk = chunk,
+                       .run = run,
                        .first = first};
     sm_pool_run(r->ctx->pool, CHUNKS, chunk_task, r);
     sm_grad_run(r->ctx->pool, r->ctx->kern, &job, 1, 1, r->scratch);
