@@ -207,14 +207,16 @@ static void block_begin(doc_writer *w)
     }
 }
 
-/* The lines of flowing text; the first continues what block_begin or a term wrote. */
+/* The lines of flowing text; the first that is not blank continues what block_begin or a
+ * term wrote. */
 static void put_lines(doc_writer *w, const char *s, size_t n, bool at_line_start)
 {
+    bool has_text = false;
     for (size_t i = 0; i < n;) {
         const char *nl = memchr(s + i, '\n', n - i);
         size_t end = nl ? (size_t)(nl - s) : n;
         size_t line = w->out->len + 1;
-        if (i > 0) {
+        if (has_text) {
             sm_buf_putc(w->out, '\n');
             put_blanks(w->out, w->indent);
             at_line_start = w->indent == 0;
@@ -224,8 +226,9 @@ static void put_lines(doc_writer *w, const char *s, size_t n, bool at_line_start
         size_t from = w->out->len;
         put_clean(w->out, s + i, end - i);
         trim_line(w->out, from);
-        if (i > 0 && w->out->len == from) /* a blank line keeps no indentation */
+        if (has_text && w->out->len == from) /* a blank line keeps no indentation */
             trim_line(w->out, line);
+        has_text = has_text || w->out->len > from;
         i = end + (nl != NULL);
     }
 }

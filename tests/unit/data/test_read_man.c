@@ -55,6 +55,7 @@ static void test_invisible(void **state)
     check("a\n.IP \x01\n.IP \x18 2\nb\n.PP\n\xc2\xad\xe2\x80\x8b\n.PP\nc\n",
           "a\n\n- b\n\nc\n");
     check("a\n.TP\n\x02\n.PP\n.nf\n \x03\n\n\x04\n.fi\n.SH \x05\nb\n", "a\n\nb\n");
+    check("a\n.TP\n.nf\n\n.fi\n.br\nb\n", "a\n\n- b\n");
 }
 
 /* A page whose macros never end is cut, and says so. */
