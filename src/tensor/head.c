@@ -5,12 +5,13 @@
  * Loss and gradients of a block of HEAD_ROWS tokens are made while its logits are in cache:
  *   x^ = rmsnorm(x); z = x^ W^T; loss, dz = cross_entropy(z); dx = dz W;  dW += dz^T x^
  * so the logits are computed once and exist for a block only.  dW is a contraction over
- * tokens and must be chained in order: the blocks of a span leave dz^T and x^ packed, and
- * a second phase chains them onto dW, threaded over tiles of the vocabulary.  Gradients
+ * tokens and must be chained in order: the blocks of a span leave dz^T and x^ packed, side
+ * by side in runs that one product contracts, and a second phase chains the runs onto dW,
+ * threaded over tiles of the vocabulary.  Gradients
  * are of the SUM of losses; the caller scales them when it knows the number of targets.
  *
  * Invariants: blocks start at multiples of 32 tokens inside their shard; the chain of a
- * shard's dW visits its blocks ascending.
+ * shard's dW visits its runs ascending.
  */
 #include <string.h>
 
@@ -31,15 +32,16 @@ static int64_t span_blocks(int64_t n_vocab)
 }
 
 typedef struct head_layout {
-    size_t dz_t, x_t; /* bytes of a block's packed dz^T and x^T      */
+    size_t dz_t, x_t; /* bytes of a span's packed dz^T and x^        */
     size_t norm, logit, pack;
 } head_layout;
 
 static head_layout layout_of(const sm_prod *p, int64_t n_vocab, int64_t d)
 {
     size_t px = p->bytes_a(HEAD_ROWS, d), pz = p->bytes_a(HEAD_ROWS, n_vocab);
-    return (head_layout){.dz_t = sm_line_bytes(p->bytes_a(n_vocab, HEAD_ROWS)),
-                         .x_t = sm_line_bytes(p->bytes_b(d, HEAD_ROWS)),
+    size_t span = (size_t)(span_blocks(n_vocab) * HEAD_ROWS / SM_TOKEN_BLOCK);
+    return (head_layout){.dz_t = span * sm_grad_unit_a(p, n_vocab),
+                         .x_t = span * sm_grad_unit_b(p, d),
                          .norm = sm_line_bytes((size_t)(HEAD_ROWS * d) * sizeof(float)),
                          .logit =
                              sm_line_bytes((size_t)(HEAD_ROWS * n_vocab) * sizeof(float)),
@@ -58,7 +60,7 @@ size_t sm_head_thread_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
 size_t sm_head_shared_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d)
 {
     head_layout l = layout_of(prod, n_vocab, d);
-    return (size_t)span_blocks(n_vocab) * (l.dz_t + l.x_t);
+    return l.dz_t + l.x_t;
 }
 
 typedef struct head_run {
@@ -67,6 +69,7 @@ typedef struct head_run {
     char *shared, *scratch;
     size_t stride;
     int64_t blocks_per_shard, block0, n_block; /* the span: blocks block0 .. +n_block-1 */
+    int64_t token0, n_tok;                     /* and its tokens                       */
 } head_run;
 
 typedef struct head_block {
@@ -78,6 +81,16 @@ static head_block block_at(const head_run *r, int64_t b)
     int64_t shard = b / r->blocks_per_shard, at = b % r->blocks_per_shard * HEAD_ROWS;
     return (head_block){shard, shard * r->h->shard_tok + at,
                         sm_min_i64(HEAD_ROWS, r->h->shard_tok - at)};
+}
+
+/* The run that the token at `row` of the span lies in, in rows of the span. */
+static sm_chunk run_at(const head_run *r, int64_t row)
+{
+    int64_t shard_tok = r->h->shard_tok;
+    int64_t at = (r->token0 + row) / shard_tok * shard_tok - r->token0;
+    int64_t end = sm_min_i64(at + shard_tok, r->n_tok);
+    at = at > 0 ? at : 0;
+    return sm_grad_run_of((sm_chunk){(int32_t)at, (int32_t)(end - at)}, (int32_t)row);
 }
 
 static sm_slices vocab_slices(const sm_head *h)
@@ -132,12 +145,13 @@ static void rows_task(void *arg, ptrdiff_t i, int thread)
                      .m = b.n,
                      .n = h->d};
     sm_sliced_rows(&dx, pack);
-    char *at = r->shared + (size_t)i * (r->lay.dz_t + r->lay.x_t);
-    h->prod->pack_a(at, logit, SM_F32, h->n_vocab, b.n, 1, h->n_vocab);
-    h->prod->pack_b(at + r->lay.dz_t, norm, SM_F32, h->d, b.n, 1, h->d);
+    sm_chunk c = {(int32_t)(b.token0 - r->token0), (int32_t)b.n};
+    sm_chunk run = run_at(r, c.row0);
+    sm_grad_pack_a(h->prod, r->shared, logit, h->n_vocab, c, run, h->n_vocab);
+    sm_grad_pack_b(h->prod, r->shared + r->lay.dz_t, norm, h->d, c, run, h->d);
 }
 
-/* Phase 2: one tile of the vocabulary, chained over the span's blocks. */
+/* Phase 2: one tile of the vocabulary, chained over the span's runs. */
 static void vocab_task(void *arg, ptrdiff_t i, int thread)
 {
     const head_run *r = arg;
@@ -145,12 +159,18 @@ static void vocab_task(void *arg, ptrdiff_t i, int thread)
     (void)thread;
     int64_t step = sm_ceil_to(VOCAB_TILE, h->prod->mr), v0 = i * step;
     int64_t n = sm_min_i64(step, h->n_vocab - v0);
-    for (int64_t s = 0; s < r->n_block; s++) {
-        head_block b = block_at(r, r->block0 + s);
-        char *at = r->shared + (size_t)s * (r->lay.dz_t + r->lay.x_t);
-        float *dw = h->dw + (b.shard * h->n_vocab + v0) * h->d;
-        h->prod->gemm(dw, h->d, at + h->prod->offset_a(v0, b.n), at + r->lay.dz_t, n,
-                      h->d, b.n, b.token0 % h->shard_tok != 0);
+    size_t unit_a = sm_grad_unit_a(h->prod, h->n_vocab);
+    size_t unit_b = sm_grad_unit_b(h->prod, h->d);
+    for (int64_t row = 0; row < r->n_tok;) {
+        sm_chunk run = run_at(r, row);
+        int64_t token = r->token0 + run.row0;
+        const char *dz = r->shared + (size_t)(run.row0 / SM_TOKEN_BLOCK) * unit_a;
+        const char *x =
+            r->shared + r->lay.dz_t + (size_t)(run.row0 / SM_TOKEN_BLOCK) * unit_b;
+        float *dw = h->dw + (token / h->shard_tok * h->n_vocab + v0) * h->d;
+        h->prod->gemm(dw, h->d, dz + h->prod->offset_a(v0, run.n_row), x, n, h->d,
+                      run.n_row, token % h->shard_tok != 0);
+        row += run.n_row;
     }
 }
 
@@ -167,6 +187,9 @@ void sm_head_run(sm_pool *pool, const sm_head *h, void *shared, void *scratch,
     int64_t tiles = sm_ceil_div(h->n_vocab, sm_ceil_to(VOCAB_TILE, h->prod->mr));
     for (r.block0 = 0; r.block0 < blocks; r.block0 += span) {
         r.n_block = sm_min_i64(span, blocks - r.block0);
+        head_block last = block_at(&r, r.block0 + r.n_block - 1);
+        r.token0 = block_at(&r, r.block0).token0;
+        r.n_tok = last.token0 + last.n - r.token0;
         sm_pool_run(pool, r.n_block, rows_task, &r);
         if (h->dx)
             sm_pool_run(pool, tiles, vocab_task, &r);
