@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The commands of the README's "On your own documents", as printed and in their order, each of
+# which must succeed; only training is made shorter, and the service is not started.
+# Usage: readme.sh SMELT ROOT
+SMELT=$1 ROOT=$2
+. "$(dirname "$0")/lib.sh"
+
+export HOME=$WORK/home PATH=$WORK/bin:$PATH SMELT
+mkdir -p home/my-documents bin examples
+cp -r "$ROOT/examples/." examples
+tiny_corpus
+cp corpus/* home/my-documents
+for i in $(seq 20); do
+  printf 'Meeting %d\n\nWe decided that the pump of line %d is replaced in spring, and that the\nold one is kept as a spare. The valve beside it stays, because it was new.\n' "$i" "$i"
+done > home/my-documents/minutes.txt
+cat > bin/smelt <<'SH'
+#!/bin/sh
+small="n_steps=4 n_layer=1 d_model=32 n_head=2 n_kv_head=1 d_head=16 d_ff=64 d_expert=32 d_shared=32 n_ctx=64 n_seq=4 n_shard=4 warmup_steps=1"
+case $1 in
+  train) for o in $small; do set -- "$@" "--$(echo "${o%=*}" | tr _ -)" "${o#*=}"; done ;;
+  run) for o in $small; do set -- "$@" --set "train.$o"; done
+       set -- "$@" --set tokenizer.train.vocab_size=500 ;;
+  serve) exit 0 ;;
+esac
+exec "$SMELT" "$@"
+SH
+chmod +x bin/smelt
+
+# The fenced blocks of the section, continued lines joined.
+sed -n '/^## On your own documents/,/^## /p' "$ROOT/README.md" |
+  sed -n '/^```/,/^```/{/^```/d;p}' | sed -e ':a' -e '/\\$/{N;s/\\\n *//;ba' -e '}' > commands
+check "the README has commands" test "$(grep -c '^smelt ' commands)" -ge 10
+while read -r line; do
+  check "$line" bash -c "$line"
+done < commands
+finish
