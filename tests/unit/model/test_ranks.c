@@ -158,16 +158,16 @@ static float *times_shared(rank_state *r, const float *x, const float *w, sm_sli
 static float *weight_grad(rank_state *r, const float *dy, int64_t m, const float *x,
                           int64_t n)
 {
-    sm_chunk chunk = {0, T};
+    sm_chunk rows = {0, T};
     int32_t first[2] = {0, 1};
     float *dst = floats(r, m * n);
     void *a = own(r, sm_grad_unit_a(r->prod, m) * (T / SM_TOKEN_BLOCK));
     void *b = own(r, sm_grad_unit_b(r->prod, n) * (T / SM_TOKEN_BLOCK));
     void *scratch = own(r, sm_grad_scratch_bytes(r->kern, 1));
-    sm_grad_pack_a(r->prod, a, dy, m, chunk, m);
-    sm_grad_pack_b(r->prod, b, x, n, chunk, n);
+    sm_grad_pack_a(r->prod, a, dy, m, rows, rows, m);
+    sm_grad_pack_b(r->prod, b, x, n, rows, rows, n);
     sm_grad_job job = {.prod = r->prod, .dst = dst, .m = m, .n = n, .a = a, .b = b,
-                       .chunk = &chunk, .first = first};
+                       .run = &rows, .first = first};
     assert_int_equal(sm_grad_run(NULL, r->kern, &job, 1, 1, scratch), -1);
     return dst;
 }
