@@ -28,6 +28,7 @@
     X(lineage)          \
     X(verify)           \
     X(replay)           \
+    X(bisect)           \
     X(audit_verify)     \
     X(audit_checkpoint) \
     X(audit_show)       \

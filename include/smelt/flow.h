@@ -161,6 +161,29 @@ SM_API sm_status sm_flow_without(json_t **report, const sm_ctx *ctx, sm_store *s
                                  const char *ref, const sm_without_config *c,
                                  sm_err *err);
 
+typedef struct sm_bisect_config {
+    const char *metric;  /* "heldout_bpb" or "loss" of models; a figure's name of
+                            evaluations                                              */
+    bool has_threshold;
+    double threshold;    /* between good and bad; without one the middle             */
+    size_t heldout_docs; /* for heldout_bpb: documents held out by both, at most     */
+    int64_t max_runs;    /* combinations tried, at most                              */
+    bool dry_run;        /* list the differences, try nothing                        */
+} sm_bisect_config;
+
+/** Find the smallest set of changes (options of train and data.curate, the tokenizer,
+ * documents) that takes the metric of `good` across the threshold towards `bad`, by delta
+ * debugging over recorded runs.  Both are models, or evaluations of models.
+ * @param[out] report {"metric", "good", "bad", "threshold", "differences",
+ *             "expected_runs", "cause", "minimal", "with_cause", "runs", "history"}; new
+ *             reference
+ * @return SM_EINVAL (no difference, a metric that is not there, a threshold outside);
+ *         SM_EUNSUPPORTED when the cause is in none of the changes, or a recipe is not
+ *         data.curate and train; errors of the steps */
+SM_API sm_status sm_flow_bisect(json_t **report, const sm_ctx *ctx, sm_store *store,
+                                const char *good, const char *bad,
+                                const sm_bisect_config *c, sm_err *err);
+
 #ifdef __cplusplus
 }
 #endif
