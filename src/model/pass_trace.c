@@ -110,6 +110,8 @@ void sm_pass_close(const stage *g, scratch *s, pass_part part, bool backward,
     if (shape.n_out <= 0) /* the layer has no such part */
         return;
     cost c = cost_of(part, backward, &shape);
+    if (part == PART_ROPE && !g->w->view.has_rope)
+        c.flops = c.bytes = 0;
     sm_trace_close(&s->span, c.name, 1, c.flops, c.bytes);
 }
 
