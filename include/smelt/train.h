@@ -337,7 +337,8 @@ typedef struct sm_lr_range {
 /** Train a fresh model for n_steps with a rate that rises exponentially from lr_min to
  * lr_max and see where the loss falls and where it breaks.  Everything else is as in `c`;
  * its schedule, lr, n_steps and checkpoints are not used.  Writes nothing; a pure function
- * of its arguments.  The suggestion is the steepest rate.
+ * of its arguments.  The suggestion is the geometric mean of the steepest rate and a tenth
+ * of the lowest.
  * @param n_steps 10..100000; 0 < lr_min < lr_max <= 10
  * @return SM_EINVAL, SM_ECANCEL, SM_ENOMEM; a NaN is no error but the end of the test */
 SM_API sm_status sm_train_find_lr(sm_lr_range *out, const sm_ctx *ctx,

@@ -38,7 +38,8 @@ d = json.load(open("one.json"))
 p = d["points"]
 assert 10 <= len(p) <= 40 and (d["diverged"] or len(p) == 40)
 assert all(0 < a["lr"] < b["lr"] for a, b in zip(p, p[1:])) and abs(p[0]["lr"] - 1e-4) < 1e-12
-assert p[0]["lr"] < d["suggestion"] < 1 and d["suggestion"] == d["steepest_lr"] <= d["lowest_lr"]
+assert p[0]["lr"] <= d["steepest_lr"] <= d["lowest_lr"] <= p[-1]["lr"]
+assert abs(d["suggestion"] ** 2 / (d["steepest_lr"] * d["lowest_lr"] / 10) - 1) < 1e-9
 END
 expect 0 "suggestion: --lr" train "${shape[@]}" --find-lr --find-lr-steps 40
 expect 2 "rates: got 1 to 0.1" train "${shape[@]}" --find-lr --find-lr-min 1 --find-lr-max 0.1
