@@ -160,10 +160,12 @@ const verb verb_bisect = {
     .summary = "find which change between two models moved a metric",
     .details =
         "Lists what differs between the recipes of two models (or of the models of two\n"
-        "evaluations): options of train and data.curate, the tokenizer, documents grouped\n"
+        "evaluations): options of train and data.curate, the tokenizer, documents "
+        "grouped\n"
         "by package or directory.  Then models with some of the changes are trained, by\n"
         "delta debugging, until the smallest set is found that takes the metric across\n"
-        "the threshold; groups of documents are searched once more, path by path.  About\n"
+        "the threshold; groups of documents are searched once more, path by path.  "
+        "About\n"
         "2 log2 n runs for one cause among n; runs made before are not made again.",
     .example = "smelt bisect unix@v1 unix@v2 --dry-run\n"
                "smelt bisect unix@v1 unix@v2 --metric loss\n"

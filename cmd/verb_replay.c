@@ -27,7 +27,8 @@ static const sm_option options[] = {
     {.key = "without",
      .type = SM_OPT_LIST,
      .def = "",
-     .help = "train the model without these documents: id, path, title or pattern of paths"},
+     .help =
+         "train the model without these documents: id, path, title or pattern of paths"},
     {.key = "retrain_tokenizer",
      .type = SM_OPT_BOOL,
      .def = "false",
@@ -71,8 +72,7 @@ static sm_status parse_sample(sm_sample_config *c, const char *text, sm_err *err
     *c = (sm_sample_config){0};
     if (is_share && v > 0 && v <= 100)
         c->frac = v / 100;
-    else if (end != text && end && !*end && v >= 1 && v <= 1e9 &&
-             v == (double)(int64_t)v)
+    else if (end != text && end && !*end && v >= 1 && v <= 1e9 && v == (double)(int64_t)v)
         c->n = (int64_t)v;
     else
         return sm_fail(err, SM_EINVAL,
@@ -119,8 +119,8 @@ static void print_sample(const json_t *report)
     const json_t *sampled = json_object_get(report, "sampled");
     bool kept = !strcmp(json_string_value(json_object_get(report, "states")), "kept");
     bool clean = json_array_size(json_object_get(report, "findings")) == 0;
-    printf("%zu of %" PRId64 " segments of %" PRId64 " steps, seed %" PRId64
-           "; %" PRId64 " of %" PRId64 " steps recomputed%s\n",
+    printf("%zu of %" PRId64 " segments of %" PRId64 " steps, seed %" PRId64 "; %" PRId64
+           " of %" PRId64 " steps recomputed%s\n",
            json_array_size(sampled), int_of(report, "segments"),
            int_of(report, "commit_steps"), int_of(report, "seed"),
            int_of(report, "steps_recomputed"), int_of(report, "steps"),
@@ -153,12 +153,13 @@ static int run_sample(app *a, const args *in, const sm_ctx *ctx, sm_store *store
     if (!s)
         s = sm_flow_sample(&report, ctx, store, in->pos[0], &c, &err);
     app_settle(a);
+    bool has_report = report != NULL;
     if (report && a->json)
         app_print_json(json_incref(report));
     else if (report)
         print_sample(report);
     json_decref(report);
-    if (s == SM_EDENIED && a->json) /* the report says it */
+    if (s == SM_EDENIED && has_report && a->json) /* the report says it */
         return EXIT_FAILED;
     return s ? app_fail(a, s, &err) : EXIT_GOOD;
 }
@@ -207,14 +208,16 @@ const verb verb_replay = {
         "The recipe runs in a fresh workspace below TMPDIR that holds the inputs and\n"
         "nothing else.  Exit status 1 when the result differs, naming the files.\n"
         "\n"
-        "With --sample only some segments of a training run are recomputed: the chain of\n"
+        "With --sample only some segments of a training run are recomputed: the chain "
+        "of\n"
         "states that the model commits to (chain.jsonl) is checked from the recipe's\n"
         "initial state to the model's weights, sampled segments are run again from the\n"
         "states that `train --keep-states` kept (without them: from the beginning), and\n"
         "the probability with which a forged run would have been caught is stated.\n"
         "\n"
         "With --without the model is trained as if some documents had never been there:\n"
-        "they leave its sources before curation, so duplicates that had given way to them\n"
+        "they leave its sources before curation, so duplicates that had given way to "
+        "them\n"
         "come back.  What differs is reported: weights, loss, held-out bits per byte,\n"
         "answers.  The tokenizer is held fixed unless --retrain-tokenizer.",
     .example = "smelt replay unix-tiny\nsmelt replay unix-tiny --whole\n"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* smelt replay --without: what a model would have been, had some documents not been there. */
+/* smelt replay --without: the model that would have been without some documents. */
 #include "without.h"
 
 #include <inttypes.h>

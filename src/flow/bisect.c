@@ -52,15 +52,17 @@ static bool is_bad(const bisect *b, double value)
 static void note(bisect *b, const bool *in, const sm_artifact *model, double value,
                  bool bad, const char *failure)
 {
-    json_t *v = json_pack("{s:o, s:b, s:s*, s:s*}", "changes", names_of(b, in), "bad", bad,
-                          "model", *model->kind ? model->content.hex : NULL, "failure",
-                          failure);
+    json_t *v =
+        json_pack("{s:o, s:b, s:s*, s:s*}", "changes", names_of(b, in), "bad", bad,
+                  "model", *model->kind ? model->content.hex : NULL, "failure", failure);
     if (v && !failure)
         json_object_set_new(v, "value", json_real(value));
     json_array_append_new(b->history, v);
     sm_log_line(b->ctx->log, SM_LOG_INFO, "bisect: %zu of %zu changes: %s %.5g, %s",
                 count(in, b->list.n), b->list.n, b->config->metric, value,
-                failure ? failure : bad ? "bad" : "good");
+                failure ? failure
+                : bad   ? "bad"
+                        : "good");
 }
 
 /* A run that diverges is bad; a combination that is no valid recipe is none. */
@@ -184,8 +186,7 @@ static sm_status measure_ends(bisect *b, sm_err *err)
     sm_status s = bisect_measure(&b->good_value, b, &b->good.model, err);
     if (!s)
         s = bisect_measure(&b->bad_value, b, &b->bad.model, err);
-    b->threshold =
-        c->has_threshold ? c->threshold : (b->good_value + b->bad_value) / 2;
+    b->threshold = c->has_threshold ? c->threshold : (b->good_value + b->bad_value) / 2;
     if (!s && (!is_bad(b, b->bad_value) || is_bad(b, b->good_value)))
         s = sm_fail(err, SM_EINVAL,
                     "threshold: got %g, want it between %s of the good one (%g) and of "
@@ -276,12 +277,13 @@ sm_status sm_flow_bisect(json_t **report, const sm_ctx *ctx, sm_store *store,
     sm_status s = bisect_open(&b, good, bad, err);
     if (!s)
         s = measure_ends(&b, err);
-    if (!s && !(v = json_pack("{s:s, s:{s:s, s:f}, s:{s:s, s:f}, s:f, s:o, s:I}", "metric",
-                              c->metric, "good", "model", b.good.model.content.hex,
-                              "value", b.good_value, "bad", "model",
-                              b.bad.model.content.hex, "value", b.bad_value, "threshold",
-                              b.threshold, "differences", changes_json(&b, NULL),
-                              "expected_runs", (json_int_t)expected_runs(b.list.n))))
+    if (!s &&
+        !(v = json_pack("{s:s, s:{s:s, s:f}, s:{s:s, s:f}, s:f, s:o, s:I}", "metric",
+                        c->metric, "good", "model", b.good.model.content.hex, "value",
+                        b.good_value, "bad", "model", b.bad.model.content.hex, "value",
+                        b.bad_value, "threshold", b.threshold, "differences",
+                        changes_json(&b, NULL), "expected_runs",
+                        (json_int_t)expected_runs(b.list.n))))
         s = sm_fail(err, SM_ENOMEM, "bisect: out of memory");
     if (!s && !c->dry_run)
         s = search(v, &b, err);

@@ -15,9 +15,10 @@ typedef enum change_kind {
 /** One difference between the good model and the bad one. */
 typedef struct change {
     change_kind kind;
-    char *name;             /* option key, "tokenizer", package or path */
-    json_t *good, *bad;     /* values of an option; NULL otherwise      */
-    json_t *removed, *added; /* {id: path}: only in the good one's sources, only in the bad's */
+    char *name;         /* option key, "tokenizer", package or path */
+    json_t *good, *bad; /* values of an option; NULL otherwise      */
+    json_t *removed,
+        *added; /* {id: path}: only in the good one's sources, only in the bad's */
 } change;
 
 typedef struct change_list {
@@ -36,8 +37,8 @@ typedef struct bisect {
     sm_dataset *heldout; /* the good one's held-out documents                */
     text_set texts;      /* those that are held out in both                  */
     double good_value, bad_value, threshold;
-    json_t *history;     /* [{"changes": [names], "value", "bad", "model"}]  */
-    json_t *seen;        /* {mask as text: bool}: verdicts so far            */
+    json_t *history; /* [{"changes": [names], "value", "bad", "model"}]  */
+    json_t *seen;    /* {mask as text: bool}: verdicts so far            */
     int64_t n_runs;
 } bisect;
 

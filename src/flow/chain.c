@@ -18,8 +18,8 @@ struct chain {
     const sm_step_io *io;
     chain_header header;
     bool keep;
-    char *states;     /* scratch/states            */
-    journal *lines;   /* scratch/commitments.jsonl */
+    char *states;   /* scratch/states            */
+    journal *lines; /* scratch/commitments.jsonl */
     int64_t spent_ns;
 };
 
@@ -85,8 +85,8 @@ sm_status chain_commit(void *self, const sm_train_commit *k, sm_err *err)
     chain *c = self;
     chain_state at;
     int64_t start = sm_clock_ns();
-    sm_status s = chain_hash(&at, c->io->ctx, &c->header, k->step, k->tensor, k->n_tensor,
-                             err);
+    sm_status s =
+        chain_hash(&at, c->io->ctx, &c->header, k->step, k->tensor, k->n_tensor, err);
     if (!s && c->keep)
         s = keep_state(c, k, err);
     if (!s)
@@ -121,8 +121,8 @@ static void take_lines(chain_state *at, size_t n, const chain_header *h, const c
     }
 }
 
-static sm_status write_chain(const chain *c, const char *dir, const char *text, size_t len,
-                             sm_err *err)
+static sm_status write_chain(const chain *c, const char *dir, const char *text,
+                             size_t len, sm_err *err)
 {
     const chain_header *h = &c->header;
     size_t n = (size_t)chain_length(h->commit_steps, h->n_steps);
@@ -169,10 +169,11 @@ sm_status chain_take_states(const chain *c, const char *dir, sm_err *err)
     sm_status s = sm_list_files(&files, c->states, err);
     size_t want = (size_t)chain_length(c->header.commit_steps, c->header.n_steps);
     if (!s && files.n != want)
-        s = sm_fail(err, SM_ENOENT,
-                    "%s: got %zu states, want %zu: a part of the run kept none; run again "
-                    "without keep_states",
-                    c->states, files.n, want);
+        s = sm_fail(
+            err, SM_ENOENT,
+            "%s: got %zu states, want %zu: a part of the run kept none; run again "
+            "without keep_states",
+            c->states, files.n, want);
     for (size_t i = 0; i < files.n && !s; i++) {
         char *from = sm_path_join(c->states, files.item[i]);
         char *to = sm_path_join(dir, files.item[i]);

@@ -67,9 +67,9 @@ static json_t *header_json(const chain_header *h)
 static sm_status put_state(sm_buf *out, sm_id *link, const chain_state *c, sm_err *err)
 {
     sm_buf bare = {0};
-    json_t *v = json_pack("{s:s, s:s, s:I, s:s}", "prev", link->hex, "state",
-                          c->state.hex, "step", (json_int_t)c->step, "weights",
-                          c->weights.hex);
+    json_t *v =
+        json_pack("{s:s, s:s, s:I, s:s}", "prev", link->hex, "state", c->state.hex,
+                  "step", (json_int_t)c->step, "weights", c->weights.hex);
     sm_id ignored;
     sm_status s = put_line(&bare, link, v, err);
     if (!s && json_object_set_new(v, "link", json_string(link->hex)))
@@ -145,16 +145,17 @@ static sm_status read_lines(chain_file *f, const char *text, size_t len, sm_err 
         sm_status s = sm_json_parse(&v, p, (size_t)(end - p), where, err);
         if (!s && n == 0) {
             s = read_header(&f->header, v, err);
-            want = s ? 0
-                     : (size_t)chain_length(f->header.commit_steps, f->header.n_steps);
+            want =
+                s ? 0 : (size_t)chain_length(f->header.commit_steps, f->header.n_steps);
             if (!s && want > len / 64) /* a line is longer than that */
-                s = sm_fail(err, SM_ECORRUPT, "got %zu bytes, want %zu states", len, want);
+                s = sm_fail(err, SM_ECORRUPT, "got %zu bytes, want %zu states", len,
+                            want);
             if (!s && !(f->at = sm_alloc(want, sizeof *f->at)))
                 s = sm_fail(err, SM_ENOMEM, "out of memory");
         } else if (!s) {
-            s = f->n < want ? read_state(&f->at[f->n], &f->header, f->n, v, err)
-                            : sm_fail(err, SM_ECORRUPT, "line %zu: want %zu states",
-                                      n + 1, want);
+            s = f->n < want
+                    ? read_state(&f->at[f->n], &f->header, f->n, v, err)
+                    : sm_fail(err, SM_ECORRUPT, "line %zu: want %zu states", n + 1, want);
             f->n++;
         }
         json_decref(v);

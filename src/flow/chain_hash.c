@@ -94,8 +94,8 @@ sm_status chain_hash(chain_state *out, const sm_ctx *ctx, const chain_header *h,
     if (!s)
         s = id_of_new_json(&c.state,
                            json_pack("{s:s, s:s, s:I, s:O}", "config", h->config.hex,
-                                     "data", h->data, "step", (json_int_t)step,
-                                     "tensors", all),
+                                     "data", h->data, "step", (json_int_t)step, "tensors",
+                                     all),
                            err);
     json_decref(all);
     json_decref(model);
@@ -111,7 +111,8 @@ sm_status chain_hash_file(chain_state *out, const sm_ctx *ctx, const chain_heade
     sm_status s = sm_safetensors_open(&f, path, err);
     if (s)
         return s;
-    s = chain_hash(out, ctx, h, step, sm_safetensors_n(f) ? sm_safetensors_at(f, 0) : NULL,
+    s = chain_hash(out, ctx, h, step,
+                   sm_safetensors_n(f) ? sm_safetensors_at(f, 0) : NULL,
                    sm_safetensors_n(f), err);
     sm_safetensors_close(f);
     return s;

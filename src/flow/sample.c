@@ -38,10 +38,10 @@ static sm_status make_report(json_t **out, const audit *a, const sm_sample_confi
         "content", a->model.content.hex, "recipe", a->model.recipe.hex, "chain",
         a->chain.head.hex, "steps", (json_int_t)a->chain.header.n_steps, "commit_steps",
         (json_int_t)a->chain.header.commit_steps, "segments", (json_int_t)n, "seed",
-        (json_int_t)c->seed, "sampled", sampled_json(a), "states",
-        kept ? "kept" : "none", "states_content", kept ? a->states.content.hex : NULL,
-        "end", end, "steps_recomputed", (json_int_t)n_steps, "caught", sample_odds(n, k),
-        "findings", a->findings);
+        (json_int_t)c->seed, "sampled", sampled_json(a), "states", kept ? "kept" : "none",
+        "states_content", kept ? a->states.content.hex : NULL, "end", end,
+        "steps_recomputed", (json_int_t)n_steps, "caught", sample_odds(n, k), "findings",
+        a->findings);
     return *out ? SM_OK : sm_fail(err, SM_ENOMEM, "sample: out of memory");
 }
 

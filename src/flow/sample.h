@@ -26,8 +26,8 @@ typedef struct audit {
     json_t *options; /* resolved */
     material m;
     chain_file chain;
-    json_t *curve;   /* array: line of step i+1, without held-out figures     */
-    bool *sampled;   /* [chain.n - 1] */
+    json_t *curve;    /* array: line of step i+1, without held-out figures     */
+    bool *sampled;    /* [chain.n - 1] */
     json_t *findings; /* array of {"what", "step", "want", "got", ...}       */
 } audit;
 

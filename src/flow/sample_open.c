@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Audit by sampling: the artifact, its inputs, its chain, and the states that were kept. */
+/* Audit by sampling: the artifact, its inputs, its chain, the states that were kept. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,9 +38,11 @@ static sm_status check_files(audit *a, const sm_artifact *x, sm_err *err)
         if (!s)
             s = sm_id_of_file(&id, path, err);
         if (!s && strcmp(id.hex, x->file[i].object.hex) != 0)
-            s = sm_fail(err, SM_ECORRUPT, "sample: %s %.12s: %s: got SHA-256 %.12s, want "
-                        "%.12s; smelt verify says where", x->kind, x->content.hex,
-                        x->file[i].path, id.hex, x->file[i].object.hex);
+            s = sm_fail(err, SM_ECORRUPT,
+                        "sample: %s %.12s: %s: got SHA-256 %.12s, want "
+                        "%.12s; smelt verify says where",
+                        x->kind, x->content.hex, x->file[i].path, id.hex,
+                        x->file[i].object.hex);
         free(path);
     }
     return s;
@@ -72,16 +74,18 @@ static sm_status open_options(audit *a, sm_err *err)
 {
     json_t *given = flow_replay_options(a->store, &step_train, &a->model), *recipe = NULL;
     sm_id id;
-    sm_status s = given ? sm_options_resolve(&a->options, step_train.options, given,
-                                             "sample", err)
-                        : sm_fail(err, SM_ENOMEM, "sample: out of memory");
+    sm_status s =
+        given ? sm_options_resolve(&a->options, step_train.options, given, "sample", err)
+              : sm_fail(err, SM_ENOMEM, "sample: out of memory");
     if (!s)
         s = flow_recipe(&recipe, &step_train, a->options, a->input, a->n_input, err);
     if (!s)
         s = sm_recipe_id(&id, recipe, err);
     if (!s && strcmp(id.hex, a->model.recipe.hex) != 0)
-        s = sm_fail(err, SM_EUNSUPPORTED, "sample: this build makes another recipe: got "
-                    "%.12s, want %.12s", id.hex, a->model.recipe.hex);
+        s = sm_fail(err, SM_EUNSUPPORTED,
+                    "sample: this build makes another recipe: got "
+                    "%.12s, want %.12s",
+                    id.hex, a->model.recipe.hex);
     json_decref(recipe);
     json_decref(given);
     return s;
@@ -94,16 +98,21 @@ static sm_status check_header(audit *a, sm_err *err)
     sm_status s = chain_header_of(&want, &a->m.config, a->m.data,
                                   sm_opt_int(a->options, "commit_steps"), err);
     if (!s && (want.commit_steps != got->commit_steps || want.n_steps != got->n_steps))
-        s = sm_fail(err, SM_EDENIED, "sample: chain.jsonl: got %lld steps in segments of "
-                    "%lld, the recipe wants %lld of %lld", (long long)got->n_steps,
-                    (long long)got->commit_steps, (long long)want.n_steps,
-                    (long long)want.commit_steps);
+        s = sm_fail(err, SM_EDENIED,
+                    "sample: chain.jsonl: got %lld steps in segments of "
+                    "%lld, the recipe wants %lld of %lld",
+                    (long long)got->n_steps, (long long)got->commit_steps,
+                    (long long)want.n_steps, (long long)want.commit_steps);
     if (!s && strcmp(want.config.hex, got->config.hex) != 0)
-        s = sm_fail(err, SM_EDENIED, "sample: chain.jsonl: config: got %.12s, the recipe "
-                    "wants %.12s", got->config.hex, want.config.hex);
+        s = sm_fail(err, SM_EDENIED,
+                    "sample: chain.jsonl: config: got %.12s, the recipe "
+                    "wants %.12s",
+                    got->config.hex, want.config.hex);
     if (!s && strcmp(want.data, got->data) != 0)
-        s = sm_fail(err, SM_EDENIED, "sample: chain.jsonl: data: got %s, the inputs make "
-                    "%s", got->data, want.data);
+        s = sm_fail(err, SM_EDENIED,
+                    "sample: chain.jsonl: data: got %s, the inputs make "
+                    "%s",
+                    got->data, want.data);
     return s;
 }
 
@@ -112,7 +121,8 @@ static sm_status open_chain(audit *a, sm_err *err)
     char *path = NULL;
     sm_status s = sm_store_path(&path, a->store, &a->model, "chain.jsonl", err);
     if (s == SM_ENOENT)
-        return sm_fail(err, SM_EUNSUPPORTED, "sample: model %.12s has no chain.jsonl: it "
+        return sm_fail(err, SM_EUNSUPPORTED,
+                       "sample: model %.12s has no chain.jsonl: it "
                        "was trained with commit_steps -1; replay it as a whole",
                        a->model.content.hex);
     if (!s)
@@ -128,8 +138,8 @@ static sm_status open_states(audit *a, sm_err *err)
 {
     json_t *recipe = NULL;
     sm_id id;
-    sm_status s = flow_recipe(&recipe, &step_train_states, a->options, a->input,
-                              a->n_input, err);
+    sm_status s =
+        flow_recipe(&recipe, &step_train_states, a->options, a->input, a->n_input, err);
     if (!s)
         s = sm_recipe_id(&id, recipe, err);
     if (!s) {

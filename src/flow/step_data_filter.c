@@ -81,8 +81,10 @@ static sm_status copy_lines(filter *f, const sm_map *map, const sm_dataset *docs
         size_t len = (size_t)((eol ? eol + 1 : end) - p);
         sm_document d;
         s = i < sm_dataset_n(docs) ? sm_dataset_get(docs, i, &d, err)
-                                   : sm_fail(err, SM_ECORRUPT, "documents.jsonl: line "
-                                             "%zu is no document", i + 1);
+                                   : sm_fail(err, SM_ECORRUPT,
+                                             "documents.jsonl: line "
+                                             "%zu is no document",
+                                             i + 1);
         if (!s && passes(f, d.id)) {
             s = sm_file_writer_put(w, p, len, err);
             ++*n_kept;
@@ -133,12 +135,12 @@ static sm_status write_source(const sm_step_io *io, const filter *f, const char 
     json_t *v = NULL;
     sm_buf text = {0};
     char *to = sm_path_join(io->staging, "source.json");
-    sm_status s = to ? sm_json_load(&v, from, err)
-                     : sm_fail(err, SM_ENOMEM, "out of memory");
-    if (!s && json_object_set_new(v, "filter",
-                                  json_pack("{s:I, s:I}", f->keep ? "only" : "without",
-                                            (json_int_t)f->n, "documents",
-                                            (json_int_t)n_kept)))
+    sm_status s =
+        to ? sm_json_load(&v, from, err) : sm_fail(err, SM_ENOMEM, "out of memory");
+    if (!s &&
+        json_object_set_new(v, "filter",
+                            json_pack("{s:I, s:I}", f->keep ? "only" : "without",
+                                      (json_int_t)f->n, "documents", (json_int_t)n_kept)))
         s = sm_fail(err, SM_ENOMEM, "out of memory");
     if (!s)
         s = sm_json_pretty(&text, v, err);

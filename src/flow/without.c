@@ -23,7 +23,7 @@ typedef struct without {
     const sm_without_config *config;
     origin before;
     sm_artifact dataset, tokenizer, model; /* without the documents */
-    json_t *ids;     /* {id: true} of those left out          */
+    json_t *ids;                           /* {id: true} of those left out          */
     json_t *removed; /* [{"id", "path", "title", "source", "part"}] */
 } without;
 
@@ -207,8 +207,8 @@ static sm_status compare_scores(json_t *report, const without *w, const sm_bound
     sm_dataset *x = NULL, *y = NULL;
     json_t *ids = NULL, *v = NULL;
     text_set common = {0}, gone = {0};
-    sm_status s = flow_open_part(&x, w->ctx, w->store, &w->before.dataset, "heldout.jsonl",
-                                 err);
+    sm_status s =
+        flow_open_part(&x, w->ctx, w->store, &w->before.dataset, "heldout.jsonl", err);
     if (!s)
         s = flow_open_part(&y, w->ctx, w->store, &w->dataset, "heldout.jsonl", err);
     if (!s)
@@ -255,8 +255,8 @@ static sm_status complete(json_t **out, const sm_bound_model *m, const char *pro
     sm_buf text = {0};
     greedy.temperature = 0;
     greedy.max_tokens = n_tok;
-    sm_status s = sm_engine_complete(m->engine, prompt, strlen(prompt), &greedy, &text,
-                                     NULL, err);
+    sm_status s =
+        sm_engine_complete(m->engine, prompt, strlen(prompt), &greedy, &text, NULL, err);
     if (!s && !(*out = clean_string(&text)))
         s = sm_fail(err, SM_ENOMEM, "out of memory");
     sm_buf_free(&text);
@@ -298,8 +298,9 @@ static sm_status add_answer(json_t *list, const char *key, const char *what,
 {
     json_t *v = json_pack("{s:s, s:O, s:O, s:b}", key, what, "before", before, "after",
                           after, "changed", !json_equal(before, after));
-    return v && !json_array_append_new(list, v) ? SM_OK
-                                                : sm_fail(err, SM_ENOMEM, "out of memory");
+    return v && !json_array_append_new(list, v)
+               ? SM_OK
+               : sm_fail(err, SM_ENOMEM, "out of memory");
 }
 
 static sm_status compare_answers(json_t *report, const without *w,
@@ -340,8 +341,7 @@ static double final_loss(const without *w, const sm_artifact *model)
     json_t *v = NULL;
     if (!sm_store_path(&path, w->store, model, "training.json", NULL))
         sm_json_load(&v, path, NULL);
-    double loss =
-        json_number_value(json_object_get(json_object_get(v, "last"), "loss"));
+    double loss = json_number_value(json_object_get(json_object_get(v, "last"), "loss"));
     json_decref(v);
     free(path);
     return loss;
@@ -363,9 +363,9 @@ static sm_status compare(json_t *report, const without *w, sm_err *err)
         s = flow_compare_weights(&v, a.model, b.model, err);
     if (!s) {
         json_object_set_new(report, "weights", v);
-        json_object_set_new(report, "loss",
-                            json_pack("{s:f, s:f, s:f}", "before", x, "after", y,
-                                      "difference", y - x));
+        json_object_set_new(
+            report, "loss",
+            json_pack("{s:f, s:f, s:f}", "before", x, "after", y, "difference", y - x));
         s = compare_scores(report, w, &a, &b, err);
     }
     if (!s)

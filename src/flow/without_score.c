@@ -65,11 +65,11 @@ sm_status flow_bpb(double *bpb, const sm_ctx *ctx, const sm_bound_model *m,
 {
     sm_text_source text = {.get = get_text, .self = (text_set *)(uintptr_t)t, .n = t->n};
     int64_t n_ctx = m->model->config.max_ctx;
-    sm_token_config c = {
-        .n_ctx = n_ctx,
-        .bos_id = sm_tokenizer_special(m->tokenizer, "<|begin_of_text|>"),
-        .end_id = sm_tokenizer_special(m->tokenizer, "<|end_of_text|>"),
-        .overlap_tok = n_ctx / 2};
+    sm_token_config c = {.n_ctx = n_ctx,
+                         .bos_id =
+                             sm_tokenizer_special(m->tokenizer, "<|begin_of_text|>"),
+                         .end_id = sm_tokenizer_special(m->tokenizer, "<|end_of_text|>"),
+                         .overlap_tok = n_ctx / 2};
     sm_token_data *data = NULL;
     sm_bpb b;
     sm_status s = sm_token_data_build(&data, ctx, &text, m->tokenizer, &c, err);

@@ -15,10 +15,14 @@ typedef struct distance {
 static const struct {
     const char *part, *group;
 } GROUP[] = {
-    {"embed_tokens", "embedding"}, {"lm_head", "head"},
-    {"norm", "norms"},             {"self_attn", "attention"},
-    {"router", "router"},          {"sparse_moe.gate", "router"},
-    {"shared_expert", "shared expert"}, {"experts", "experts"},
+    {"embed_tokens", "embedding"},
+    {"lm_head", "head"},
+    {"norm", "norms"},
+    {"self_attn", "attention"},
+    {"router", "router"},
+    {"sparse_moe.gate", "router"},
+    {"shared_expert", "shared expert"},
+    {"experts", "experts"},
     {"", "feed-forward"},
 };
 

@@ -42,10 +42,10 @@ sm_status sm_train_commit_save(const char *path, const sm_train_commit *c, sm_er
     snprintf(step, sizeof step, "%" PRId64, c->step);
     train_ckpt_hex(data, c->data_checksum);
     sm_status s = sm_json_canonical(&config, c->config, err);
-    json_t *meta = s ? NULL
-                     : json_pack("{s:s, s:s, s:s, s:s}", "format", "smelt-train-state/1",
-                                 "step", step, "data_checksum", data, "config",
-                                 config.data);
+    json_t *meta =
+        s ? NULL
+          : json_pack("{s:s, s:s, s:s, s:s}", "format", "smelt-train-state/1", "step",
+                      step, "data_checksum", data, "config", config.data);
     if (!s && !meta)
         s = sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
     if (!s)

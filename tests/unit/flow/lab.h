@@ -46,12 +46,12 @@ SM_UNUSED static void lab_write(const char *dir, const char *name, const char *t
 /* Document d: sentences drawn from a small language, its own by the choice of words. */
 SM_UNUSED static void lab_document(sm_buf *out, uint64_t d)
 {
-    static const char *const who[] = {"the kernel", "a process", "the shell", "a thread",
-                                      "the daemon", "a reader"};
-    static const char *const does[] = {"opens", "locks", "reads", "writes", "maps",
-                                       "closes"};
-    static const char *const what[] = {"a file", "the socket", "a pipe", "the device",
-                                       "a page", "the table"};
+    static const char *const who[] = {"the kernel", "a process",  "the shell",
+                                      "a thread",   "the daemon", "a reader"};
+    static const char *const does[] = {"opens",  "locks", "reads",
+                                       "writes", "maps",  "closes"};
+    static const char *const what[] = {"a file",     "the socket", "a pipe",
+                                       "the device", "a page",     "the table"};
     for (uint64_t i = 0; i < 12; i++) {
         uint64_t r = sm_rng_u64(7, SM_STREAM_TEST, (uint32_t)d, i);
         sm_buf_printf(out, "%s %s %s, and then %s %s %s.\n", who[r % 6], does[r / 6 % 6],
@@ -113,7 +113,8 @@ SM_UNUSED static void lab_open(lab *l)
     OK(sm_pool_create(&l->pool, 2, &err));
     l->ctx.pool = l->pool;
     l->ctx.comm = sm_comm_self();
-    lab_step(&l->source, l, "data.add", NULL, 0, json_pack("{s:[s]}", "paths", l->corpus));
+    lab_step(&l->source, l, "data.add", NULL, 0,
+             json_pack("{s:[s]}", "paths", l->corpus));
     lab_step(&l->set, l, "data.curate", (const char *[]){l->source.hex}, 1,
              lab_curate_options());
     lab_step(&l->tokenizer, l, "tokenizer.train", (const char *[]){l->set.hex}, 1,

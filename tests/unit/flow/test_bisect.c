@@ -88,9 +88,10 @@ static void write_extra(lab *l)
         if (d == 4) {
             sm_buf_clear(&t);
             for (uint64_t i = 0; i < 12000; i++)
-                sm_buf_putc(&t, i % 61 == 60 ? '\n'
-                                             : (char)(33 + sm_rng_below(90, 1, SM_STREAM_TEST,
-                                                                       0, i)));
+                sm_buf_putc(&t,
+                            i % 61 == 60
+                                ? '\n'
+                                : (char)(33 + sm_rng_below(90, 1, SM_STREAM_TEST, 0, i)));
             sm_buf_putc(&t, '\n');
         }
         lab_write(dir, name, t.data);

@@ -32,8 +32,8 @@ static const char *finding(const json_t *report, const char *key)
 
 static int64_t finding_step(const json_t *report)
 {
-    return json_integer_value(json_object_get(
-        json_array_get(json_object_get(report, "findings"), 0), "step"));
+    return json_integer_value(
+        json_object_get(json_array_get(json_object_get(report, "findings"), 0), "step"));
 }
 
 static void an_honest_run_passes(void **state)
@@ -73,6 +73,23 @@ static void without_states(void **state)
     json_decref(report);
 }
 
+/* In 16 bits the artifact's weights are those of the last kept state, rounded. */
+static void weights_in_16_bits(void **state)
+{
+    lab *l = *state;
+    sm_err err = {0};
+    json_t *report = NULL, *o = keeping();
+    sm_id model;
+    json_object_set_new(o, "save_type", json_string("bf16"));
+    json_object_set_new(o, "stop_step", json_integer(5)); /* an end off the interval */
+    lab_train(&model, l, o);
+    OK(audit_of(&report, l, model.hex, 1, 3, &err));
+    assert_string_equal(json_string_value(json_object_get(report, "end")), "same");
+    assert_int_equal(json_integer_value(json_object_get(report, "segments")), 3);
+    assert_int_equal(json_integer_value(json_object_get(report, "steps")), 5);
+    json_decref(report);
+}
+
 /* keep_states and step train.states make the same artifact; chain and model do not depend
  * on it. */
 static void kept_states_are_a_function_of_the_recipe(void **state)
@@ -96,7 +113,7 @@ static void kept_states_are_a_function_of_the_recipe(void **state)
     lab_step(&states, &other, "train.states",
              (const char *[]){l->set.hex, l->tokenizer.hex}, 2, lab_train_options());
     lab_train(&model, &other, lab_train_options());
-    OK(sm_store_find(&kept, l->store, "checkpoint", &err));
+    OK(sm_store_find(&kept, l->store, "checkpoint@v1", &err));
     assert_string_equal(kept.content.hex, states.hex);
     assert_string_equal(l->model.hex, model.hex);
     sm_artifact_free(&kept);
@@ -166,8 +183,11 @@ static void forger_open(forger *f, lab *l)
     OK(sm_store_find(&f->model, l->store, l->model.hex, &err));
     OK(sm_store_find(&f->states, l->store, "checkpoint@v1", &err));
     OK(sm_options_resolve(&options, step_train.options, given, "test", &err));
-    sm_step_io io = {.ctx = &l->ctx, .store = l->store, .options = options,
-                     .input = f->input, .n_input = 2};
+    sm_step_io io = {.ctx = &l->ctx,
+                     .store = l->store,
+                     .options = options,
+                     .input = f->input,
+                     .n_input = 2};
     OK(material_prepare(&f->m, &io, false, &err));
     OK(sm_store_path(&path, l->store, &f->model, "chain.jsonl", &err));
     OK(chain_read(&f->chain, path, &err));
@@ -208,8 +228,11 @@ static void forge_from(forger *f, size_t i)
                        f->chain.at[i].step, path, &err));
     sm_train_segment g = {
         .state_path = path, .from = f->chain.at[i].step, .to = LAB_STEPS};
-    sm_train_io io = {.data = f->m.data, .on_commit = take_state, .commit_self = f,
-                      .commit_steps = 2, .segment = &g};
+    sm_train_io io = {.data = f->m.data,
+                      .on_commit = take_state,
+                      .commit_self = f,
+                      .commit_steps = 2,
+                      .segment = &g};
     OK(sm_train_run(&model, NULL, &f->from->ctx, &f->m.config, &io, &err));
     OK(sm_model_save(model, f->model_dir, SM_F32, &err));
     sm_model_free(model);
@@ -283,8 +306,8 @@ static void a_forged_run_is_caught(void **state)
     json_decref(report);
     for (uint64_t seed = 0; seed < 16; seed++) {
         sm_status s = audit_of(&report, &f.to, "model", 1, seed, &err);
-        bool at_it = has_sampled(report, 6), before = has_sampled(report, 2) ||
-                                                      has_sampled(report, 4);
+        bool at_it = has_sampled(report, 6),
+             before = has_sampled(report, 2) || has_sampled(report, 4);
         assert_int_equal(s, before ? SM_OK : SM_EDENIED);
         n_caught += at_it;
         n_curve += !at_it && !before;
@@ -449,6 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_honest_run_passes),
         cmocka_unit_test(without_states),
+        cmocka_unit_test(weights_in_16_bits),
         cmocka_unit_test(kept_states_are_a_function_of_the_recipe),
         cmocka_unit_test(a_forged_run_is_caught),
         cmocka_unit_test(a_tampered_state_is_found_by_its_hash),

@@ -9,8 +9,8 @@
 
 static sm_without_config config_of(const char *const *document, size_t n)
 {
-    return (sm_without_config){.document = document, .n_document = n,
-                               .heldout_docs = 100, .max_tokens = 8};
+    return (sm_without_config){
+        .document = document, .n_document = n, .heldout_docs = 100, .max_tokens = 8};
 }
 
 static sm_status leave_out(json_t **report, lab *l, const char *name, sm_err *err)
@@ -143,9 +143,8 @@ static void unknown_documents_are_refused(void **state)
     assert_int_equal(leave_out(&report, l, "*", &err), SM_EINVAL);
     assert_non_null(strstr(err.msg, "no document is left"));
     sm_without_config c = config_of(NULL, 0);
-    assert_int_equal(
-        sm_flow_without(&report, &l->ctx, l->store, l->set.hex, &c, &err),
-        SM_EUNSUPPORTED);
+    assert_int_equal(sm_flow_without(&report, &l->ctx, l->store, l->set.hex, &c, &err),
+                     SM_EUNSUPPORTED);
 }
 
 static void filter_wants_one_list_of_known_ids(void **state)
@@ -198,7 +197,8 @@ static void distances_of_weights(void **state)
     json_decref(v);
 
     text_set t = {.text = (const char *[]){"the kernel opens a file", "a pipe"},
-                  .len = (size_t[]){23, 6}, .n = 2};
+                  .len = (size_t[]){23, 6},
+                  .n = 2};
     OK(flow_compare_bpb(&v, &l->ctx, &x, &x, &t, &err));
     assert_true(json_number_value(json_object_get(v, "difference")) == 0);
     assert_true(json_number_value(json_object_get(v, "low")) == 0);

@@ -41,8 +41,11 @@ static uint64_t train(keeper *k, const sm_train_config *c, const sm_train_segmen
     sm_token_data *data = tiny_data(32);
     k->n = 0;
     memset(k->sum, 0, sizeof k->sum);
-    sm_train_io io = {.data = data, .on_commit = keep, .commit_self = k,
-                      .commit_steps = interval, .segment = g};
+    sm_train_io io = {.data = data,
+                      .on_commit = keep,
+                      .commit_self = k,
+                      .commit_steps = interval,
+                      .segment = g};
     OK(sm_train_run(&m, NULL, &ctx, c, &io, &err));
     uint64_t sum = model_sum(m);
     sm_model_free(m);
