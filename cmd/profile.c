@@ -3,7 +3,8 @@
  * Where a step went, by operation: the sums of the event log as a table and as JSON.
  *
  * Times are own times summed over threads; the share is of all that the threads had, steps
- * times threads.  A rate is what all threads would reach if they did nothing else.
+ * times threads.  A rate is what all threads would reach if they did nothing else.  JSON
+ * has every operation, the table those that matter.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "smelt/kern.h"
 
 static const char STEP[] = "step";
+static const double SMALL = 0.0005; /* share below which an operation has no line */
 
 typedef struct table {
     sm_trace_sum sum[SM_TRACE_NAMES];
@@ -98,8 +100,17 @@ bool profile_print(FILE *f, const sm_trace *t, profile_ceiling ceiling)
             x.step_ns / 1e6 / (double)x.n_steps, x.n_threads);
     fprintf(f, "%-24s %9s %10s %6s%9s %5s%8s %5s\n", "operation", "calls", "thread ms",
             "share", "GFLOP/s", "peak", "GB/s", "read");
-    for (size_t i = 0; i < x.n; i++)
-        print_sum(f, &x, &x.sum[i]);
+    sm_trace_sum rest = {.name = "everything else"};
+    for (size_t i = 0; i < x.n; i++) {
+        const sm_trace_sum *s = &x.sum[i];
+        if (!is_in_step(s) || (double)s->self_ns >= SMALL * x.thread_ns) {
+            print_sum(f, &x, s);
+        } else {
+            rest.count += s->count;
+            rest.self_ns += s->self_ns;
+        }
+    }
+    print_sum(f, &x, &rest);
     print_threads(f, &x);
     return true;
 }
