@@ -86,6 +86,102 @@ static void segments_make_the_same_bits(void **state)
     OK(sm_remove_tree(part.dir, &err));
 }
 
+/* ------------------------------------------------------ a tampered checkpoint */
+
+typedef struct stopper {
+    volatile int stop;
+    int64_t at;
+} stopper;
+
+static sm_status stop_at(void *self, const sm_train_metrics *m, sm_err *err)
+{
+    stopper *k = self;
+    (void)err;
+    k->stop = m->step == k->at;
+    return SM_OK;
+}
+
+/* Train with checkpoints in `scratch`, stopped after step `stop` (0: to the end). */
+static sm_status train_in(const char *scratch, keeper *k, const sm_train_config *c,
+                          int64_t stop)
+{
+    sm_err err = {0};
+    sm_model *m = NULL;
+    sm_ctx ctx = make_ctx(NULL, 2);
+    stopper end = {.at = stop};
+    sm_token_data *data = tiny_data(32);
+    ctx.stop = &end.stop;
+    sm_train_io io = {.data = data,
+                      .scratch = scratch,
+                      .on_step = stop_at,
+                      .self = &end,
+                      .on_commit = keep,
+                      .commit_self = k,
+                      .commit_steps = 4};
+    sm_status s = sm_train_run(&m, NULL, &ctx, c, &io, &err);
+    sm_model_free(m);
+    sm_token_data_free(data);
+    free_ctx(&ctx);
+    return s;
+}
+
+/* Change one weight of the newest checkpoint and save it with checksums that fit. */
+static void tamper(const char *scratch, const sm_train_config *c, int64_t want)
+{
+    sm_err err = {0};
+    int64_t step = 0;
+    train_optim optim = {0};
+    sm_ctx ctx = make_ctx(NULL, 1);
+    sm_token_data *data = tiny_data(32);
+    train_state t = {.optim = &optim,
+                     .config = sm_train_config_to_json(c),
+                     .data_checksum = sm_token_data_stats(data)->checksum,
+                     .n_seq = c->n_seq};
+    OK(sm_model_create(&t.model, &c->model, c->seed, &err));
+    OK(train_optim_init(&optim, &ctx, c, t.model, &err));
+    OK(train_state_name(&t, &err));
+    OK(train_ckpt_resume(&step, scratch, &t, &ctx, &err));
+    assert_int_equal(step, want);
+    t.model->weight[100] += 0.25f;
+    OK(train_ckpt_save(scratch, &t, step, &ctx, &err));
+    train_optim_fini(&optim);
+    sm_model_free(t.model);
+    json_decref((json_t *)(uintptr_t)t.config);
+    sm_token_data_free(data);
+    free_ctx(&ctx);
+}
+
+/* The run is stopped in the middle of a segment, its checkpoint changed, the run resumed.
+ * From the kept states every segment can be recomputed but the one of the change. */
+static void a_tampered_checkpoint_shows_in_its_segment(void **state)
+{
+    (void)state;
+    sm_err err = {0};
+    char scratch[32];
+    keeper run = {.n = 0}, part = {.n = 0};
+    sm_train_config c = tiny_moe();
+    static const int64_t step[] = {0, 4, 8, 12};
+    make_dir(scratch);
+    make_dir(run.dir);
+    make_dir(part.dir);
+    c.n_steps = 12;
+    assert_int_equal(train_in(scratch, &run, &c, 6), SM_ECANCEL);
+    tamper(scratch, &c, 6);
+    assert_int_equal(train_in(scratch, &run, &c, 0), SM_OK);
+    assert_int_equal(run.n, 4);
+    for (int i = 0; i < 3; i++) {
+        char from[64];
+        path_at(from, &run, step[i]);
+        sm_train_segment g = {
+            .state_path = i ? from : NULL, .from = step[i], .to = step[i + 1]};
+        train(&part, &c, &g, 0);
+        assert_int_equal(part.sum[part.n - 1] == run.sum[i + 1], i != 1);
+    }
+    OK(sm_remove_tree(scratch, &err));
+    OK(sm_remove_tree(run.dir, &err));
+    OK(sm_remove_tree(part.dir, &err));
+}
+
 static void a_state_has_one_file(void **state)
 {
     (void)state;
@@ -173,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segments_make_the_same_bits),
+        cmocka_unit_test(a_tampered_checkpoint_shows_in_its_segment),
         cmocka_unit_test(a_state_has_one_file),
         cmocka_unit_test(bad_segments_are_refused),
         cmocka_unit_test(the_models_part),
