@@ -36,7 +36,6 @@ static void refuses_bad_sizes(void **state)
     assert_int_equal(sm_trace_create(&t, 0, 8, &err), SM_EINVAL);
     assert_int_equal(sm_trace_create(&t, 257, 8, &err), SM_EINVAL);
     assert_non_null(strstr(err.msg, "257"));
-    assert_int_equal(sm_trace_create(&t, 1, SIZE_MAX / 8, &err), SM_ENOMEM);
     assert_null(t);
     sm_trace_free(NULL);
 }
