@@ -245,7 +245,7 @@ static void test_coordinates_tied(void **state)
 static void test_coordinates_untied(void **state)
 {
     (void)state;
-    check(&(family){SM_OPTIMIZER_ADAMW, false, 1e-3, 4, 3}, -0.5);
+    check(&(family){SM_OPTIMIZER_ADAMW, false, 1e-3, 4, 4}, -0.5);
 }
 
 static void test_coordinates_muon(void **state)
