@@ -90,6 +90,15 @@ typedef struct sm_cpu {
 /** Detect; asks the kernel for AMX permission the first time. Thread-safe. */
 SM_API const sm_cpu *sm_cpu_get(void);
 
+/* ------------------------------------------------------------------ memory */
+
+/** Zeroed memory for a large buffer, in huge pages where the system grants them; resident
+ * once it is touched.  2 MiB aligned, so meant for megabytes.
+ * @return NULL for 0 bytes or when there is no room; release with sm_pages_free */
+SM_API void *sm_pages_alloc(size_t bytes);
+/** @param bytes  as given to sm_pages_alloc.  NULL-safe. */
+SM_API void sm_pages_free(void *memory, size_t bytes);
+
 /* ----------------------------------------------------------------- threads */
 
 /** A fork-join pool.  Work is split by shape, never by thread count, so results do not

@@ -162,7 +162,7 @@ void sm_pass_free(sm_pass *p)
     free(p->slot);
     free(p->weights);
     free(p->pack_job);
-    sm_aligned_free(p->memory);
+    sm_pages_free(p->memory, p->bytes);
     free(p);
 }
 

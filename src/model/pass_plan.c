@@ -344,7 +344,7 @@ sm_status sm_pass_plan(sm_pass *p, sm_err *err)
     sm_status s = sm_pass_size(p, err);
     if (s)
         return s;
-    p->memory = sm_aligned_alloc(p->bytes);
+    p->memory = sm_pages_alloc(p->bytes);
     if (!p->memory)
         return sm_fail(err, SM_ENOMEM,
                        "pass: no room for %zu MiB of weights, activations "

@@ -48,7 +48,7 @@ sm_status sm_tree_create(sm_tree **out, int64_t n, int64_t n_leaf, sm_err *err)
     t->n = n;
     t->n_leaf = n_leaf;
     for (int64_t l = 1; l <= n_leaf; l *= 2) {
-        t->level[t->n_level] = sm_aligned_alloc((size_t)n * sizeof(float));
+        t->level[t->n_level] = sm_pages_alloc((size_t)n * sizeof(float));
         if (!t->level[t->n_level++]) {
             sm_tree_free(t);
             return sm_fail(err, SM_ENOMEM,
@@ -65,7 +65,7 @@ void sm_tree_free(sm_tree *t)
     if (!t)
         return;
     for (int i = 0; i < t->n_level; i++)
-        sm_aligned_free(t->level[i]);
+        sm_pages_free(t->level[i], (size_t)t->n * sizeof(float));
     free(t);
 }
 

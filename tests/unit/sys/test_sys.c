@@ -201,9 +201,26 @@ static void wall_time_formats(void **state)
     assert_true(sm_clock_ns() <= sm_clock_ns());
 }
 
+static void test_pages(void **state)
+{
+    (void)state;
+    size_t bytes = ((size_t)3 << 20) + 17;
+    unsigned char *p = sm_pages_alloc(bytes);
+    assert_non_null(p);
+    assert_int_equal((uintptr_t)p % ((size_t)2 << 20), 0);
+    for (size_t i = 0; i < bytes; i += 4096)
+        assert_int_equal(p[i], 0);
+    p[bytes - 1] = 1;
+    sm_pages_free(p, bytes);
+    sm_pages_free(NULL, bytes);
+    assert_null(sm_pages_alloc(0));
+    assert_null(sm_pages_alloc(SIZE_MAX));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pages),
         cmocka_unit_test(write_then_read),
         cmocka_unit_test(failed_write_keeps_the_old_file),
         cmocka_unit_test(lists_are_sorted_and_skip_links),
