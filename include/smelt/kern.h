@@ -61,6 +61,16 @@ typedef struct sm_adamw {
     float lr, beta1, beta2, eps, weight_decay, grad_scale, c1, c2;
 } sm_adamw;
 
+/** Scores of a block of n keys from key0 on, for n_row queries (see sm_kern.attn_softmax). */
+typedef struct sm_attn_scores {
+    float *s; /* [n_row, n] */
+    ptrdiff_t n_row, n;
+    float scale;
+    const int32_t *first, *index; /* [n_row] the first and the last key a query sees */
+    int32_t key0;
+    float *m, *l, *shrink; /* [n_row] maximum and sum so far; a, written */
+} sm_attn_scores;
+
 /** The table.  fma(a,b,c) is one rounding; "sum" is the 32-lane sum of numerics.md:
  * acc[i%32] += x[i] (absent x = +0 up to a multiple of 32), then halves 16,8,4,2,1. */
 typedef struct sm_kern {
@@ -113,15 +123,14 @@ typedef struct sm_kern {
     void (*rope)(float *x, const float *cos, const float *sin, ptrdiff_t n,
                  bool interleaved);
 
-    /** One step of online softmax over a block of key scores of one query, which sees keys
-     * lo..hi-1 of the block (any lo and hi):
-     *   s = s * scale where lo <= i < hi, else -inf;  m' = max(m, max(s));
+    /** One step of online softmax over a block of key scores of some queries; for each:
+     *   s = s * scale where the query sees the key, else -inf;  m' = max(m, max(s));
      *   p = exp(s - m') in place;  a = exp(m - m') (1 when m == m');
-     *   l = fma(l, a, sum(p));  returns a, updates m, l.
+     *   l = fma(l, a, sum(p));  m = m'.
      * When m' is -inf (everything masked) p = exp(s - 0): 0, or NaN where s is; a = 1. */
-    float (*attn_softmax)(float *s, ptrdiff_t n, float scale, ptrdiff_t lo, ptrdiff_t hi,
-                          float *m, float *l);
-    /** Its backward from the scores p and the gradients ds of the probabilities, in place:
+    void (*attn_softmax)(const sm_attn_scores *a);
+    /** Its backward for one query that sees keys lo..hi-1 (any lo and hi), from the scores p
+     * and the gradients ds of the probabilities, in place:
      *   x = p * scale - m where lo <= i < hi, else -inf;  p = exp(x) * (1/l);
      *   ds = (p * (ds - delta)) * scale. */
     void (*attn_softmax_bwd)(float *p, float *ds, ptrdiff_t n, float scale, ptrdiff_t lo,

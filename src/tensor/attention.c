@@ -98,13 +98,22 @@ static void attn_block(const sm_attn_rows *a, const attn_work *w, int64_t block)
     const char *v = (const char *)a->kv.v + (size_t)block * sm_attn_v_bytes(p, a->d_head);
     int64_t key0 = block * B, n_key = sm_min_i64(B, a->kv.n_key - key0);
     p->gemm(w->s, B, w->pq, k, a->n_q, n_key, a->d_head, false);
-    for (int64_t i = 0; i < a->n_q; i++) {
-        float shrink = a->kern->attn_softmax(w->s + i * B, B, a->scale,
-                                             a->first[i] - key0, a->index[i] + 1 - key0,
-                                             &w->m[i], &w->l[i]);
-        if (shrink != 1.0f)
-            a->kern->scale(w->o + i * a->d_head, w->o + i * a->d_head, shrink, a->d_head);
-    }
+    float shrink[B];
+    sm_attn_scores scores = {.s = w->s,
+                             .n_row = a->n_q,
+                             .n = B,
+                             .scale = a->scale,
+                             .first = a->first,
+                             .index = a->index,
+                             .key0 = (int32_t)key0,
+                             .m = w->m,
+                             .l = w->l,
+                             .shrink = shrink};
+    a->kern->attn_softmax(&scores);
+    for (int64_t i = 0; i < a->n_q; i++)
+        if (shrink[i] != 1.0f)
+            a->kern->scale(w->o + i * a->d_head, w->o + i * a->d_head, shrink[i],
+                           a->d_head);
     p->pack_a(w->pp, w->s, SM_F32, a->n_q, n_key, B, 1);
     p->gemm(w->o, a->d_head, w->pp, v, a->n_q, a->d_head, n_key, true);
 }

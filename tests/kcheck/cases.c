@@ -129,15 +129,32 @@ static void visible(const kc_args *g, ptrdiff_t *lo, ptrdiff_t *hi)
         *hi = *lo;
 }
 
+/* Rows of one array, each with its own bounds. */
 static void call_attn_softmax(const sm_kern *k, kc_args *g)
 {
-    float m = g->variant & 1 ? -__builtin_inff() : g->a[0], l = g->a[1];
-    ptrdiff_t lo, hi;
-    visible(g, &lo, &hi);
-    g->result[0] = k->attn_softmax(g->p[0], g->n, g->variant & 16 ? 1.0f : g->a[2], lo,
-                                   hi, &m, &l);
-    g->result[1] = m;
-    g->result[2] = l;
+    enum { ROWS = 3 };
+    ptrdiff_t n_row = g->variant == 0 ? 1 : g->variant / 32 % (ROWS + 1);
+    int32_t first[ROWS], index[ROWS];
+    float m[ROWS], l[ROWS], shrink[ROWS] = {0};
+    for (int r = 0; r < ROWS; r++) {
+        kc_args row = *g;
+        ptrdiff_t lo, hi;
+        row.variant = r == 0 ? g->variant : g->variant >> r ^ (unsigned)r;
+        visible(&row, &lo, &hi);
+        first[r] = (int32_t)lo + 5;
+        index[r] = (int32_t)hi + 4;
+        m[r] = row.variant & 1 ? -__builtin_inff() : g->a[r % 2];
+        l[r] = g->a[2];
+    }
+    k->attn_softmax(&(sm_attn_scores){
+        .s = g->p[0], .n_row = n_row, .n = n_row > 0 ? g->n / n_row : 0,
+        .scale = g->variant & 16 ? 1.0f : g->a[3], .first = first, .index = index,
+        .key0 = 5, .m = m, .l = l, .shrink = shrink});
+    for (int r = 0; r < ROWS; r++) {
+        g->result[3 * r] = r < n_row ? shrink[r] : 0.0f;
+        g->result[3 * r + 1] = m[r];
+        g->result[3 * r + 2] = l[r];
+    }
 }
 
 static void call_attn_softmax_bwd(const sm_kern *k, kc_args *g)

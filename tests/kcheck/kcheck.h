@@ -13,7 +13,7 @@
 #include "smelt/kern.h"
 #include "smelt/sys.h"
 
-enum { KC_MAX_ARRAYS = 6, KC_MAX_RESULTS = 3 };
+enum { KC_MAX_ARRAYS = 6, KC_MAX_RESULTS = 9 };
 
 /* What a call gets.  Scalars are filled at random; a case uses those it needs. */
 typedef struct kc_args {

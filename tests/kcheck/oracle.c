@@ -140,7 +140,7 @@ static double softmax_total(const float *x, double *top)
 
 static double check_softmax(const sm_kern *k, inputs *t)
 {
-    float m, s, running_m = -INFINITY, running_l = 0.0f;
+    float m, s, shrink, running_m = -INFINITY, running_l = 0.0f;
     double top, total = softmax_total(t->x, &top), w = 0;
     memcpy(t->out, t->x, sizeof t->out);
     k->softmax(t->out, N, &m, &s);
@@ -150,8 +150,11 @@ static double check_softmax(const sm_kern *k, inputs *t)
         w = worst(w, (double)t->out[i], want, 80 * ULP * want + 0x1p-126);
     }
     memcpy(t->out, t->x, sizeof t->out);
-    for (int i = 0; i < N; i += 100) /* the same total, block by block */
-        k->attn_softmax(t->out + i, 100, 1.0f, 0, 100, &running_m, &running_l);
+    for (int i = 0; i < N; i += 100) { /* the same total, block by block */
+        sm_attn_scores block = {t->out + i, 1, 100, 1.0f, &(int32_t){0}, &(int32_t){N}, 0,
+                                &running_m, &running_l, &shrink};
+        k->attn_softmax(&block);
+    }
     w = worst(w, (double)running_m, top, 0x1p-126);
     return worst(w, (double)running_l, total, 128 * ULP * total);
 }

@@ -15,11 +15,8 @@ static void rope(float *x, const float *cosine, const float *sine, ptrdiff_t n,
 
 /* With everything masked the maximum is -inf; subtracting 0 instead gives p = 0 without a
  * special case, and a NaN among the scores stays visible. */
-static float attn_softmax(float *s, ptrdiff_t n, float scale_by, ptrdiff_t lo,
-                          ptrdiff_t hi, float *m, float *l)
+static float online_softmax(float *s, ptrdiff_t n, float *m, float *l)
 {
-    for (ptrdiff_t i = 0; i < n; i++)
-        s[i] = i >= lo && i < hi ? s[i] * scale_by : -INFINITY;
     float top = max_of(s, n), old = *m;
     top = top > old ? top : old;
     float shift = top == -INFINITY ? 0.0f : top;
@@ -29,6 +26,18 @@ static float attn_softmax(float *s, ptrdiff_t n, float scale_by, ptrdiff_t lo,
     *l = fma32(*l, a, sum(s, n));
     *m = top;
     return a;
+}
+
+static void attn_softmax(const sm_attn_scores *a)
+{
+    for (ptrdiff_t r = 0; r < a->n_row; r++) {
+        float *s = a->s + r * a->n;
+        ptrdiff_t lo = (ptrdiff_t)a->first[r] - a->key0;
+        ptrdiff_t hi = (ptrdiff_t)a->index[r] - a->key0;
+        for (ptrdiff_t i = 0; i < a->n; i++)
+            s[i] = i >= lo && i <= hi ? s[i] * a->scale : -INFINITY;
+        a->shrink[r] = online_softmax(s, a->n, &a->m[r], &a->l[r]);
+    }
 }
 
 static void attn_softmax_bwd(float *p, float *ds, ptrdiff_t n, float scale_by,

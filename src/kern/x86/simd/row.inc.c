@@ -48,17 +48,25 @@ static float scale_and_mask(float *s, ptrdiff_t n, float scale_by, ptrdiff_t lo,
     return fold_max(acc[0]) + 0.0f;
 }
 
-static float attn_softmax(float *s, ptrdiff_t n, float scale_by, ptrdiff_t lo,
-                          ptrdiff_t hi, float *m, float *l)
+/* In three walks over the rows, so that rows overlap: maxima, what the old sums shrink by
+ * (exp(0) is 1), exponentials. */
+static void attn_softmax(const sm_attn_scores *a)
 {
-    float top = scale_and_mask(s, n, scale_by, lo, hi), old = *m;
-    top = top > old ? top : old;
-    float total = exp_shifted(s, n, top == -INFINITY ? 0.0f : top), a = 1.0f;
-    if (old != top)
-        exp_of(&a, &(float){old - top}, 1);
-    *l = _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(*l), _mm_set_ss(a), _mm_set_ss(total)));
-    *m = top;
-    return a;
+    for (ptrdiff_t r = 0; r < a->n_row; r++) {
+        ptrdiff_t lo = (ptrdiff_t)a->first[r] - a->key0;
+        ptrdiff_t hi = (ptrdiff_t)a->index[r] - a->key0 + 1;
+        float top = scale_and_mask(a->s + r * a->n, a->n, a->scale, lo, hi), old = a->m[r];
+        top = top > old ? top : old;
+        a->shrink[r] = old == top ? 0.0f : old - top;
+        a->m[r] = top;
+    }
+    exp_of(a->shrink, a->shrink, a->n_row);
+    for (ptrdiff_t r = 0; r < a->n_row; r++) {
+        float shift = a->m[r] == -INFINITY ? 0.0f : a->m[r];
+        __m128 total = _mm_set_ss(exp_shifted(a->s + r * a->n, a->n, shift));
+        a->l[r] = _mm_cvtss_f32(
+            _mm_fmadd_ss(_mm_set_ss(a->l[r]), _mm_set_ss(a->shrink[r]), total));
+    }
 }
 
 /* What a row of the backward pass is made of. */
