@@ -34,7 +34,7 @@ static json_t *interval(const double v[3])
     return json_pack("{s:f, s:f, s:f}", "value", v[0], "low", v[1], "high", v[2]);
 }
 
-/* The run of the first track of that budget that has the same seed. */
+/* The run of the first track of that budget that was not dropped, from the same seed. */
 static const json_t *partner(const json_t *runs, const json_t *run)
 {
     size_t i;
@@ -44,9 +44,9 @@ static const json_t *partner(const json_t *runs, const json_t *run)
     {
         if (num(v, "budget") != num(run, "budget"))
             continue;
-        if (!first)
+        if (!first && !json_is_true(json_object_get(v, "stopped")))
             first = v;
-        if (same_cell(v, first) && num(v, "seed") == num(run, "seed"))
+        if (first && same_cell(v, first) && num(v, "seed") == num(run, "seed"))
             return v;
     }
     return NULL;
@@ -68,8 +68,7 @@ static json_t *cell(const json_t *runs, const json_t *first, double *x, double *
         x[n++] = num(v, "bpb");
         seconds += num(v, "seconds");
         stopped = stopped || json_is_true(json_object_get(v, "stopped"));
-        if (p && p != v && !json_is_true(json_object_get(v, "stopped")) &&
-            !json_is_true(json_object_get(p, "stopped")))
+        if (p && p != v && !json_is_true(json_object_get(v, "stopped")))
             d[n_pair++] = num(v, "bpb") - num(p, "bpb");
     }
     sm_stat_student(mean, x, n);

@@ -172,7 +172,7 @@ static void log_ticks(panel *p)
     for (int e = -3; e < 40; e++, power *= 10)
         for (int m = 1; m <= 5; m += m == 1 ? 1 : 3) {
             double v = m * power, at = sm_math_log(v);
-            char text[48];
+            char text[96];
             if (at < p->x.low || at > p->x.high || (m > 1 && decades > 2.5))
                 continue;
             snprintf(text, sizeof text,
