@@ -8,8 +8,8 @@
 bench_loss trains a small model in both profiles and writes down its initial weights, its
 batches and its losses; this script trains the same model from the same weights on the same
 batches with PyTorch (whichever is installed for this python) and AdamW of the same
-settings, in f32 with 1 and 2 threads, in f32 with the kernels of an AVX2 machine, and in
-bf16 autocast.  The distance of two runs is the root mean square over steps of the
+settings, in f32 with 1 and 2 threads, in f32 with the kernels of an AVX2 machine, in bf16
+autocast, and in f64 as the truth that f32 approximates.  The distance of two runs is the root mean square over steps of the
 difference of their losses in nats.
 
   f32   distance of smelt f32/1 from torch f32, over that of torch with 2 threads from
@@ -59,8 +59,8 @@ def read_safetensors(torch, path):
 class Decoder:
     """The decoder of smelt/model.h over a dictionary of weights with gradients."""
 
-    def __init__(self, torch, weights, run):
-        self.t, self.w, self.run = torch, weights, run
+    def __init__(self, torch, weights, run, real):
+        self.t, self.w, self.run, self.real = torch, weights, run, real
         m = run["model"]
         self.n_head, self.n_kv = m["num_attention_heads"], m["num_key_value_heads"]
         self.d_head, self.n_layer = m["head_dim"], m["num_hidden_layers"]
@@ -69,7 +69,7 @@ class Decoder:
         j = torch.arange(0, self.d_head, 2, dtype=torch.float64) / self.d_head
         angle = torch.arange(run["n_ctx"], dtype=torch.float64)[:, None] * (
             run["rope_theta"] ** -j)[None]
-        self.cos, self.sin = angle.cos().float(), angle.sin().float()
+        self.cos, self.sin = angle.cos().to(real), angle.sin().to(real)
 
     def norm(self, x, name):
         return x * self.t.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.w[name]
@@ -80,7 +80,7 @@ class Decoder:
     def rope(self, x, position):
         """Half-split pairs of [n_seq, n_ctx, heads, d_head] by position."""
         c, s = self.cos[position].unsqueeze(2), self.sin[position].unsqueeze(2)
-        a, b = x.float().chunk(2, -1)
+        a, b = x.to(self.real).chunk(2, -1)
         return self.t.cat((a * c - b * s, b * c + a * s), -1)
 
     def attention(self, x, layer, position, hidden):
@@ -92,14 +92,15 @@ class Decoder:
         group = self.n_head // self.n_kv
         k = k.repeat_interleave(group, 1)
         v = v.transpose(1, 2).repeat_interleave(group, 1)
-        s = (q @ k.transpose(-1, -2)).float() / math.sqrt(self.d_head)
+        s = (q @ k.transpose(-1, -2)).to(self.real) / math.sqrt(self.d_head)
         a = s.masked_fill(hidden[:, None], -math.inf).softmax(-1)
         o = (a @ v).transpose(1, 2).reshape(n_seq, n_ctx, -1)
-        return self.linear(o, p + "o_proj.weight").float()
+        return self.linear(o, p + "o_proj.weight").to(self.real)
 
     def swiglu(self, x, gate, up, down):
-        g = self.linear(x, gate).float()
-        return self.linear(self.t.nn.functional.silu(g) * self.linear(x, up), down).float()
+        g = self.linear(x, gate).to(self.real)
+        return self.linear(self.t.nn.functional.silu(g) * self.linear(x, up),
+                           down).to(self.real)
 
     def experts(self, x, layer):
         """Mixtral's layer: softmax over the chosen k; and its load-balance term."""
@@ -138,7 +139,7 @@ class Decoder:
                 x = x + self.swiglu(n2, *(p + f"mlp.{n}_proj.weight"
                                           for n in ("gate", "up", "down")))
         logit = self.linear(self.norm(x, "model.norm.weight"), "model.embed_tokens.weight")
-        logit, target = logit.float().view(-1, logit.shape[-1]), target.view(-1)
+        logit, target = logit.to(self.real).view(-1, logit.shape[-1]), target.view(-1)
         ce = self.t.nn.functional.cross_entropy
         exact = ce(logit.detach().double(), target, ignore_index=-1).item()
         return ce(logit, target, ignore_index=-1), aux, exact
@@ -164,15 +165,15 @@ def train_torch(directory, dtype, threads, out):
     with open(os.path.join(directory, "run.json"), encoding="utf-8") as f:
         run = json.load(f)
     weights = read_safetensors(torch, os.path.join(directory, "model.safetensors"))
-    for w in weights.values():
-        w.requires_grad_(True)
+    real = torch.float64 if dtype == "f64" else torch.float32
+    weights = {n: w.to(real).requires_grad_(True) for n, w in weights.items()}
     decay = [weights[n] for n in run["decay"]]
     plain = [w for n, w in weights.items() if n not in set(run["decay"])]
     opt = torch.optim.AdamW([{"params": decay, "weight_decay": as_f32(run["weight_decay"])},
                              {"params": plain, "weight_decay": 0.0}],
                             betas=(as_f32(run["beta1"]), as_f32(run["beta2"])),
                             eps=as_f32(run["eps"]))
-    model = Decoder(torch, weights, run)
+    model = Decoder(torch, weights, run, real)
     shape = (run["n_steps"], 3, run["n_seq"], run["n_ctx"])
     with open(os.path.join(directory, "batches.i32"), "rb") as f:
         batches = torch.frombuffer(bytearray(f.read()), dtype=torch.int32).view(shape).long()
@@ -206,7 +207,7 @@ def torch_runs(directory):
     for name, dtype, threads, env in (("f32, 1 thread", "f32", 1, {}),
                                       ("f32, 2 threads", "f32", 2, {}),
                                       ("f32, 1 thread, AVX2 kernels", "f32", 1, PEER_AVX2),
-                                      ("bf16, 1 thread", "bf16", 1, {}),
+                                      ("f64, 1 thread", "f64", 1, {}),
                                       ("bf16, 2 threads", "bf16", 2, {})):
         path = os.path.join(directory, "torch.json")
         run_program([sys.executable, os.path.abspath(__file__), "--torch-run", directory, dtype,
@@ -230,22 +231,22 @@ def compare(directory):
     with open(os.path.join(directory, "run.json"), encoding="utf-8") as f:
         smelt = json.load(f)["loss"]
     torch, version = torch_runs(directory)
-    base = torch["f32, 1 thread"]
-    d = {f"torch {n}": distance(x, base) for n, x in torch.items() if x is not base}
-    d["smelt f32/1"] = distance(smelt["f32/1"], base)
-    d["smelt bf16/1"] = distance(smelt["bf16/1"], base)
+    curves = dict({f"torch {n}": x for n, x in torch.items()},
+                  **{f"smelt {n}": x for n, x in smelt.items()})
+    d = {n: distance(x, torch["f32, 1 thread"]) for n, x in curves.items()}
+    truth = {n: distance(x, torch["f64, 1 thread"]) for n, x in curves.items()}
     f32 = over(d["smelt f32/1"], d["torch f32, 2 threads"])
     kernels = over(d["smelt f32/1"], d["torch f32, 1 thread, AVX2 kernels"])
     bf16 = over(d["smelt bf16/1"], d["torch bf16, 2 threads"])
-    return {"distance_from_torch_f32_1_thread": d,
+    return {"distance_from_torch_f32_1_thread": d, "distance_from_torch_f64": truth,
             "f32_over_threads": f32, "f32_over_kernels": kernels, "bf16_over_bf16": bf16,
-            "torch": version,
-            "loss": dict(torch, **{"smelt " + k: v for k, v in smelt.items()})}
+            "torch": version, "loss": curves}
 
 
 def show(r):
+    print(f"  {'distance from':32s} torch f32   torch f64")
     for name, x in r["distance_from_torch_f32_1_thread"].items():
-        print(f"  {name:32s} {x:.3e}")
+        print(f"  {name:32s} {x:.3e}   {r['distance_from_torch_f64'][name]:.3e}")
     for key, must in (("f32_over_threads", F32_MUST), ("f32_over_kernels", None),
                       ("bf16_over_bf16", BF16_MUST)):
         verdict = "" if must is None or r[key] is None else (
@@ -259,7 +260,7 @@ def one_run(a, seed, directory):
                "--seed", str(seed)] + (["--moe"] if a.moe else [])
     run_program(command)
     r = dict(compare(directory), seed=seed)
-    print(f"seed {seed}: distance from torch f32, 1 thread (RMS over {a.steps} steps, nats)")
+    print(f"seed {seed}: RMS over {a.steps} steps, nats")
     show(r)
     return r
 

@@ -60,9 +60,11 @@ def loss_table(root, model):
     for name, content in reversed(results(root, "smelt-loss-vs-torch/1")):
         if content["model"] != model:
             continue
-        lines = ["| seed | run | distance from PyTorch f32, 1 thread |", "|---|---|---|"]
+        lines = ["| seed | run | distance from PyTorch f32, 1 thread | from PyTorch f64 |",
+                 "|---|---|---|---|"]
         for r in content["runs"]:
-            lines += [f"| {r['seed']} | {k} | {d:.2e} |"
+            truth = r["distance_from_torch_f64"]
+            lines += [f"| {r['seed']} | {k} | {d:.2e} | {truth[k]:.2e} |"
                       for k, d in r["distance_from_torch_f32_1_thread"].items()]
         ratios = ", ".join(f"{k} {number(content[k])}" for k in (
             "f32_over_threads", "f32_over_kernels", "bf16_over_bf16"))
