@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* smelt train: a dataset and a tokenizer into a model. */
+#include <string.h>
+
 #include "cmd.h"
 
 static const sm_option options[] = {
@@ -38,7 +40,17 @@ static int run(app *a, const verb *self, const args *in)
 {
     if (sm_opt_bool(in->opt, "find_lr"))
         return run_find_lr(a, self, in);
-    a->profile = sm_opt_str(in->opt, "profile");
+    sm_err err = {0};
+    const char *path = sm_opt_str(in->opt, "profile");
+    if (!strcmp(path, "bf16/1") || !strcmp(path, "f32/1"))
+        return app_usage(
+            a, "profile: got %s, want a file; the option for that is --numerics", path);
+    if (*path && !sm_opt_bool(in->opt, "dry_run")) { /* before hours of training */
+        sm_status s = sm_file_write_atomic(path, "", 0, 0644, &err);
+        if (s)
+            return app_fail(a, s, &err);
+        a->profile = path;
+    }
     return run_step_verb(a, self, in);
 }
 

@@ -69,7 +69,7 @@ json_t *flow_replay_options(sm_store *store, const sm_step *step, const sm_artif
     if (options) {
         json_object_update(options, json_object_get(recipe, "options"));
         if (json_is_string(profile))
-            json_object_set(options, "profile", (json_t *)(uintptr_t)profile);
+            json_object_set(options, "numerics", (json_t *)(uintptr_t)profile);
     }
     json_decref(list);
     return options;

@@ -35,12 +35,12 @@ typedef struct job {
 
 /* ------------------------------------------------------------------ recipe */
 
-/* Options of the recipe without "profile", which has a field of its own. */
+/* Options of the recipe without "numerics", which is its field "profile". */
 sm_status flow_recipe(json_t **out, const sm_step *step, const json_t *options,
                       const sm_artifact *input, size_t n_input, sm_err *err)
 {
     sm_status s = SM_OK;
-    const char *profile = json_string_value(json_object_get(options, "profile"));
+    const char *profile = json_string_value(json_object_get(options, "numerics"));
     json_t *subset = sm_options_recipe(step->options, options), *facts = NULL;
     json_t *recipe = NULL;
     sm_id *id = sm_alloc(n_input + 1, sizeof *id);
@@ -55,7 +55,7 @@ sm_status flow_recipe(json_t **out, const sm_step *step, const json_t *options,
         }
     }
     if (subset)
-        json_object_del(subset, "profile");
+        json_object_del(subset, "numerics");
     if (id && subset)
         recipe = sm_recipe_new(step->name, step->version, id, n_input, subset, profile);
     if (!recipe || (facts && json_object_set(recipe, "parsers", facts) != 0)) {

@@ -59,7 +59,8 @@ const sm_option train_options[] = {
         "slices of heads, hidden units and vocabulary, so that ranks can share a layer and"
         " keep its bits; a power of two"),
     /* the run */
-    ENUM("profile", "bf16/1", "bf16/1|f32/1", "numerics, defined to the bit"),
+    ENUM("numerics", "bf16/1", "bf16/1|f32/1",
+         "the numerics profile: results are defined to the bit"),
     INT("seed", "1", 0, 9007199254740992.0, "of initial weights and data order"),
     INT("n_ctx", "512", 2, 1048576, "positions of a sequence"),
     INT("n_seq", "16", 1, 65536, "sequences of the global batch"),
@@ -163,7 +164,7 @@ sm_status train_config_of(sm_train_config *out, const json_t *o, int32_t n_vocab
 {
     sm_train_config c = SM_TRAIN_CONFIG_DEFAULT;
     model_of(&c.model, o, n_vocab);
-    c.profile = sm_opt_str(o, "profile");
+    c.profile = sm_opt_str(o, "numerics");
     c.seed = (uint64_t)sm_opt_int(o, "seed");
     c.n_ctx = sm_opt_int(o, "n_ctx");
     c.n_seq = sm_opt_int(o, "n_seq");

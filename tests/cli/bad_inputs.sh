@@ -143,7 +143,9 @@ bad 2 "n_shard" train set tok --n-shard 3
 bad 2 "d_head" train set tok --d-head 63
 bad 2 "n_layer: got 0, want an integer from 1 to 512" train set tok --n-layer 0
 bad 2 "lr: got \"inf\", want a number" train set tok --lr inf
-bad 2 "profile: got \"fp8/1\", want one of bf16/1\|f32/1" train set tok --profile fp8/1
+bad 2 "numerics: got \"fp8/1\", want one of bf16/1\|f32/1" train set tok --numerics fp8/1
+bad 2 "profile: got f32/1, want a file; .*--numerics" train set tok --profile f32/1
+bad 1 "nowhere" train set tok --profile nowhere/trace.json
 bad 2 "d_expert" train set tok --n-expert 4
 bad 2 "warmup_steps" train set tok --n-steps 10 --warmup-steps 20
 bad 1 "none.yaml: No such file" train none.yaml

@@ -222,7 +222,7 @@ static void options_without_effect_are_not_in_the_recipe(void **state)
     (void)state;
     const sm_step *train = sm_step_find("train");
     json_t *given = json_pack("{s:i, s:i, s:s, s:i}", "n_steps", 7, "memory_mb", 100,
-                              "profile", "f32/1", "n_layer", 4);
+                              "numerics", "f32/1", "n_layer", 4);
     json_t *options = NULL, *recipe = NULL;
     sm_buf text = {0};
     assert_int_equal(sm_options_resolve(&options, train->options, given, "t", NULL),
