@@ -34,7 +34,7 @@ static const char common[] =
     "evals: 4\n"
     "jobs: 2\n"
     "options: {n_layer: 1, d_model: 16, n_head: 2, n_kv_head: 1, d_head: 8, d_ff: 32, "
-    "n_ctx: 32, n_seq: 4, n_shard: 4, eval_docs: 2, checkpoint_steps: 3, profile: "
+    "n_ctx: 32, n_seq: 4, n_shard: 4, eval_docs: 2, checkpoint_steps: 3, numerics: "
     "f32/1}\n"
     "tracks:\n"
     "  - name: dense\n"
