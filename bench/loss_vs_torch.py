@@ -8,8 +8,9 @@
 bench_loss trains a small model in both profiles and writes down its initial weights, its
 batches and its losses; this script trains the same model from the same weights on the same
 batches with PyTorch (whichever is installed for this python) and AdamW of the same
-settings, in f32 with 1 and 2 threads, in f32 with the kernels of an AVX2 machine, in bf16
-autocast, and in f64 as the truth that f32 approximates.  The distance of two runs is the root mean square over steps of the
+settings: in f32 with 1 and 2 threads; in f32 with the kernels of an AVX2 machine; in f32 with
+weight decay as a subtraction, w - (lr wd) w, where PyTorch rounds 1 - lr wd first; in bf16
+autocast; and in f64 as the truth that f32 approximates.  The distance of two runs is the root mean square over steps of the
 difference of their losses in nats.
 
   f32   distance of smelt f32/1 from torch f32, over that of torch with 2 threads from
@@ -158,6 +159,17 @@ def clip(params, limit, torch):
             p.grad.mul_(limit / norm)
 
 
+def make_optimizer(torch, run, weights, decay_frac):
+    """AdamW as smelt configures it; weight decay times decay_frac."""
+    names = set(run["decay"])
+    groups = [{"params": [w for n, w in weights.items() if n in names],
+               "weight_decay": decay_frac * as_f32(run["weight_decay"])},
+              {"params": [w for n, w in weights.items() if n not in names],
+               "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, betas=(as_f32(run["beta1"]), as_f32(run["beta2"])),
+                             eps=as_f32(run["eps"]))
+
+
 def train_torch(directory, dtype, threads, out):
     """Losses of every step, as JSON into `out`."""
     import torch
@@ -167,25 +179,24 @@ def train_torch(directory, dtype, threads, out):
     weights = read_safetensors(torch, os.path.join(directory, "model.safetensors"))
     real = torch.float64 if dtype == "f64" else torch.float32
     weights = {n: w.to(real).requires_grad_(True) for n, w in weights.items()}
-    decay = [weights[n] for n in run["decay"]]
-    plain = [w for n, w in weights.items() if n not in set(run["decay"])]
-    opt = torch.optim.AdamW([{"params": decay, "weight_decay": as_f32(run["weight_decay"])},
-                             {"params": plain, "weight_decay": 0.0}],
-                            betas=(as_f32(run["beta1"]), as_f32(run["beta2"])),
-                            eps=as_f32(run["eps"]))
+    subtracts = dtype == "f32-subtract"
+    opt = make_optimizer(torch, run, weights, 0.0 if subtracts else 1.0)
     model = Decoder(torch, weights, run, real)
     shape = (run["n_steps"], 3, run["n_seq"], run["n_ctx"])
     with open(os.path.join(directory, "batches.i32"), "rb") as f:
         batches = torch.frombuffer(bytearray(f.read()), dtype=torch.int32).view(shape).long()
     losses = []
     for step in range(run["n_steps"]):
+        lr = as_f32(run["lr"][step])
         for g in opt.param_groups:
-            g["lr"] = as_f32(run["lr"][step])
+            g["lr"] = lr
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == "bf16"):
             ce, aux, exact = model.loss(*batches[step])
         opt.zero_grad(set_to_none=True)
         (ce + run["aux_coef"] * aux).backward()
         clip(list(weights.values()), run["clip_norm"], torch)
+        for w in opt.param_groups[0]["params"] if subtracts else ():
+            w.data.sub_(w.data * (lr * as_f32(run["weight_decay"])))
         opt.step()
         losses.append(exact)
     with open(out, "w", encoding="utf-8") as f:
@@ -207,6 +218,8 @@ def torch_runs(directory):
     for name, dtype, threads, env in (("f32, 1 thread", "f32", 1, {}),
                                       ("f32, 2 threads", "f32", 2, {}),
                                       ("f32, 1 thread, AVX2 kernels", "f32", 1, PEER_AVX2),
+                                      ("f32, 1 thread, decay subtracted", "f32-subtract", 1,
+                                       {}),
                                       ("f64, 1 thread", "f64", 1, {}),
                                       ("bf16, 2 threads", "bf16", 2, {})):
         path = os.path.join(directory, "torch.json")
@@ -237,10 +250,11 @@ def compare(directory):
     truth = {n: distance(x, torch["f64, 1 thread"]) for n, x in curves.items()}
     f32 = over(d["smelt f32/1"], d["torch f32, 2 threads"])
     kernels = over(d["smelt f32/1"], d["torch f32, 1 thread, AVX2 kernels"])
+    decay = over(d["smelt f32/1"], d["torch f32, 1 thread, decay subtracted"])
     bf16 = over(d["smelt bf16/1"], d["torch bf16, 2 threads"])
     return {"distance_from_torch_f32_1_thread": d, "distance_from_torch_f64": truth,
-            "f32_over_threads": f32, "f32_over_kernels": kernels, "bf16_over_bf16": bf16,
-            "torch": version, "loss": curves}
+            "f32_over_threads": f32, "f32_over_kernels": kernels, "f32_over_decay": decay,
+            "bf16_over_bf16": bf16, "torch": version, "loss": curves}
 
 
 def show(r):
@@ -248,6 +262,7 @@ def show(r):
     for name, x in r["distance_from_torch_f32_1_thread"].items():
         print(f"  {name:32s} {x:.3e}   {r['distance_from_torch_f64'][name]:.3e}")
     for key, must in (("f32_over_threads", F32_MUST), ("f32_over_kernels", None),
+                      ("f32_over_decay", None),
                       ("bf16_over_bf16", BF16_MUST)):
         verdict = "" if must is None or r[key] is None else (
             "pass" if r[key] <= must else "MISS")
@@ -300,7 +315,7 @@ def main(argv):
            "model": "moe" if a.moe else "dense", "n_steps": a.steps,
            "date": machine.now(), "cpu": machine.cpu()}
     out.update(machine.build_facts(a.build))
-    for key in ("f32_over_threads", "f32_over_kernels", "bf16_over_bf16"):
+    for key in ("f32_over_threads", "f32_over_kernels", "f32_over_decay", "bf16_over_bf16"):
         out[key] = median([r[key] for r in runs])
     out["must"] = {"f32_over_threads": F32_MUST, "bf16_over_bf16": BF16_MUST}
     if a.save:

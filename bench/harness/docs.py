@@ -67,7 +67,7 @@ def loss_table(root, model):
             lines += [f"| {r['seed']} | {k} | {d:.2e} | {truth[k]:.2e} |"
                       for k, d in r["distance_from_torch_f32_1_thread"].items()]
         ratios = ", ".join(f"{k} {number(content[k])}" for k in (
-            "f32_over_threads", "f32_over_kernels", "bf16_over_bf16"))
+            "f32_over_threads", "f32_over_kernels", "f32_over_decay", "bf16_over_bf16"))
         return (f"{model}, {content['n_steps']} steps, {link(name, content)}; medians over "
                 f"seeds: {ratios}.\n\n" + "\n".join(lines) + "\n")
     return "Not measured.\n"
