@@ -46,6 +46,11 @@ static void show(tracks_jobs *j)
                        "steps", text);
 }
 
+static bool user_stops(const tracks_jobs *j)
+{
+    return j->ctx->stop && *j->ctx->stop;
+}
+
 static void on_progress(void *self, const char *what, int64_t done, int64_t total,
                         const char *unit, const char *detail)
 {
@@ -62,15 +67,12 @@ static void on_progress(void *self, const char *what, int64_t done, int64_t tota
         b->stop = 1;
     }
     show(b->jobs);
+    if (user_stops(b->jobs))
+        b->stop = 1;
     pthread_mutex_unlock(&b->jobs->mutex);
 }
 
 /* -------------------------------------------------------------------- jobs */
-
-static bool user_stops(const tracks_jobs *j)
-{
-    return j->ctx->stop && *j->ctx->stop;
-}
 
 /* The next task, -1 when there is none or an end was asked for. */
 static int take_next(tracks_jobs *j, tracks_job *b)

@@ -259,7 +259,7 @@ static void an_interrupted_file_goes_on(void **state)
         n_stops += s == SM_ECANCEL;
         assert_true(n_stops < 12);
     }
-    assert_true(n_stops >= 3);
+    assert_true(n_stops >= 1);
     json_t *report = report_of(f, &a), *v;
     size_t i;
     json_array_foreach(json_object_get(report, "runs"), i, v)
