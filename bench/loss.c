@@ -223,19 +223,14 @@ static sm_status run(job *j, sm_err *err)
 static sm_train_config small_config(void)
 {
     sm_train_config c = SM_TRAIN_CONFIG_DEFAULT;
-    c.model = (sm_model_config){.n_vocab = N_VOCAB,
-                                .n_layer = 4,
-                                .d_model = 128,
-                                .n_head = 4,
-                                .n_kv_head = 2,
-                                .d_head = 32,
-                                .d_ff = 352,
-                                .k_expert = 1,
-                                .moe_every = 1,
-                                .rope_theta = 10000,
-                                .norm_eps = 1e-5f,
-                                .tied = true,
-                                .max_ctx = 128};
+    c.model.n_vocab = N_VOCAB;
+    c.model.n_layer = 4;
+    c.model.d_model = 128;
+    c.model.n_head = 4;
+    c.model.n_kv_head = 2;
+    c.model.d_head = 32;
+    c.model.d_ff = 352;
+    c.model.max_ctx = 128;
     c.n_ctx = 128;
     c.n_seq = 8;
     c.n_shard = 8;
