@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does resident memory grow?  Lines "SECONDS KILOBYTES" (anonymous pages) of one run.
 
-The first half is warm-up: the catalog's page cache fills (2 MB).  What is left is cut into twelve blocks of equal time, a line is
-fitted to their means (samples next to one another are not independent, blocks nearly are),
-and its slope is given per run with an interval of 95 %.  It passes when the interval holds
-zero, or when the growth is below 16 bytes a step, half of the smallest block that malloc
-hands out: nothing can be allocated and forgotten every step, nor every other one.
+The first half is warm-up: the catalog's page cache fills (2 MB).  What is left is cut into
+twelve blocks of equal time and a line is fitted to their medians (samples next to one
+another are not independent, blocks nearly are; an evaluation's buffers do not count).  Its
+slope is given per run with an interval of 95 %.  It passes when the interval holds zero, or
+when the growth is below 16 bytes a step, half of the smallest block that malloc hands out:
+nothing can be allocated and forgotten every step, nor every other one.
 """
+import statistics
 import sys
 
 T_10 = 2.228  # Student's t, 10 degrees of freedom, 95 % two-sided
@@ -25,7 +27,7 @@ def blocks_of(samples):
         cut[min(int((t - first) / width), BLOCKS - 1)].append((t, kb))
     if any(len(c) == 0 for c in cut):
         sys.exit(f"{len(kept)} samples after the warm-up: too few")
-    return [(sum(t for t, _ in c) / len(c), sum(k for _, k in c) / len(c)) for c in cut]
+    return [(sum(t for t, _ in c) / len(c), statistics.median(k for _, k in c)) for c in cut]
 
 
 def fit(points):
