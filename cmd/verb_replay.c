@@ -102,7 +102,11 @@ static void print_odds(const json_t *report)
 {
     size_t i;
     json_t *v;
-    printf("a forged run would have been caught with probability\n");
+    const char *end = json_string_value(json_object_get(report, "end"));
+    printf("a forged %s would have been caught with probability\n",
+           strcmp(end, "not checked") != 0
+               ? "run"
+               : "chain of states (the artifact's weights may be others)");
     json_array_foreach(json_object_get(report, "caught"), i, v)
     {
         printf("  %.4f  if %" PRId64 " of %" PRId64 " segments were forged (%.1f %%)\n",
@@ -188,8 +192,17 @@ static int run(app *a, const verb *self, const args *in)
     sm_store *store;
     bool sample = *sm_opt_str(in->opt, "sample");
     bool without = json_array_size(sm_opt_list(in->opt, "without")) > 0;
+    bool asks = json_array_size(sm_opt_list(in->opt, "prompt")) > 0 ||
+                json_array_size(sm_opt_list(in->opt, "ask")) > 0;
     if (sample + without + sm_opt_bool(in->opt, "whole") > 1)
         return app_usage(a, "replay: --sample, --whole and --without exclude each other");
+    if (!sample && sm_opt_int(in->opt, "seed") >= 0)
+        return app_usage(a, "replay: --seed is of --sample, which is not given");
+    if (!without && (asks || sm_opt_bool(in->opt, "retrain_tokenizer") ||
+                     *sm_opt_str(in->opt, "as")))
+        return app_usage(a,
+                         "replay: --prompt, --ask, --as and --retrain-tokenizer are of "
+                         "--without, which is not given");
     sm_status s = app_store(&store, a, &err);
     if (!s)
         s = app_ctx(&ctx, a, &err);

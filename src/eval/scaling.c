@@ -242,7 +242,10 @@ sm_status sm_scaling_fit(sm_scaling *out, sm_scaling_law law,
     work w = {0};
     double best[SM_SCALING_MAX] = {0}, square = 0;
     sm_scaling s = {.law = law, .n_point = n, .n_sample = n_resample};
-    if (n < 0 || n_resample < 40 || n_resample > 100000)
+    if (n < 0)
+        return sm_fail(err, SM_EINVAL, "scaling: points: got %lld, want 0 or more",
+                       (long long)n);
+    if (n_resample < 40 || n_resample > 100000)
         return sm_fail(err, SM_EINVAL, "scaling: resamples: got %d, want 40..100000",
                        n_resample);
     sm_status st = check_values(point, n, err);

@@ -65,7 +65,8 @@ static void note(bisect *b, const bool *in, const sm_artifact *model, double val
                         : "good");
 }
 
-/* A run that diverges is bad; a combination that is no valid recipe is none. */
+/* A run that diverges is bad; a combination that is no valid recipe is not.  A model that
+ * cannot be measured is an error. */
 static sm_status try_new(bool *bad, bisect *b, const bool *in, sm_err *err)
 {
     sm_artifact model = {0};
@@ -78,9 +79,10 @@ static sm_status try_new(bool *bad, bisect *b, const bool *in, sm_err *err)
                        "runs", "");
     b->n_runs++;
     sm_status s = bisect_make(&model, b, in, &why);
+    bool is_none = s == SM_EINVAL;
     if (!s)
         s = bisect_measure(&value, b, &model, &why);
-    if (s && s != SM_ENUMERIC && s != SM_EINVAL) {
+    if (s && s != SM_ENUMERIC && !is_none) {
         sm_artifact_free(&model);
         return sm_fail(err, s, "%s", why.msg);
     }
@@ -200,11 +202,13 @@ static sm_status check_all(bisect *b, const bool *c, sm_err *err)
 {
     bool bad = false;
     sm_status s = try_changes(&bad, b, c, err);
+    const json_t *first = json_array_get(b->history, 0);
+    const char *why = json_string_value(json_object_get(first, "failure"));
     if (!s && !bad)
         s = sm_fail(err, SM_EUNSUPPORTED,
                     "bisect: the good model with all %zu changes is not bad, so the "
-                    "cause is not among them",
-                    b->list.n);
+                    "cause is not among them%s%s",
+                    b->list.n, why ? "; it cannot be made: " : "", why ? why : "");
     return s;
 }
 

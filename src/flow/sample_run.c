@@ -42,23 +42,34 @@ static json_t *differing_tensor(const audit *a, size_t i, const sm_train_commit 
     return out;
 }
 
+/* NULL when a state is the one committed to, else what it should have been; *got what it
+ * is. */
+static const char *differing_hash(const char **got, const chain_state *want,
+                                  const chain_state *have)
+{
+    bool same = !strcmp(want->state.hex, have->state.hex);
+    *got = same ? have->weights.hex : have->state.hex;
+    const char *wanted = same ? want->weights.hex : want->state.hex;
+    return strcmp(wanted, *got) != 0 ? wanted : NULL;
+}
+
 static sm_status compare_state(void *self, const sm_train_commit *c, sm_err *err)
 {
     watch *w = self;
     audit *a = w->a;
     size_t i = index_of(a, c->step);
     const chain_state *want = &a->chain.at[i];
-    chain_state got;
+    chain_state got = {0};
+    const char *wanted = NULL, *found = NULL;
     if (c->step > 0 && i == w->from)
         return SM_OK;
     sm_status s =
         chain_hash(&got, a->ctx, &a->chain.header, c->step, c->tensor, c->n_tensor, err);
-    if (!s && want->step == c->step && !strcmp(want->state.hex, got.state.hex) &&
-        !strcmp(want->weights.hex, got.weights.hex))
+    if (!s && !(wanted = differing_hash(&found, want, &got)))
         return SM_OK;
     if (!s)
-        s = audit_finding(a, c->step == 0 ? "initial state" : "segment", c->step,
-                          want->state.hex, got.state.hex, differing_tensor(a, i, c), err);
+        s = audit_finding(a, c->step == 0 ? "initial state" : "segment", c->step, wanted,
+                          found, differing_tensor(a, i, c), err);
     w->failed = true;
     return s ? s : sm_fail(err, SM_EDENIED, "differs");
 }
@@ -113,6 +124,7 @@ static sm_status check_kept_states(audit *a, sm_err *err)
     for (size_t i = 0; a->states.n_file > 0 && i < a->chain.n && !s; i++) {
         const chain_state *want = &a->chain.at[i];
         chain_state got = {0};
+        const char *wanted = want->state.hex, *found = NULL;
         sm_err why = {0};
         char *path = NULL;
         s = audit_state_path(&path, a, i, &why);
@@ -121,9 +133,9 @@ static sm_status check_kept_states(audit *a, sm_err *err)
         free(path);
         if (s == SM_ENOMEM)
             return sm_fail(err, s, "%s", why.msg);
-        if (s || strcmp(want->state.hex, got.state.hex) != 0)
-            s = audit_finding(a, "kept state", want->step, want->state.hex,
-                              s ? why.msg : got.state.hex, NULL, err);
+        if (s || (wanted = differing_hash(&found, want, &got)))
+            s = audit_finding(a, "kept state", want->step, wanted, s ? why.msg : found,
+                              NULL, err);
         sm_progress_update(a->ctx->progress, "check states", (int64_t)i + 1,
                            (int64_t)a->chain.n, "states", "");
         if (a->ctx->stop && *a->ctx->stop)

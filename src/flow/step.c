@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -120,7 +121,8 @@ static bool stopped(const sm_ctx *ctx)
     return ctx->stop && *ctx->stop;
 }
 
-static sm_status lock_recipe(job *j, sm_err *err)
+/* Wait for the lock file as it is now. */
+static sm_status wait_for_lock(job *j, sm_err *err)
 {
     bool told = false;
     j->lock_fd = open(j->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -141,6 +143,23 @@ static sm_status lock_recipe(job *j, sm_err *err)
         nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     }
     return SM_OK;
+}
+
+/* Whoever held it may have removed the file: that lock keeps nobody out, so wait anew. */
+static sm_status lock_recipe(job *j, sm_err *err)
+{
+    struct stat info;
+    for (;;) {
+        sm_status s = wait_for_lock(j, err);
+        if (s)
+            return s;
+        if (fstat(j->lock_fd, &info) != 0)
+            return sm_fail_errno(err, errno, "%s: lock", j->lock);
+        if (info.st_nlink > 0)
+            return SM_OK;
+        close(j->lock_fd);
+        j->lock_fd = -1;
+    }
 }
 
 static sm_status make_scratch(job *j, sm_err *err)

@@ -133,7 +133,10 @@ static sm_status commit_states(chain *c, const sm_step_io *io, sm_err *err)
                               io->n_input, err);
     if (!s)
         s = sm_recipe_id(&id, recipe, err);
-    if (!s && sm_store_find_recipe(&a, io->store, &id, NULL) != SM_OK) {
+    sm_status found = s ? s : sm_store_find_recipe(&a, io->store, &id, err);
+    if (found && found != SM_ENOENT)
+        s = found;
+    if (!s && found) {
         s = sm_store_staging(&dir, io->store, "checkpoint", err);
         if (!s)
             s = chain_take_states(c, dir, err);

@@ -64,6 +64,11 @@ static void put_interval(sm_buf *out, const json_t *v, bool is_signed)
         sm_buf_puts(out, "<td></td>");
         return;
     }
+    if (num(v, "low") == num(v, "high")) { /* one seed has no interval */
+        sm_buf_printf(out, is_signed ? "<td><b>%+.4f</b></td>" : "<td><b>%.4f</b></td>",
+                      num(v, "value"));
+        return;
+    }
     sm_buf_printf(out,
                   is_signed ? "<td><b>%+.4f</b> <small>%+.4f … %+.4f</small></td>"
                             : "<td><b>%.4f</b> <small>%.4f … %.4f</small></td>",
@@ -98,8 +103,8 @@ static void put_tracks(sm_buf *out, const json_t *report)
         sm_buf_puts(out, "</tr>\n");
     }
     sm_buf_puts(
-        out, "</table><p class=\"no\"><small>Intervals are 95 %, Student's over seeds; "
-             "differences are paired by seed. Seconds are of training steps "
+        out, "</table><p class=\"no\"><small>Intervals are 95 %, Student's over seeds "
+             "(of one seed there is none); differences are paired by seed. Seconds are of training steps "
              "alone.</small></p></section>\n");
 }
 

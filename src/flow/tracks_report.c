@@ -218,6 +218,10 @@ static void put_interval(sm_buf *out, const json_t *v, const char *format)
     snprintf(b, sizeof b, "%+.4f", num(v, "low"));
     snprintf(c, sizeof c, "%+.4f", num(v, "high"));
     bool plain = *format == 'p';
+    if (num(v, "low") == num(v, "high")) { /* one seed has no interval */
+        sm_buf_printf(out, "%8s%18s", a + plain, "");
+        return;
+    }
     sm_buf_printf(out, "%8s [%s, %s]", a + plain, b + plain, c + plain);
 }
 

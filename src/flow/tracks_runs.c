@@ -164,11 +164,13 @@ static sm_status model_value(double *bpb, bool *found, sm_store *store,
     sm_artifact a = {0};
     sm_id id;
     char *path = NULL;
-    if (sm_id_parse(&id, recipe) && sm_store_find_recipe(&a, store, &id, NULL))
-        return SM_OK;
-    sm_status s =
-        a.content.hex[0] ? sm_store_path(&path, store, &a, "curve.jsonl", err) : SM_OK;
-    if (!s && path)
+    sm_status s = sm_id_parse(&id, recipe)
+                      ? sm_store_find_recipe(&a, store, &id, err)
+                      : sm_fail(err, SM_EINVAL, "recipe: got '%.70s', want a SHA-256",
+                                recipe);
+    if (!s)
+        s = sm_store_path(&path, store, &a, "curve.jsonl", err);
+    if (!s)
         s = curve_value(bpb, found, path, step, err);
     free(path);
     sm_artifact_free(&a);
@@ -226,7 +228,9 @@ static double *seconds_by_step(const tracks_runs *t, const tracks_run *r, int64_
     double *at = sm_alloc((size_t)n + 1, sizeof *at), sum = 0;
     double tok = (double)r->track->tok_per_step;
     int64_t known = 0;
-    if (!at || sm_store_metrics_read(&all, t->store, r->recipe, "tok_per_s", err)) {
+    sm_status s = at ? sm_store_metrics_read(&all, t->store, r->recipe, "tok_per_s", err)
+                     : sm_fail(err, SM_ENOMEM, "tracks: out of memory");
+    if (s) {
         free(at);
         return NULL;
     }
@@ -254,7 +258,7 @@ sm_status tracks_describe(json_t **out, const tracks_runs *t, const tracks_run *
     json_t *seconds = json_array();
     if (!at) {
         json_decref(seconds);
-        return sm_fail(err, SM_EIO, "tracks: the catalog's metrics cannot be read");
+        return err && err->status ? err->status : SM_EIO;
     }
     for (int64_t k = r->eval_steps ? r->eval_steps : n; k <= n && at[n] > 0;
          k += r->eval_steps ? r->eval_steps : n)

@@ -335,24 +335,33 @@ static sm_status compare_answers(json_t *report, const without *w,
     return s;
 }
 
-static double final_loss(const without *w, const sm_artifact *model)
+static sm_status final_loss(double *out, const without *w, const sm_artifact *model,
+                            sm_err *err)
 {
     char *path = NULL;
     json_t *v = NULL;
-    if (!sm_store_path(&path, w->store, model, "training.json", NULL))
-        sm_json_load(&v, path, NULL);
-    double loss = json_number_value(json_object_get(json_object_get(v, "last"), "loss"));
+    sm_status s = sm_store_path(&path, w->store, model, "training.json", err);
+    if (!s)
+        s = sm_json_load(&v, path, err);
+    const json_t *loss = json_object_get(json_object_get(v, "last"), "loss");
+    if (!s && !json_is_number(loss))
+        s = sm_fail(err, SM_ECORRUPT, "%s: last.loss: want a number", path);
+    *out = json_number_value(loss);
     json_decref(v);
     free(path);
-    return loss;
+    return s;
 }
 
 static sm_status compare(json_t *report, const without *w, sm_err *err)
 {
     sm_bound_model a = {0}, b = {0};
     json_t *v = NULL;
-    double x = final_loss(w, &w->before.model), y = final_loss(w, &w->model);
-    sm_status s = sm_bind_model(&a, w->ctx, w->store, &w->before.model, NULL, 1, err);
+    double x = 0, y = 0;
+    sm_status s = final_loss(&x, w, &w->before.model, err);
+    if (!s)
+        s = final_loss(&y, w, &w->model, err);
+    if (!s)
+        s = sm_bind_model(&a, w->ctx, w->store, &w->before.model, NULL, 1, err);
     if (!s)
         s = sm_bind_model(&b, w->ctx, w->store, &w->model, NULL, 1, err);
     if (!s)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Scaling laws: parameters come back from points made with them, intervals cover them as
- * often as they say, a fit does not depend on units, what cannot be fitted is refused, and
- * (when its data is named by SMELT_CHINCHILLA_CSV) approach 3 of Hoffmann et al. as
- * Besiroglu et al. (2404.10102) fitted it.
+ * Scaling laws: parameters come back from points made with them, intervals cover them
+ * nearly as often as they say, a fit does not depend on units, what cannot be fitted is
+ * refused, and (when its data is named by SMELT_CHINCHILLA_CSV) approach 3 of Hoffmann et
+ * al. as Besiroglu et al. (2404.10102) fitted it.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -71,8 +71,9 @@ static void exact_points_give_the_law_back(void **state)
     sm_scaling_free(&s);
 }
 
-/* Of 60 sets of points the 95 % intervals cover the truth in at least 48 (binomial: fewer
- * than 1 in 1e4 if the coverage were 0.93; 20 points, 3 or 36 points, 5 parameters). */
+/* Of 60 sets of points the 95 % intervals cover the truth in at least 48: a coverage
+ * of 0.93 fails that once in 1e4, and 0.87 still passes, which is what 20 points with 3
+ * parameters come to (36 points with 5: 0.95 and more). */
 static void intervals_cover_the_truth(void **state)
 {
     (void)state;
