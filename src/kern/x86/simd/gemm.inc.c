@@ -2,7 +2,8 @@
 /*
  * Matrix products over packed panels (Goto and van de Geijn 2008): C in tiles of MR rows
  * by NR = 2W columns, k in blocks whose panel of B stays in L1, rows in blocks whose
- * panels of A stay in L2.
+ * panels of A stay in L2.  The columns' loop is outside that of k, so that a tile of C is
+ * met again while it is in L1: the other way about costs a tenth where n is some thousands.
  *
  *   bf16  A: [kp][W/2] floats;  B: [kp/2][NR] pairs (even k in the low half), kp = k
  *         rounded up to 32.  A block of B is unpacked to floats once for many rows; few
@@ -15,9 +16,10 @@
  * Accumulators have names, one per row and vector: compilers spill arrays of them.
  * Includer defines MR_BF16 and MR_F32 (<= 7 and <= 14).
  */
-enum { NR = 2 * W, K_BLOCK = 256, ROW_BLOCK = 126 };
+enum { NR = 2 * W, K_BLOCK = 256, ROW_BLOCK = 126, ROWS_AT_ONCE = 168 };
 enum { STEP_BF16 = W / 2, STEP_F32 = W }; /* floats of A from one k to the next */
 
+_Static_assert(ROWS_AT_ONCE % MR_BF16 == 0 && ROWS_AT_ONCE % MR_F32 == 0, "panels");
 _Static_assert(ROW_BLOCK % MR_BF16 == 0 && ROW_BLOCK % MR_F32 == 0, "whole panels");
 _Static_assert(K_BLOCK % SM_K_GROUP == 0, "whole groups");
 
@@ -243,6 +245,13 @@ static void run_strip(const strip *s)
     }
 }
 
+/* Rows for which a panel of B stays in L1: all when they are few, so that a chunk of 128
+ * is not left with a strip of its own for two. */
+static ptrdiff_t row_block(ptrdiff_t m)
+{
+    return m <= ROWS_AT_ONCE ? ROWS_AT_ONCE : ROW_BLOCK;
+}
+
 /* A block of pairs [pairs][NR] to floats [2*pairs][NR]. */
 static void unpack_pairs(float *dst, const int32_t *src, ptrdiff_t pairs)
 {
@@ -262,12 +271,13 @@ static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb,
     _Alignas(64) float unpacked[K_BLOCK * NR];
     ptrdiff_t kp = sm_round_up(k, SM_K_GROUP);
     bool unpack = m >= 3 * MR_BF16;
-    for (ptrdiff_t i = 0; i < m; i += ROW_BLOCK) {
-        ptrdiff_t rows = sm_min_index(ROW_BLOCK, m - i), p = 0;
+    for (ptrdiff_t i = 0; i < m; i += row_block(m)) {
+        ptrdiff_t rows = sm_min_index(row_block(m), m - i);
         const float *a = (const float *)pa + i / MR_BF16 * STEP_BF16 * kp;
-        do {
-            ptrdiff_t block = sm_min_index(K_BLOCK, kp - p);
-            for (ptrdiff_t j = 0; j < n; j += NR) {
+        for (ptrdiff_t j = 0; j < n; j += NR) {
+            ptrdiff_t p = 0;
+            do {
+                ptrdiff_t block = sm_min_index(K_BLOCK, kp - p);
                 const int32_t *b = (const int32_t *)pb + (j * kp + p * NR) / 2;
                 if (unpack)
                     unpack_pairs(unpacked, b, block / 2);
@@ -276,9 +286,9 @@ static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb,
                                    unpack ? (const void *)unpacked : b,
                                    p == 0 && !accumulate,
                                    unpack ? even_odd : even_odd_pairs});
-            }
-            p += block;
-        } while (p < kp);
+                p += block;
+            } while (p < kp);
+        }
     }
 }
 
@@ -291,17 +301,19 @@ static ptrdiff_t panel_f32(ptrdiff_t k)
 static void gemm_f32(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdiff_t m,
                      ptrdiff_t n, ptrdiff_t k, bool accumulate)
 {
-    for (ptrdiff_t i = 0; i < m; i += ROW_BLOCK) {
-        ptrdiff_t rows = sm_min_index(ROW_BLOCK, m - i), p = 0;
+    for (ptrdiff_t i = 0; i < m; i += row_block(m)) {
+        ptrdiff_t rows = sm_min_index(row_block(m), m - i);
         const float *a = (const float *)pa + i / MR_F32 * panel_f32(k);
-        do {
-            ptrdiff_t block = sm_min_index(K_BLOCK, k - p);
-            for (ptrdiff_t j = 0; j < n; j += NR)
+        for (ptrdiff_t j = 0; j < n; j += NR) {
+            ptrdiff_t p = 0;
+            do {
+                ptrdiff_t block = sm_min_index(K_BLOCK, k - p);
                 run_strip(&(strip){c + i * ldc + j, ldc, rows, n - j, MR_F32,
                                    panel_f32(k), block, a + p * STEP_F32,
                                    (const float *)pb + j * k + p * NR,
                                    p == 0 && !accumulate, chain});
-            p += block;
-        } while (p < k);
+                p += block;
+            } while (p < k);
+        }
     }
 }
