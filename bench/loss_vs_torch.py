@@ -10,8 +10,8 @@ batches and its losses; this script trains the same model from the same weights 
 batches with PyTorch (whichever is installed for this python) and AdamW of the same
 settings: in f32 with 1 and 2 threads; in f32 with the kernels of an AVX2 machine; in f32 with
 weight decay as a subtraction, w - (lr wd) w, where PyTorch rounds 1 - lr wd first; in bf16
-autocast; and in f64 as the truth that f32 approximates.  The distance of two runs is the root mean square over steps of the
-difference of their losses in nats.
+autocast; and in f64 as the truth that f32 approximates.  The distance of two runs is the
+root mean square over steps of the difference of their losses in nats.
 
   f32   distance of smelt f32/1 from torch f32, over that of torch with 2 threads from
         torch with 1: want at most 2
@@ -33,7 +33,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
-from harness import machine  # noqa: E402
+from harness import machine, report  # noqa: E402
 from harness.measure import PEER_AVX2, run_program  # noqa: E402
 
 F32_MUST, BF16_MUST = 2.0, 1.5
@@ -287,11 +287,8 @@ def median(values):
 
 
 def save(a, out):
-    kind = "moe" if a.moe else "dense"
-    path = os.path.join(HERE, "results", f"loss_vs_torch-{kind}-{out['date'][:10]}.json")
-    with open(path, "w", encoding="utf-8") as f:
-        json.dump(out, f, indent=1)
-        f.write("\n")
+    stem = "loss_vs_torch-moe" if a.moe else "loss_vs_torch-dense"
+    path = report.save(os.path.join(HERE, "results"), stem, out, {})
     print(f"saved {os.path.relpath(path)}", file=sys.stderr)
 
 

@@ -38,10 +38,13 @@ static const sm_option options[] = {
 
 static int run(app *a, const verb *self, const args *in)
 {
-    if (sm_opt_bool(in->opt, "find_lr"))
-        return run_find_lr(a, self, in);
     sm_err err = {0};
     const char *path = sm_opt_str(in->opt, "profile");
+    if (sm_opt_bool(in->opt, "find_lr")) {
+        if (*path || sm_opt_bool(in->opt, "dry_run"))
+            return app_usage(a, "train: --find-lr excludes --dry-run and --profile");
+        return run_find_lr(a, self, in);
+    }
     if (!strcmp(path, "bf16/1") || !strcmp(path, "f32/1"))
         return app_usage(
             a, "profile: got %s, want a file; the option for that is --numerics", path);

@@ -104,8 +104,8 @@ static void put_tracks(sm_buf *out, const json_t *report)
     }
     sm_buf_puts(
         out, "</table><p class=\"no\"><small>Intervals are 95 %, Student's over seeds "
-             "(of one seed there is none); differences are paired by seed. Seconds are of training steps "
-             "alone.</small></p></section>\n");
+             "(of one seed there is none); differences are paired by seed. Seconds are "
+             "of training steps alone.</small></p></section>\n");
 }
 
 static void put_law(sm_buf *out, const json_t *fit)

@@ -42,6 +42,7 @@ assert p[0]["lr"] <= d["steepest_lr"] <= d["lowest_lr"] <= p[-1]["lr"]
 assert abs(d["suggestion"] ** 2 / (d["steepest_lr"] * d["lowest_lr"] / 10) - 1) < 1e-9
 END
 expect 0 "suggestion: --lr" train "${shape[@]}" --find-lr --find-lr-steps 40
+expect 2 "excludes --dry-run" train "${shape[@]}" --find-lr --dry-run
 expect 2 "rates: got 1 to 0.1" train "${shape[@]}" --find-lr --find-lr-min 1 --find-lr-max 0.1
 smelt status >after.txt
 check "a range test leaves nothing" cmp before.txt after.txt

@@ -370,6 +370,34 @@ static void exchanged_weights_are_found(void **state)
     forger_close(&f);
 }
 
+/* Other weights, and a chain whose last line fits them: the kept state does not. */
+static void a_line_that_fits_other_weights_is_found(void **state)
+{
+    forger f;
+    sm_err err = {0};
+    json_t *report = NULL;
+    sm_model *m = NULL;
+    forger_open(&f, *state);
+    char *config = sm_path_join(f.model_dir, "config.json");
+    char *weights = sm_path_join(f.model_dir, "model.safetensors");
+    OK(sm_model_load(&m, config, weights, &err));
+    m->weight[17] += 1;
+    OK(sm_model_save(m, f.model_dir, SM_F32, &err));
+    OK(chain_hash_model(&f.chain.at[f.chain.n - 1].weights, &f.from->ctx, m, &err));
+    sm_model_free(m);
+    free(config);
+    free(weights);
+    forger_commit(&f);
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        assert_int_equal(audit_of(&report, &f.to, "model", 1, seed, &err), SM_EDENIED);
+        assert_string_equal(finding(report, "what"), "kept state");
+        assert_int_equal(finding_step(report), LAB_STEPS);
+        assert_string_equal(json_string_value(json_object_get(report, "end")), "same");
+        json_decref(report);
+    }
+    forger_close(&f);
+}
+
 /* -------------------------------------------------------------- the file */
 
 static void put(const char *path, const char *text, size_t len)
@@ -477,6 +505,7 @@ int main(void)
         cmocka_unit_test(a_forged_run_is_caught),
         cmocka_unit_test(a_tampered_state_is_found_by_its_hash),
         cmocka_unit_test(exchanged_weights_are_found),
+        cmocka_unit_test(a_line_that_fits_other_weights_is_found),
         cmocka_unit_test(a_chain_file_has_one_spelling),
         cmocka_unit_test(the_probability_is_that_of_a_simulation),
         cmocka_unit_test(sizes_of_samples),
