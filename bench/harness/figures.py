@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
+from . import machine
 from .measure import PEER_AVX2, median, pair
 
 LONG_TOKENS = 65536  # of a step, where issue figures name it
@@ -160,7 +161,9 @@ def ceiling_of_runs(runs):
 def long_step(bench, shape, profile="bf16/1"):
     """One step of LONG_TOKENS tokens (or --tokens); no warm-up: it is long enough."""
     tokens = bench.tokens or LONG_TOKENS
-    return bench.step(shape, profile, seq=max(tokens // 512, 1), ctx=512, steps=1, warmup=0)
+    half = machine.memory_bytes() // 2  # the default would run forward passes twice
+    return bench.step(shape, profile, seq=max(tokens // 512, 1), ctx=512, steps=1, warmup=0,
+                      settings=(f"memory_bytes={half}",))
 
 
 def marked(bench, note=None):

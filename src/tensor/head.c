@@ -32,19 +32,30 @@ static int64_t span_blocks(int64_t n_vocab)
 }
 
 typedef struct head_layout {
+    int64_t ld;       /* of logits */
     size_t dz_t, x_t; /* bytes of a span's packed dz^T and x^        */
     size_t norm, logit, pack;
 } head_layout;
+
+/* Rows of logits are read across when they are packed: a distance of a power of two would
+ * put them all into the same few sets of the caches. */
+static int64_t logit_stride(int64_t n_vocab)
+{
+    int64_t line = (int64_t)(sm_line_bytes(1) / sizeof(float));
+    return sm_ceil_to(n_vocab, line) + line;
+}
 
 static head_layout layout_of(const sm_prod *p, int64_t n_vocab, int64_t d)
 {
     size_t px = p->bytes_a(HEAD_ROWS, d), pz = p->bytes_a(HEAD_ROWS, n_vocab);
     size_t span = (size_t)(span_blocks(n_vocab) * HEAD_ROWS / SM_TOKEN_BLOCK);
-    return (head_layout){.dz_t = span * sm_grad_unit_a(p, n_vocab),
+    int64_t ld = logit_stride(n_vocab);
+    return (head_layout){.ld = ld,
+                         .dz_t = span * sm_grad_unit_a(p, n_vocab),
                          .x_t = span * sm_grad_unit_b(p, d),
                          .norm = sm_line_bytes((size_t)(HEAD_ROWS * d) * sizeof(float)),
                          .logit =
-                             sm_line_bytes((size_t)(HEAD_ROWS * n_vocab) * sizeof(float)),
+                             sm_line_bytes((size_t)(HEAD_ROWS * ld) * sizeof(float)),
                          .pack = sm_line_bytes(px > pz ? px : pz)};
 }
 
@@ -98,11 +109,11 @@ static sm_slices vocab_slices(const sm_head *h)
     return (sm_slices){h->n_slice, 1, {h->n_vocab}};
 }
 
-static void loss_rows(const sm_head *h, head_block b, float *logit)
+static void loss_rows(const sm_head *h, head_block b, float *logit, int64_t ld)
 {
     sm_slices cut = vocab_slices(h);
     for (int64_t i = 0; i < b.n; i++) {
-        float *row = logit + i * h->n_vocab;
+        float *row = logit + i * ld;
         int32_t target = h->target[b.token0 + i];
         float *loss = &h->loss[b.token0 + i];
         if (target >= 0) {
@@ -128,9 +139,9 @@ static void rows_task(void *arg, ptrdiff_t i, int thread)
     for (int64_t t = 0; t < b.n; t++)
         h->r[b.token0 + t] = h->kern->rmsnorm(
             norm + t * h->d, h->x + (b.token0 + t) * h->d, h->norm, h->norm_eps, h->d);
-    sm_linear_rows(h->prod, logit, h->n_vocab, norm, h->d, h->w, b.n, h->n_vocab, h->d,
+    sm_linear_rows(h->prod, logit, r->lay.ld, norm, h->d, h->w, b.n, h->n_vocab, h->d,
                    false, pack);
-    loss_rows(h, b, logit);
+    loss_rows(h, b, logit, r->lay.ld);
     if (!h->dx)
         return;
     sm_slices cut = vocab_slices(h);
@@ -140,14 +151,14 @@ static void rows_task(void *arg, ptrdiff_t i, int thread)
                      .y = h->dx + b.token0 * h->d,
                      .ldy = h->d,
                      .x = logit,
-                     .ldx = h->n_vocab,
+                     .ldx = r->lay.ld,
                      .pb = h->wt,
                      .m = b.n,
                      .n = h->d};
     sm_sliced_rows(&dx, pack);
     sm_chunk c = {(int32_t)(b.token0 - r->token0), (int32_t)b.n};
     sm_chunk run = run_at(r, c.row0);
-    sm_grad_pack_a(h->prod, r->shared, logit, h->n_vocab, c, run, h->n_vocab);
+    sm_grad_pack_a(h->prod, r->shared, logit, r->lay.ld, c, run, h->n_vocab);
     sm_grad_pack_b(h->prod, r->shared + r->lay.dz_t, norm, h->d, c, run, h->d);
 }
 
