@@ -228,9 +228,13 @@ static void adamw_task(void *arg, ptrdiff_t i, int thread)
     r->ctx->kern->adamw(r->w + i * n, r->y + i * n, r->z + i * n, r->x + i * n, n, &h);
 }
 
-static void run_adamw(room *r)
+static void prepare_adamw(room *r)
 {
     memset(r->z, 0, (size_t)TOK * WIDE * sizeof *r->z); /* second moments: not negative */
+}
+
+static void run_adamw(room *r)
+{
     sm_pool_run(r->ctx->pool, CHUNKS, adamw_task, r);
 }
 
@@ -342,7 +346,7 @@ static const kernel_case cases[] = {
      {.n_tok = TOK, .n_out = WIDE},
      false,
      run_adamw,
-     NULL},
+     prepare_adamw},
 };
 
 /* The optimizer and packing are not in the table of operations. */

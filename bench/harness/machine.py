@@ -47,6 +47,20 @@ def memory_bytes():
         return int(re.search(r"MemTotal:\s+(\d+)", f.read()).group(1)) * 1024
 
 
+def commit_of(build, source):
+    """The last commit before the programs of a build directory were linked: HEAD may have
+    moved on since."""
+    for name in ("bench_step", "bench_loss", "CMakeCache.txt"):
+        try:
+            made = os.path.getmtime(os.path.join(build, name))
+        except OSError:
+            continue
+        when = datetime.datetime.fromtimestamp(made, datetime.timezone.utc)
+        return first_line(["git", "rev-list", "-1", f"--before={when.isoformat()}", "HEAD"],
+                          source)
+    return None
+
+
 def build_facts(build):
     """Compiler, flags and commit of a CMake build directory."""
     cache = {}
@@ -60,12 +74,11 @@ def build_facts(build):
         return {}
     kind = cache.get("CMAKE_BUILD_TYPE", "")
     source = cache.get("CMAKE_HOME_DIRECTORY", ".")
-    commit = first_line(["git", "rev-parse", "HEAD"], source)
     status = first_line(["git", "status", "--porcelain", "--untracked-files=no"], source)
     return {"compiler": first_line([cache.get("CMAKE_C_COMPILER", "cc"), "--version"]),
             "build_type": kind,
             "flags": cache.get(f"CMAKE_C_FLAGS_{kind.upper()}", ""),
-            "commit": commit, "dirty": status is not None}
+            "commit": commit_of(build, source), "dirty": status is not None}
 
 
 def now():

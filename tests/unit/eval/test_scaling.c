@@ -72,7 +72,7 @@ static void exact_points_give_the_law_back(void **state)
 }
 
 /* Of 60 sets of points the 95 % intervals cover the truth in at least 48: a coverage
- * of 0.93 fails that once in 1e4, and 0.87 still passes, which is what 20 points with 3
+ * of 0.93 fails that twice in 1e4, and 0.87 still passes, which is what 20 points with 3
  * parameters come to (36 points with 5: 0.95 and more). */
 static void intervals_cover_the_truth(void **state)
 {
