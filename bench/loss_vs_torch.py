@@ -318,7 +318,7 @@ def main(argv):
     if a.save:
         save(a, dict(out, runs=runs))
     print(json.dumps(out))
-    verdicts = [out[k] is not None and out[k] > m for k, m in out["must"].items()]
+    verdicts = [out[k] is None or out[k] > m for k, m in out["must"].items()]
     return 1 if any(verdicts) else 0
 
 
