@@ -339,7 +339,7 @@ typedef struct sm_lr_range {
  * its schedule, lr, n_steps and checkpoints are not used.  Writes nothing; a pure function
  * of its arguments.  The suggestion is the geometric mean of the steepest rate and a tenth
  * of the lowest.
- * @param n_steps 10..100000; 0 < lr_min < lr_max <= 10
+ * @param n_steps 10..100000; 1e-12 <= lr_min < lr_max <= 10
  * @return SM_EINVAL, SM_ECANCEL, SM_ENOMEM; a NaN is no error but the end of the test */
 SM_API sm_status sm_train_find_lr(sm_lr_range *out, const sm_ctx *ctx,
                                   const sm_train_config *c, const sm_token_data *data,

@@ -108,9 +108,11 @@ static void plan_weights(sm_pass *p, planner *pl)
     int64_t d = c->d_model;
     for (int32_t l = 0; l < c->n_layer; l++) {
         sm_layer_view v = sm_model_layer(m, l);
-        layer_weights w = {.view = v,
-                           .attn_norm = m->weight + v.attn_norm,
-                           .ffn_norm = m->weight + v.ffn_norm};
+        layer_weights w = {.view = v};
+        if (m->weight) { /* else a shape, whose sizes alone are asked for */
+            w.attn_norm = m->weight + v.attn_norm;
+            w.ffn_norm = m->weight + v.ffn_norm;
+        }
         plan_attention_weights(p, pl, &w);
         if (v.d_ff > 0)
             plan_ffn(p, pl, &w.gate_up, &w.down, v.gate_up, v.down, v.d_ff, 1);

@@ -63,11 +63,11 @@ static sm_pack_job part_of(const sm_pack_job *whole, sm_span span, char *dst)
 {
     sm_pack_job j = *whole;
     j.dst = dst;
+    j.ld = whole->ld ? whole->ld : whole->n_in;
     if (j.is_transposed) {
-        j.w += span.at * j.n_in;
+        j.w += span.at * j.ld;
         j.n_out = span.n;
     } else {
-        j.ld = whole->ld ? whole->ld : whole->n_in;
         j.w += span.at;
         j.n_in = span.n;
     }

@@ -59,8 +59,7 @@ static sm_status scorer_init(scorer *s, const sm_ctx *ctx, const sm_model *model
                         .n_ctx = s->n_ctx,
                         .seq_per_shard = s->n_seq,
                         .n_micro = 1};
-    sm_status st = sm_pass_create(&s->pass, ctx, &c, err);
-    return st ? st : sm_pass_pack(s->pass, err);
+    return sm_pass_create(&s->pass, ctx, &c, err);
 }
 
 static void scorer_fini(scorer *s)

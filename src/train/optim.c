@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The optimizer: global gradient norm, AdamW (Loshchilov and Hutter, arXiv 1711.05101),
- * Muon's share by muon.c, and the loss-free router bias.  Work is split in blocks of 4096 elements that never
- * straddle tensors; sums go block by block along fixed trees, so they do not depend on
- * threads.
+ * Muon's share by muon.c, and the loss-free router bias.  Work is split in blocks of 4096
+ * elements that never straddle tensors; sums go block by block along fixed trees, so they do
+ * not depend on threads.
  */
 #include <float.h>
 #include <stdlib.h>

@@ -113,13 +113,13 @@ static sm_status resume(run *r, sm_err *err)
     int64_t sum = step, ranks = r->ctx->comm ? r->ctx->comm->n_ranks : 1;
     if (!s)
         s = train_ranks_i64(r->ctx, &sum, 1, err);
-    if (!s && step > sm_train_end(r->config))
+    if (!s && !r->io->segment && step > sm_train_end(r->config))
         s = sm_fail(err, SM_EINVAL,
                     "train: %s has a checkpoint of step %lld, past stop_step = %lld",
                     r->io->scratch, (long long)step, (long long)sm_train_end(r->config));
     if (!s && sum != step * ranks)
         s = sm_fail(err, SM_EIO, "train: ranks see different checkpoints in %s",
-                    r->io->scratch);
+                    r->io->scratch ? r->io->scratch : "segments");
     if (!s && step > 0 && !r->io->segment)
         sm_log_line(r->ctx->log, SM_LOG_INFO, "resumed from the checkpoint of step %lld",
                     (long long)step);

@@ -116,8 +116,6 @@ sm_status train_step_init(train_step *t, const sm_ctx *ctx, const sm_train_confi
         s = sm_fail(err, SM_ENOMEM, "train: batch of %zu tokens: out of memory", n_pos);
     if (!s)
         s = sm_tree_create(&t->tree, model->n_weight, t->n_micro, err);
-    if (!s)
-        s = sm_pass_pack(t->pass, err);
     if (s) {
         train_step_fini(t);
         return s;

@@ -133,8 +133,8 @@ sm_status train_muon_orthogonalise(float *x, int64_t rows, int64_t cols,
  * not finite. */
 sm_status train_grad_norm(double *norm, const train_optim *o, const sm_ctx *ctx,
                           const float *grad, int64_t step, sm_err *err);
-/** One step of the optimizer with the gradient scaled by grad_scale; *weight_norm is that of the new
- * weights.  SM_ENUMERIC names the first tensor whose weights are not finite. */
+/** One step of the optimizer with the gradient scaled by grad_scale; *weight_norm is that of
+ * the new weights.  SM_ENUMERIC names the first tensor whose weights are not finite. */
 sm_status train_optim_step(double *weight_norm, train_optim *o, const sm_ctx *ctx,
                            const sm_train_config *c, float *weight, const float *grad,
                            float grad_scale, int64_t step, sm_err *err);
