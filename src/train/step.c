@@ -37,39 +37,62 @@ static sm_pass_config pass_of(const train_step *t, int64_t micro_shard, int64_t 
                             .loss = c->loss};
 }
 
-/* Bytes of a pass with one and with two micro-batches of one shard held. */
-static sm_status probe(train_step *t, size_t bytes[2], sm_err *err)
+/* Bytes of a pass over micro-batches of micro_shard shards, n_slot of them held. */
+static sm_status measure(size_t *bytes, const train_step *t, int64_t micro_shard,
+                         int64_t n_slot, sm_err *err)
 {
-    sm_status s = SM_OK;
-    for (int i = 0; i < 2 && !s; i++) {
-        sm_pass_config p = pass_of(t, 1, i + 1);
-        s = sm_pass_measure(&bytes[i], t->ctx, &p, err);
-    }
-    return s;
+    sm_pass_config p = pass_of(t, micro_shard, n_slot);
+    return sm_pass_measure(bytes, t->ctx, &p, err);
 }
 
-static bool fits(const train_step *t, const size_t bytes[2], int64_t n_shard)
+/* A shape too large to be a pass does not fit either. */
+static bool fits(const train_step *t, int64_t micro_shard, int64_t n_slot)
 {
-    size_t shard = bytes[1] - bytes[0], all;
-    return sm_mul_size(&all, shard, (size_t)n_shard) &&
-           sm_add_size(&all, all, bytes[0] - shard) && all <= t->config->memory_bytes;
+    size_t bytes = 0;
+    sm_err ignored;
+    return !measure(&bytes, t, micro_shard, n_slot, &ignored) &&
+           bytes <= t->config->memory_bytes;
 }
 
-/* The micro-batch: as told, or the largest that fits the memory. */
-static int64_t choose_micro(const train_step *t, const size_t bytes[2])
+static bool has_aux(const train_step *t)
+{
+    return t->config->loss.aux_coef > 0 && t->config->model.n_expert > 0;
+}
+
+/* The micro-batch: as told, or the largest that fits the memory, with all of its batch held
+ * where the auxiliary loss wants that and there is room. */
+static int64_t choose_micro(const train_step *t)
 {
     int64_t m = t->config->micro_shards;
     if (m > 0)
         return m < t->n_shard ? m : t->n_shard;
-    for (m = t->n_shard; m > 1 && !fits(t, bytes, m);)
+    for (m = t->n_shard; m > 0; m /= 2)
+        if (fits(t, m, has_aux(t) ? t->n_shard / m : 1))
+            return m;
+    for (m = t->n_shard; m > 1 && !fits(t, m, 1);)
         m /= 2;
     return m;
+}
+
+/* Whether forwards run again, and so how many micro-batches are held; the bytes of it. */
+static sm_status choose_slots(train_step *t, sm_err *err)
+{
+    bool aux = has_aux(t);
+    size_t one = 0, two = 0;
+    t->rerun = aux && t->n_micro > 1 && !fits(t, t->micro_shard, t->n_micro);
+    t->n_slot = aux && !t->rerun ? t->n_micro : 1;
+    sm_status s = measure(&one, t, t->micro_shard, 1, err);
+    if (!s)
+        s = measure(&two, t, t->micro_shard, 2, err);
+    if (!s)
+        s = measure(&t->pass_bytes, t, t->micro_shard, t->n_slot, err);
+    t->slot_bytes = two - one;
+    return s;
 }
 
 sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_config *c,
                             sm_model *model, sm_err *err)
 {
-    size_t bytes[2] = {0};
     int ranks = n_ranks(ctx);
     *t = (train_step){.ctx = ctx, .config = c, .model = model};
     if ((ranks & (ranks - 1)) || c->n_shard % ranks)
@@ -78,18 +101,10 @@ sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_con
                        ranks, (long long)c->n_shard);
     t->n_shard = c->n_shard / ranks;
     t->n_seq = c->n_seq / ranks;
-    bool aux = c->loss.aux_coef > 0 && c->model.n_expert > 0;
-    sm_status s = probe(t, bytes, err);
-    if (s)
-        return s;
-    t->micro_shard = choose_micro(t, bytes);
+    t->micro_shard = choose_micro(t);
     t->micro_seq = t->micro_shard * (c->n_seq / c->n_shard);
     t->n_micro = t->n_shard / t->micro_shard;
-    t->rerun = aux && t->n_micro > 1 && !fits(t, bytes, t->n_shard);
-    t->slot_bytes = (bytes[1] - bytes[0]) * (size_t)t->micro_shard;
-    t->n_slot = aux && !t->rerun ? t->n_micro : 1;
-    sm_pass_config p = pass_of(t, t->micro_shard, t->n_slot);
-    return sm_pass_measure(&t->pass_bytes, ctx, &p, err);
+    return choose_slots(t, err);
 }
 
 sm_status train_step_init(train_step *t, const sm_ctx *ctx, const sm_train_config *c,
@@ -313,8 +328,7 @@ static sm_status gradients(train_step *t, int64_t step, int64_t *n_target, sm_er
         return s;
     if (*n_target == 0)
         return sm_fail(err, SM_EINVAL, "train: a batch without a counted target");
-    bool aux = t->config->loss.aux_coef > 0 && t->config->model.n_expert > 0;
-    s = aux ? forwards_first(t, *n_target, err) : alternate(t, *n_target, err);
+    s = has_aux(t) ? forwards_first(t, *n_target, err) : alternate(t, *n_target, err);
     return s ? sm_fail_context(err, s, "step %lld: ", (long long)step + 1) : SM_OK;
 }
 

@@ -304,6 +304,34 @@ static void test_plan(void **state)
     free_ctx(&ctx);
 }
 
+/* A pass takes no more than it may, and forwards run twice only where they must. */
+static void test_plan_memory(void **state)
+{
+    (void)state;
+    sm_train_config c = tiny_moe();
+    sm_ctx ctx = make_ctx(NULL, 1);
+    sm_train_plan p;
+    sm_err err;
+    size_t least = 0, whole = 0;
+    for (int recompute = 0; recompute < 2; recompute++) {
+        c.recompute = recompute;
+        c.memory_bytes = 1;
+        OK(sm_train_plan_make(&p, &ctx, &c, &err));
+        least = p.activation_bytes + p.packed_bytes;
+        c.memory_bytes = SIZE_MAX;
+        OK(sm_train_plan_make(&p, &ctx, &c, &err));
+        assert_int_equal(p.n_micro, 1);
+        whole = p.activation_bytes + p.packed_bytes;
+        for (size_t limit = least; limit < whole; limit += (whole - least) / 50) {
+            c.memory_bytes = limit;
+            OK(sm_train_plan_make(&p, &ctx, &c, &err));
+            assert_true(p.activation_bytes + p.packed_bytes <= limit);
+            assert_true(p.n_micro > 1);
+        }
+    }
+    free_ctx(&ctx);
+}
+
 static void test_metrics_json(void **state)
 {
     (void)state;
@@ -329,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_explosion_keeps_checkpoint),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_plan_memory),
         cmocka_unit_test(test_metrics_json),
     };
     return cmocka_run_group_tests_name("run", tests, NULL, NULL);

@@ -2,8 +2,9 @@
 /*
  * Matrix products over packed panels (Goto and van de Geijn 2008): C in tiles of MR rows
  * by NR = 2W columns, k in blocks whose panel of B stays in L1, rows in blocks whose
- * panels of A stay in L2.  The columns' loop is outside that of k, so that a tile of C is
- * met again while it is in L1: the other way about costs a tenth where n is some thousands.
+ * panels of A stay in L2.  A stretch of blocks of k is done for a panel of B before the
+ * next, so that a tile of C is met again while it is in L1 (block by block over all columns
+ * costs a tenth where n is some thousands); it ends where A would leave L2.
  *
  *   bf16  A: [kp][W/2] floats;  B: [kp/2][NR] pairs (even k in the low half), kp = k
  *         rounded up to 32.  A block of B is unpacked to floats once for many rows; few
@@ -16,12 +17,12 @@
  * Accumulators have names, one per row and vector: compilers spill arrays of them.
  * Includer defines MR_BF16 and MR_F32 (<= 7 and <= 14).
  */
-enum { NR = 2 * W, K_BLOCK = 256, ROW_BLOCK = 126, ROWS_AT_ONCE = 168 };
+enum { NR = 2 * W, K_BLOCK = 256, K_STRETCH = 1536, ROW_BLOCK = 126, ROWS_AT_ONCE = 168 };
 enum { STEP_BF16 = W / 2, STEP_F32 = W }; /* floats of A from one k to the next */
 
 _Static_assert(ROWS_AT_ONCE % MR_BF16 == 0 && ROWS_AT_ONCE % MR_F32 == 0, "panels");
 _Static_assert(ROW_BLOCK % MR_BF16 == 0 && ROW_BLOCK % MR_F32 == 0, "whole panels");
-_Static_assert(K_BLOCK % SM_K_GROUP == 0, "whole groups");
+_Static_assert(K_BLOCK % SM_K_GROUP == 0 && K_STRETCH % K_BLOCK == 0, "whole groups");
 
 #define ROWS_1(X) X(0)
 #define ROWS_2(X) ROWS_1(X) X(1)
@@ -265,30 +266,56 @@ static void unpack_pairs(float *dst, const int32_t *src, ptrdiff_t pairs)
     }
 }
 
+/* The operands of one product; a and b of the first row and column. */
+typedef struct operands {
+    float *c;
+    ptrdiff_t ldc;
+    const void *a, *b;
+    ptrdiff_t rows, n, k;
+    bool accumulate;
+} operands;
+
+/* A block of rows, k from p to end (kp: k rounded up to whole groups). */
+static void stretch_bf16(const operands *o, ptrdiff_t p, ptrdiff_t end, bool unpack)
+{
+    _Alignas(64) float unpacked[K_BLOCK * NR];
+    ptrdiff_t kp = sm_round_up(o->k, SM_K_GROUP), first = p;
+    for (ptrdiff_t j = 0; j < o->n; j += NR) {
+        p = first;
+        do {
+            ptrdiff_t block = sm_min_index(K_BLOCK, end - p);
+            const int32_t *b = (const int32_t *)o->b + (j * kp + p * NR) / 2;
+            if (unpack)
+                unpack_pairs(unpacked, b, block / 2);
+            run_strip(
+                &(strip){o->c + j, o->ldc, o->rows, o->n - j, MR_BF16, kp * STEP_BF16,
+                         block / SM_K_GROUP, (const float *)o->a + p * STEP_BF16,
+                         unpack ? (const void *)unpacked : b, p == 0 && !o->accumulate,
+                         unpack ? even_odd : even_odd_pairs});
+            p += block;
+        } while (p < end);
+    }
+}
+
 static void gemm_bf16(float *c, ptrdiff_t ldc, const void *pa, const void *pb,
                       ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool accumulate)
 {
-    _Alignas(64) float unpacked[K_BLOCK * NR];
     ptrdiff_t kp = sm_round_up(k, SM_K_GROUP);
-    bool unpack = m >= 3 * MR_BF16;
     for (ptrdiff_t i = 0; i < m; i += row_block(m)) {
-        ptrdiff_t rows = sm_min_index(row_block(m), m - i);
-        const float *a = (const float *)pa + i / MR_BF16 * STEP_BF16 * kp;
-        for (ptrdiff_t j = 0; j < n; j += NR) {
-            ptrdiff_t p = 0;
-            do {
-                ptrdiff_t block = sm_min_index(K_BLOCK, kp - p);
-                const int32_t *b = (const int32_t *)pb + (j * kp + p * NR) / 2;
-                if (unpack)
-                    unpack_pairs(unpacked, b, block / 2);
-                run_strip(&(strip){c + i * ldc + j, ldc, rows, n - j, MR_BF16,
-                                   kp * STEP_BF16, block / SM_K_GROUP, a + p * STEP_BF16,
-                                   unpack ? (const void *)unpacked : b,
-                                   p == 0 && !accumulate,
-                                   unpack ? even_odd : even_odd_pairs});
-                p += block;
-            } while (p < kp);
-        }
+        operands o = {c + i * ldc,
+                      ldc,
+                      (const float *)pa + i / MR_BF16 * STEP_BF16 * kp,
+                      pb,
+                      sm_min_index(row_block(m), m - i),
+                      n,
+                      k,
+                      accumulate};
+        ptrdiff_t p = 0;
+        do {
+            ptrdiff_t end = sm_min_index(p + K_STRETCH, kp);
+            stretch_bf16(&o, p, end, m >= 3 * MR_BF16);
+            p = end;
+        } while (p < kp);
     }
 }
 
@@ -298,22 +325,39 @@ static ptrdiff_t panel_f32(ptrdiff_t k)
     return sm_round_up(k * STEP_F32, 16);
 }
 
+static void stretch_f32(const operands *o, ptrdiff_t p, ptrdiff_t end)
+{
+    ptrdiff_t first = p;
+    for (ptrdiff_t j = 0; j < o->n; j += NR) {
+        p = first;
+        do {
+            ptrdiff_t block = sm_min_index(K_BLOCK, end - p);
+            run_strip(&(strip){o->c + j, o->ldc, o->rows, o->n - j, MR_F32,
+                               panel_f32(o->k), block, (const float *)o->a + p * STEP_F32,
+                               (const float *)o->b + j * o->k + p * NR,
+                               p == 0 && !o->accumulate, chain});
+            p += block;
+        } while (p < end);
+    }
+}
+
 static void gemm_f32(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdiff_t m,
                      ptrdiff_t n, ptrdiff_t k, bool accumulate)
 {
     for (ptrdiff_t i = 0; i < m; i += row_block(m)) {
-        ptrdiff_t rows = sm_min_index(row_block(m), m - i);
-        const float *a = (const float *)pa + i / MR_F32 * panel_f32(k);
-        for (ptrdiff_t j = 0; j < n; j += NR) {
-            ptrdiff_t p = 0;
-            do {
-                ptrdiff_t block = sm_min_index(K_BLOCK, k - p);
-                run_strip(&(strip){c + i * ldc + j, ldc, rows, n - j, MR_F32,
-                                   panel_f32(k), block, a + p * STEP_F32,
-                                   (const float *)pb + j * k + p * NR,
-                                   p == 0 && !accumulate, chain});
-                p += block;
-            } while (p < k);
-        }
+        operands o = {c + i * ldc,
+                      ldc,
+                      (const float *)pa + i / MR_F32 * panel_f32(k),
+                      pb,
+                      sm_min_index(row_block(m), m - i),
+                      n,
+                      k,
+                      accumulate};
+        ptrdiff_t p = 0;
+        do {
+            ptrdiff_t end = sm_min_index(p + K_STRETCH, k);
+            stretch_f32(&o, p, end);
+            p = end;
+        } while (p < k);
     }
 }
