@@ -209,7 +209,10 @@ static shape random_shape(kc_rng *r, int trial)
     bool large = trial % 8 == 7, deep = trial % 64 >= 62; /* several stretches of k */
     shape s = {.m = 1 + kc_below(r, large ? 300 : 40),
                .n = 1 + kc_below(r, large ? 150 : 80),
-               .k = trial % 16 / 2 == 1 ? 0 : kc_below(r, deep ? 3500 : large ? 700 : 130),
+               .k = trial % 16 / 2 == 1 ? 0
+                                        : kc_below(r, deep    ? 3500
+                                                      : large ? 700
+                                                              : 130),
                .is_f32 = trial & 1,
                .accumulate = kc_next(r) & 1,
                .a_columns = kc_next(r) & 1,
