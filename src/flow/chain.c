@@ -163,6 +163,20 @@ sm_status chain_finish(chain *c, const char *dir, sm_err *err)
     return s;
 }
 
+static sm_status move_file(const char *from_dir, const char *to_dir, const char *name,
+                           sm_err *err)
+{
+    char *from = sm_path_join(from_dir, name), *to = sm_path_join(to_dir, name);
+    sm_status s = SM_OK;
+    if (!from || !to)
+        s = sm_fail(err, SM_ENOMEM, "out of memory");
+    else if (rename(from, to) != 0)
+        s = sm_fail_errno(err, errno, "%s", from);
+    free(from);
+    free(to);
+    return s;
+}
+
 sm_status chain_take_states(const chain *c, const char *dir, sm_err *err)
 {
     sm_list files = {0};
@@ -174,16 +188,18 @@ sm_status chain_take_states(const chain *c, const char *dir, sm_err *err)
             "%s: got %zu states, want %zu: a part of the run kept none; run again "
             "without keep_states",
             c->states, files.n, want);
-    for (size_t i = 0; i < files.n && !s; i++) {
-        char *from = sm_path_join(c->states, files.item[i]);
-        char *to = sm_path_join(dir, files.item[i]);
-        if (!from || !to)
-            s = sm_fail(err, SM_ENOMEM, "out of memory");
-        else if (rename(from, to) != 0)
-            s = sm_fail_errno(err, errno, "%s", from);
-        free(from);
-        free(to);
-    }
+    for (size_t i = 0; i < files.n && !s; i++)
+        s = move_file(c->states, dir, files.item[i], err);
     sm_list_free(&files);
     return s;
+}
+
+void chain_return_states(const chain *c, const char *dir)
+{
+    sm_list files = {0};
+    if (!sm_list_files(&files, dir, NULL))
+        for (size_t i = 0; i < files.n; i++)
+            if (!strncmp(files.item[i], "state-", 6))
+                move_file(dir, c->states, files.item[i], NULL);
+    sm_list_free(&files);
 }

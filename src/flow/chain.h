@@ -75,6 +75,8 @@ sm_status chain_commit(void *self, const sm_train_commit *c, sm_err *err);
 sm_status chain_finish(chain *c, const char *dir, sm_err *err);
 /** Move the kept states into DIR. */
 sm_status chain_take_states(const chain *c, const char *dir, sm_err *err);
+/** Move them back out of DIR, for the run that tries again after a failure. */
+void chain_return_states(const chain *c, const char *dir);
 double chain_seconds(const chain *c); /* spent hashing and keeping, by this call */
 void chain_free(chain *c);
 

@@ -54,6 +54,10 @@ json_t *flow_replay_options(sm_store *store, const sm_step *step, const sm_artif
  * another version of it. */
 sm_status flow_recorded_step(const sm_step **out, const sm_artifact *a, sm_err *err);
 
+/** Text of a model as a JSON string, what is no UTF-8 replaced.  New reference or NULL when
+ * out of memory. */
+json_t *flow_clean_string(const sm_buf *b);
+
 /** sm_step_find that names the nearest step when there is none. */
 sm_status flow_step_find(const sm_step **out, const char *name, const char *where,
                          sm_err *err);

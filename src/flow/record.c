@@ -8,6 +8,7 @@
 
 #include "internal.h"
 #include "smelt/kern.h"
+#include "smelt/text.h"
 
 /* The command line of this process; empty where the system does not show it. */
 static json_t *command_line(void)
@@ -55,4 +56,14 @@ json_t *flow_record(const sm_ctx *ctx, const char *run, const json_t *options,
                      machine(), "threads", ctx->pool ? sm_pool_n_threads(ctx->pool) : 1,
                      "kernels", ctx->kern ? ctx->kern->name : "none", "started", started,
                      "options", (json_t *)(uintptr_t)options, "figures", figures);
+}
+
+json_t *flow_clean_string(const sm_buf *b)
+{
+    sm_buf out = {0};
+    json_t *j = sm_utf8_put_clean(&out, b->data ? b->data : "", b->len)
+                    ? json_stringn(out.data ? out.data : "", out.len)
+                    : NULL;
+    sm_buf_free(&out);
+    return j;
 }

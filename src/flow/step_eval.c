@@ -181,16 +181,6 @@ static sm_status write_file(const work *w, const char *name, const sm_buf *text,
     return s;
 }
 
-static json_t *clean_string(const sm_buf *b)
-{
-    sm_buf out = {0};
-    json_t *j = sm_utf8_put_clean(&out, b->data ? b->data : "", b->len)
-                    ? json_stringn(out.data ? out.data : "", out.len)
-                    : NULL;
-    sm_buf_free(&out);
-    return j;
-}
-
 static sm_status write_samples(work *w, sm_err *err)
 {
     const json_t *list = sm_opt_list(w->io->options, "samples");
@@ -207,7 +197,7 @@ static sm_status write_samples(work *w, sm_err *err)
         s = sm_engine_complete(w->bound.engine, prompt, strlen(prompt), &how, &text, NULL,
                                err);
         json_t *line = s ? NULL : json_pack("{s:s, s:o}", "prompt", prompt, "text",
-                                            clean_string(&text));
+                                            flow_clean_string(&text));
         if (!s && (!line || sm_json_canonical(&out, line, err) || !sm_buf_putc(&out, '\n')))
             s = sm_fail(err, SM_ENOMEM, "out of memory");
         json_decref(line);

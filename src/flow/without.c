@@ -238,16 +238,6 @@ static sm_status compare_scores(json_t *report, const without *w, const sm_bound
     return s;
 }
 
-static json_t *clean_string(const sm_buf *b)
-{
-    sm_buf out = {0};
-    json_t *j = sm_utf8_put_clean(&out, b->data ? b->data : "", b->len)
-                    ? json_stringn(out.data ? out.data : "", out.len)
-                    : NULL;
-    sm_buf_free(&out);
-    return j;
-}
-
 static sm_status complete(json_t **out, const sm_bound_model *m, const char *prompt,
                           int32_t n_tok, sm_err *err)
 {
@@ -257,7 +247,7 @@ static sm_status complete(json_t **out, const sm_bound_model *m, const char *pro
     greedy.max_tokens = n_tok;
     sm_status s =
         sm_engine_complete(m->engine, prompt, strlen(prompt), &greedy, &text, NULL, err);
-    if (!s && !(*out = clean_string(&text)))
+    if (!s && !(*out = flow_clean_string(&text)))
         s = sm_fail(err, SM_ENOMEM, "out of memory");
     sm_buf_free(&text);
     return s;
@@ -285,7 +275,7 @@ static sm_status ask(json_t **out, const without *w, const sm_artifact *dataset,
         sm_index_extract_answer(&text, &p, question);
         sm_buf_printf(&text, " [%s, %s]", p.title, p.path);
     }
-    if (!s && !(*out = clean_string(&text)))
+    if (!s && !(*out = flow_clean_string(&text)))
         s = sm_fail(err, SM_ENOMEM, "out of memory");
     sm_buf_free(&text);
     sm_index_close(x);
