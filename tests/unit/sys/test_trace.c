@@ -175,7 +175,7 @@ static void ring_keeps_the_newest(void **state)
 /* More names than a lane has room for are summed under one. */
 static void too_many_names(void **state)
 {
-    static char name[SM_TRACE_NAMES + 9][8];
+    static char name[SM_TRACE_NAMES + 9][16];
     sm_trace *t = NULL;
     sm_trace_sum sum[SM_TRACE_NAMES];
     int64_t count = 0;
