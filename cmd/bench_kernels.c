@@ -214,14 +214,15 @@ static void run_loss(room *r)
 
 static void adamw_task(void *arg, ptrdiff_t i, int thread)
 {
-    static const sm_adamw h = {.lr = 1e-6f,
+    static const sm_adamw h = {.grad_scale = 1,
                                .beta1 = 0.9f,
+                               .take1 = 0.1f,
                                .beta2 = 0.95f,
+                               .take2 = 0.05f,
+                               .root2 = 1,
                                .eps = 1e-8f,
-                               .weight_decay = 0.1f,
-                               .grad_scale = 1,
-                               .c1 = 1,
-                               .c2 = 1};
+                               .keep = 0.9999999f,
+                               .step = 1e-6f};
     room *r = arg;
     ptrdiff_t n = SM_ROW_BLOCK * WIDE;
     (void)thread;

@@ -56,9 +56,16 @@ typedef struct sm_prod {
                  ptrdiff_t n, ptrdiff_t k, bool accumulate);
 } sm_prod;
 
-/** Coefficients of one AdamW step (see sm_kern.adamw). */
+/** Coefficients of one AdamW step (see sm_kern.adamw): each computed in double from the
+ * learning rate lr, the decay wd, b1, b2 and t = 1, 2, .. steps, and rounded once. */
 typedef struct sm_adamw {
-    float lr, beta1, beta2, eps, weight_decay, grad_scale, c1, c2;
+    float grad_scale;
+    float beta1, take1; /* b1, 1 - b1          */
+    float beta2, take2; /* b2, 1 - b2          */
+    float root2;        /* sqrt(1 - b2^t)      */
+    float eps;
+    float keep; /* 1 - lr wd           */
+    float step; /* lr / (1 - b1^t)     */
 } sm_adamw;
 
 /** Scores of a block of n keys from key0 on, for n_row queries (see sm_kern.attn_softmax). */
@@ -153,8 +160,8 @@ typedef struct sm_kern {
                               float s, float grad_scale, float z_coef, ptrdiff_t n);
 
     /** AdamW for n elements, everything f32:
-     *   g = grad*grad_scale; m = fma(b1, m, (1-b1)*g); v = fma(b2, v, ((1-b2)*g)*g);
-     *   w = w - lr*( (m*c1) / (sqrt(v*c2) + eps) + wd*w ), c1 = 1/(1-b1^t), c2 likewise. */
+     *   g = grad*grad_scale; m = fma(take1, g, beta1*m); v = fma(take2*g, g, beta2*v);
+     *   w = keep*w - (step*m) / (sqrt(v)/root2 + eps)    the order of torch.optim.AdamW. */
     void (*adamw)(float *w, float *m, float *v, const float *grad, ptrdiff_t n,
                   const sm_adamw *h);
 } sm_kern;

@@ -275,7 +275,7 @@ static sm_status plan(json_t **out, const sm_step_io *io, sm_err *err)
 
 const sm_step step_train = {
     .name = "train",
-    .version = 2,
+    .version = 3,
     .output = "model",
     .inputs = "dataset tokenizer",
     .help = "train a model on the training part of a dataset",

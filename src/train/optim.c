@@ -190,17 +190,20 @@ static void set_rates(train_optim *o, const sm_train_config *c, float grad_scale
                       int64_t step)
 {
     double lr = sm_train_lr(c, step);
-    sm_adamw h = {.beta1 = (float)c->beta1,
+    double correction1 = 1 - power(c->beta1, step + 1);
+    sm_adamw h = {.grad_scale = grad_scale,
+                  .beta1 = (float)c->beta1,
+                  .take1 = (float)(1 - c->beta1),
                   .beta2 = (float)c->beta2,
-                  .eps = (float)c->eps,
-                  .grad_scale = grad_scale,
-                  .c1 = (float)(1 / (1 - power(c->beta1, step + 1))),
-                  .c2 = (float)(1 / (1 - power(c->beta2, step + 1)))};
+                  .take2 = (float)(1 - c->beta2),
+                  .root2 = (float)train_sqrt(1 - power(c->beta2, step + 1)),
+                  .eps = (float)c->eps};
     for (int32_t t = 0; t < o->model->n_param_tensors; t++) {
         const sm_param *p = &o->model->param[t];
         train_factor f = train_factor_of(c, p);
-        h.lr = (float)(lr * f.lr);
-        h.weight_decay = p->decay ? (float)(c->weight_decay * f.decay) : 0;
+        double rate = lr * f.lr, decay = p->decay ? c->weight_decay * f.decay : 0;
+        h.keep = (float)(1 - rate * decay);
+        h.step = (float)(rate / correction1);
         o->rate[t] = h;
     }
 }

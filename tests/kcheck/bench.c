@@ -45,7 +45,7 @@ static void bench_case(const sm_kern *k, const kc_case *c, double peak)
     kc_args g = {.n = ROW,
                  .a = {0.5f, 0.25f, 0.5f, 0.5f},
                  .target = 7,
-                 .adamw = {1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 1.0f, 1.9f, 3.7f}};
+                 .adamw = KC_ADAMW};
     kc_rng r = {7};
     double bytes = 0;
     for (int i = 0; i < c->n_arrays; i++) {

@@ -40,11 +40,11 @@ static void fill_scalars(kc_args *g, kc_rng *r, int mode)
         g->a[i] = kc_value(r, mode);
     g->variant = (unsigned)kc_next(r);
     g->target = (int32_t)kc_below(r, g->n);
-    g->adamw = (sm_adamw){1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.5f, 1.9f, 3.7f};
+    g->adamw = (sm_adamw)KC_ADAMW;
     if (g->variant & 1)
         g->adamw = (sm_adamw){kc_value(r, mode), kc_value(r, mode), kc_value(r, mode),
                               kc_value(r, mode), kc_value(r, mode), kc_value(r, mode),
-                              kc_value(r, mode), kc_value(r, mode)};
+                              kc_value(r, mode), kc_value(r, mode), kc_value(r, mode)};
 }
 
 static void fill(side *s, const kc_case *c, kc_rng r, int mode)

@@ -15,6 +15,9 @@
 
 enum { KC_MAX_ARRAYS = 6, KC_MAX_RESULTS = 9 };
 
+/* Usual coefficients of AdamW: early steps at rate 1e-3 with a decay of 0.1. */
+#define KC_ADAMW {0.5f, 0.9f, 0.1f, 0.95f, 0.05f, 0.5f, 1e-8f, 0.9999f, 2e-3f}
+
 /* What a call gets.  Scalars are filled at random; a case uses those it needs. */
 typedef struct kc_args {
     ptrdiff_t n;

@@ -227,7 +227,7 @@ static double check_loss(const sm_kern *k, inputs *t)
 
 static double check_adamw(const sm_kern *k, inputs *t)
 {
-    sm_adamw h = {1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.5f, 1.9f, 3.7f};
+    sm_adamw h = KC_ADAMW;
     inputs before = *t;
     double w = 0;
     for (int i = 0; i < N; i++)
@@ -238,13 +238,12 @@ static double check_adamw(const sm_kern *k, inputs *t)
         double g = (double)before.out[i] * (double)h.grad_scale;
         double m = b1 * (double)before.y[i] + (1 - b1) * g;
         double v = b2 * (double)before.z[i] + (1 - b2) * g * g;
-        double x = (double)before.x[i],
-               step = m * (double)h.c1 / (sqrt(v * (double)h.c2) + (double)h.eps);
-        double want = x - (double)h.lr * (step + (double)h.weight_decay * x);
+        double x = (double)before.x[i], root = sqrt(v) / (double)h.root2 + (double)h.eps;
+        double step = (double)h.step * m / root, want = (double)h.keep * x - step;
         w = worst(w, (double)t->y[i], m,
                   16 * ULP * (fabs((double)before.y[i]) + fabs(g)));
         w = worst(w, (double)t->z[i], v, 16 * ULP * v);
-        w = worst(w, (double)t->x[i], want, 4 * ULP * (fabs(x) + 1e-2 * fabs(step)));
+        w = worst(w, (double)t->x[i], want, 4 * ULP * (fabs(x) + fabs(step)));
     }
     return w;
 }

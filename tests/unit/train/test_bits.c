@@ -53,7 +53,8 @@ static bool has_rung(const char *rung)
 }
 
 /* `golden` was computed once, and is the same with gcc and clang at any optimisation: a
- * change of it is a change of the numerics, which calls for a new profile name. */
+ * change of it is a change of the numerics, which calls for a new profile name or a new
+ * version of the step train. */
 static void same_bits(const sm_train_config *c, uint64_t golden)
 {
     static const variant list[] = {
@@ -86,7 +87,7 @@ static void test_llama4_bf16(void **state)
 {
     (void)state;
     sm_train_config c = tiny_moe();
-    same_bits(&c, UINT64_C(0x76f8bc53319e076d));
+    same_bits(&c, UINT64_C(0x403b5b5b71047ed7));
 }
 
 static void test_mixtral_bf16(void **state)
@@ -94,7 +95,7 @@ static void test_mixtral_bf16(void **state)
     (void)state;
     sm_train_config c = tiny_mixtral();
     c.n_steps = 15;
-    same_bits(&c, UINT64_C(0x7d2fcfaf54719d53));
+    same_bits(&c, UINT64_C(0xee0d5fd056ad2d1d));
 }
 
 static void test_dense_f32(void **state)
@@ -103,7 +104,7 @@ static void test_dense_f32(void **state)
     sm_train_config c = tiny_dense();
     c.profile = "f32/1";
     c.n_steps = 15;
-    same_bits(&c, UINT64_C(0x96cfce69caaff62e));
+    same_bits(&c, UINT64_C(0x9092d0780ed78d5d));
 }
 
 typedef struct rank_job {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Schedule, gradient norm, AdamW against a plain double version of the paper's algorithm,
- * router bias.  libs: m
+ * Schedule, gradient norm, AdamW against a plain double version of the paper's algorithm
+ * and against PyTorch to the bit, router bias.  libs: m
  */
 #include <math.h>
 
@@ -94,6 +94,64 @@ static void test_adamw_oracle(void **state)
     free(v);
     train_optim_fini(&o);
     toy_fini(&t);
+    free_ctx(&ctx);
+}
+
+/* Weights after 20 steps of torch.optim.AdamW (PyTorch 1.13.1, CPU, f32) on two tensors
+ * of 32, tensor k = 0 with weight decay 0.1 and k = 1 without, lr 0.01, betas 0.9 and 0.95,
+ * eps 1e-8; the weights begin at 8 torch_input(0, k, i), the gradient of step s = 1, 2, .. is
+ * torch_input(s, k, i). */
+enum { TORCH_N = 32, TORCH_STEPS = 20 };
+
+static const uint32_t torch_weight[2][TORCH_N] = {
+    {
+        0xbd833010, 0x3cbed3b1, 0x3c9278a4, 0xbcba1c3e, 0xbd9f0423, 0x3ce12c3a, 0x3d40afa1,
+        0xbd0ed0e9, 0xbdab21a3, 0x3d471b18, 0x3d0d44b6, 0xbd4057a0, 0xbd8f5983, 0x3dd4c66f,
+        0x3cb12189, 0xbd70843c, 0xbd14ef22, 0x3dbd3efe, 0x3c0f8460, 0xbd529026, 0xbd4a4700,
+        0x3da468bf, 0x3bdb9df4, 0xbce653cc, 0xbd7fb857, 0x3d4534c9, 0x3cba2f6b, 0x3d1aaced,
+        0xbd99f6c6, 0x3d6aeca4, 0x3d77e0c6, 0x3cd65a3d,
+    },
+    {
+        0xbda877e3, 0x3cce9c20, 0x3d371dfd, 0xbd1d995d, 0xbdb49a3c, 0x3d3e9cf3, 0x3d02f339,
+        0xbd4f3012, 0xbd989c3d, 0x3dd2b31a, 0x3c9b950e, 0xbd320ae7, 0xbd25cee0, 0x3dbaafc7,
+        0x3bc7bb6c, 0xbca3ba68, 0xbd5ba62b, 0x3da17807, 0x3b844bd9, 0x3d3f6a50, 0xbd88a10d,
+        0x3d3d4513, 0x3ca53615, 0x3d117900, 0xbda2a6fb, 0x3d62c2bc, 0x3d6f6f27, 0x3cc28231,
+        0xbd9f929c, 0x3da8cd68, 0x3d3bae0e, 0x3c3f09c6,
+    },
+};
+
+static float torch_input(int64_t step, int64_t k, int64_t i)
+{
+    return (float)((i * 7919 + step * 104729 + (k + 1) * 31) % 1021 - 510) / 65536;
+}
+
+static void test_adamw_torch(void **state)
+{
+    (void)state;
+    float weight[2 * TORCH_N], grad[2 * TORCH_N];
+    sm_param param[2] = {{.name = "a", .n = TORCH_N, .decay = true},
+                         {.name = "b", .n = TORCH_N, .offset = TORCH_N}};
+    sm_model model = {.param = param,
+                      .n_param_tensors = 2,
+                      .n_weight = 2 * TORCH_N,
+                      .weight = weight};
+    train_optim o;
+    sm_err err;
+    double norm;
+    sm_ctx ctx = make_ctx("ref", 1);
+    sm_train_config c = config();
+    c.schedule = SM_SCHEDULE_WSD; /* a constant rate over these steps */
+    c.warmup_steps = 0;
+    OK(train_optim_init(&o, &ctx, &c, &model, &err));
+    for (int64_t i = 0; i < 2 * TORCH_N; i++)
+        weight[i] = 8 * torch_input(0, i / TORCH_N, i % TORCH_N);
+    for (int64_t step = 0; step < TORCH_STEPS; step++) {
+        for (int64_t i = 0; i < 2 * TORCH_N; i++)
+            grad[i] = torch_input(step + 1, i / TORCH_N, i % TORCH_N);
+        OK(train_optim_step(&norm, &o, &ctx, &c, weight, grad, 1, step, &err));
+    }
+    assert_memory_equal(weight, torch_weight, sizeof weight);
+    train_optim_fini(&o);
     free_ctx(&ctx);
 }
 
@@ -263,10 +321,15 @@ static void test_config_names_field(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_adamw_oracle), cmocka_unit_test(test_norm_and_nan),
-        cmocka_unit_test(test_sqrt),         cmocka_unit_test(test_cosine),
-        cmocka_unit_test(test_wsd),          cmocka_unit_test(test_bias),
-        cmocka_unit_test(test_init_scale),   cmocka_unit_test(test_config_names_field),
+        cmocka_unit_test(test_adamw_oracle),
+        cmocka_unit_test(test_adamw_torch),
+        cmocka_unit_test(test_norm_and_nan),
+        cmocka_unit_test(test_sqrt),
+        cmocka_unit_test(test_cosine),
+        cmocka_unit_test(test_wsd),
+        cmocka_unit_test(test_bias),
+        cmocka_unit_test(test_init_scale),
+        cmocka_unit_test(test_config_names_field),
     };
     return cmocka_run_group_tests_name("optim", tests, NULL, NULL);
 }

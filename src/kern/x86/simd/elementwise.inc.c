@@ -77,15 +77,13 @@ static inline void adamw_part(float *w, float *m, float *v, const float *grad,
                               ptrdiff_t count, const sm_adamw *h)
 {
     vf g = vmul(get(grad, count), vset(h->grad_scale));
-    vf keep1 = vset(1.0f - h->beta1), keep2 = vset(1.0f - h->beta2), wi = get(w, count);
-    vf mi = vfma(vset(h->beta1), get(m, count), vmul(keep1, g));
-    vf vi_ = vfma(vset(h->beta2), get(v, count), vmul(vmul(keep2, g), g));
-    vf step =
-        vdiv(vmul(mi, vset(h->c1)), vadd(vsqrt(vmul(vi_, vset(h->c2))), vset(h->eps)));
-    step = vadd(step, vmul(vset(h->weight_decay), wi));
-    put(m, mi, count);
-    put(v, vi_, count);
-    put(w, vsub(wi, vmul(vset(h->lr), step)), count);
+    vf m1 = vfma(vset(h->take1), g, vmul(vset(h->beta1), get(m, count)));
+    vf v1 = vfma(vmul(vset(h->take2), g), g, vmul(vset(h->beta2), get(v, count)));
+    vf root = vadd(vdiv(vsqrt(v1), vset(h->root2)), vset(h->eps));
+    vf kept = vmul(vset(h->keep), get(w, count));
+    put(m, m1, count);
+    put(v, v1, count);
+    put(w, vsub(kept, vdiv(vmul(vset(h->step), m1), root)), count);
 }
 
 static void adamw(float *w, float *m, float *v, const float *grad, ptrdiff_t n,
