@@ -13,6 +13,7 @@
 
 #include "chain.h"
 #include "journal.h"
+#include "lines.h"
 
 struct chain {
     const sm_step_io *io;
@@ -101,23 +102,16 @@ sm_status chain_commit(void *self, const sm_train_commit *k, sm_err *err)
 static void take_lines(chain_state *at, size_t n, const chain_header *h, const char *text,
                        size_t len)
 {
-    for (size_t from = 0; from < len;) {
-        const char *p = text + from, *end = memchr(p, '\n', len - from);
-        json_t *v = NULL;
-        if (!end)
-            return;
-        if (!sm_json_parse(&v, p, (size_t)(end - p), "commitments", NULL)) {
-            const char *state = json_string_value(json_object_get(v, "state"));
-            const char *weights = json_string_value(json_object_get(v, "weights"));
-            int64_t step = json_integer_value(json_object_get(v, "step"));
-            size_t i = (size_t)((step + h->commit_steps - 1) / h->commit_steps);
-            if (step >= 0 && i < n && at[i].step == step && state && weights &&
-                !(sm_id_parse(&at[i].state, state) &&
-                  sm_id_parse(&at[i].weights, weights)))
-                at[i].state.hex[0] = 0;
-        }
-        json_decref(v);
-        from = (size_t)(end - text) + 1;
+    lines l = {.text = text, .len = len};
+    while (lines_next_step(&l)) {
+        const char *state = json_string_value(json_object_get(l.value, "state"));
+        const char *weights = json_string_value(json_object_get(l.value, "weights"));
+        if (l.step > h->n_steps || !state || !weights)
+            continue;
+        size_t i = (size_t)((l.step + h->commit_steps - 1) / h->commit_steps);
+        if (i < n && at[i].step == l.step &&
+            !(sm_id_parse(&at[i].state, state) && sm_id_parse(&at[i].weights, weights)))
+            at[i].state.hex[0] = 0;
     }
 }
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "chain.h"
+#include "lines.h"
 
 int64_t chain_interval(int64_t commit_steps, int64_t n_steps)
 {
@@ -132,40 +133,41 @@ static sm_status read_state(chain_state *c, const chain_header *h, size_t i,
     return SM_OK;
 }
 
+/* The header, and room for the states that it announces. */
+static sm_status begin_states(chain_file *f, size_t *want, const json_t *v, size_t len,
+                              sm_err *err)
+{
+    sm_status s = read_header(&f->header, v, err);
+    if (s)
+        return s;
+    *want = (size_t)chain_length(f->header.commit_steps, f->header.n_steps);
+    if (*want > len / 64) /* a line is longer than that */
+        return sm_fail(err, SM_ECORRUPT, "got %zu bytes, want %zu states", len, *want);
+    f->at = sm_alloc(*want, sizeof *f->at);
+    return f->at ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
+}
+
 static sm_status read_lines(chain_file *f, const char *text, size_t len, sm_err *err)
 {
-    size_t n = 0, want = 0;
-    for (size_t at = 0; at < len; n++) {
-        const char *p = text + at, *end = memchr(p, '\n', len - at);
-        json_t *v = NULL;
-        char where[24];
-        if (!end)
-            return sm_fail(err, SM_ECORRUPT, "line %zu: is cut short", n + 1);
-        snprintf(where, sizeof where, "line %zu", n + 1);
-        sm_status s = sm_json_parse(&v, p, (size_t)(end - p), where, err);
-        if (!s && n == 0) {
-            s = read_header(&f->header, v, err);
-            want =
-                s ? 0 : (size_t)chain_length(f->header.commit_steps, f->header.n_steps);
-            if (!s && want > len / 64) /* a line is longer than that */
-                s = sm_fail(err, SM_ECORRUPT, "got %zu bytes, want %zu states", len,
-                            want);
-            if (!s && !(f->at = sm_alloc(want, sizeof *f->at)))
-                s = sm_fail(err, SM_ENOMEM, "out of memory");
-        } else if (!s) {
-            s = f->n < want
-                    ? read_state(&f->at[f->n], &f->header, f->n, v, err)
-                    : sm_fail(err, SM_ECORRUPT, "line %zu: want %zu states", n + 1, want);
-            f->n++;
-        }
-        json_decref(v);
-        if (s)
-            return s;
-        at = (size_t)(end - text) + 1;
+    size_t want = 0;
+    bool more = true;
+    lines l = {.text = text, .len = len};
+    sm_status s = lines_next(&more, &l, "", err);
+    if (!s && more)
+        s = begin_states(f, &want, l.value, len, err);
+    while (!s && more) {
+        s = lines_next(&more, &l, "", err);
+        if (s || !more)
+            break;
+        s = f->n < want
+                ? read_state(&f->at[f->n], &f->header, f->n, l.value, err)
+                : sm_fail(err, SM_ECORRUPT, "line %zu: want %zu states", l.number, want);
+        f->n++;
     }
-    if (want == 0 || f->n != want)
-        return sm_fail(err, SM_ECORRUPT, "got %zu states, want %zu", f->n, want);
-    return SM_OK;
+    lines_end(&l);
+    if (!s && (want == 0 || f->n != want))
+        s = sm_fail(err, SM_ECORRUPT, "got %zu states, want %zu", f->n, want);
+    return s;
 }
 
 /* The text that these states make is the file: so every link is right, and each value has

@@ -12,6 +12,7 @@
 
 #include "curve.h"
 #include "journal.h"
+#include "lines.h"
 
 struct curve {
     const sm_step_io *io;
@@ -113,19 +114,10 @@ sm_status curve_step(void *self, const sm_train_metrics *m, sm_err *err)
 /* Where the last whole line of each step is; NULL in line[] where there is none. */
 static void find_lines(const char **line, int64_t n_steps, const char *text, size_t len)
 {
-    for (size_t at = 0; at < len;) {
-        const char *p = text + at, *end = memchr(p, '\n', len - at);
-        json_t *v = NULL;
-        if (!end)
-            return;
-        if (!sm_json_parse(&v, p, (size_t)(end - p), "curve", NULL)) {
-            int64_t step = json_integer_value(json_object_get(v, "step"));
-            if (step >= 1 && step <= n_steps)
-                line[step - 1] = p;
-        }
-        json_decref(v);
-        at = (size_t)(end - text) + 1;
-    }
+    lines l = {.text = text, .len = len};
+    while (lines_next_step(&l))
+        if (l.step >= 1 && l.step <= n_steps)
+            line[l.step - 1] = l.line;
 }
 
 static sm_status write_curve(const curve *c, const char *text, size_t len, sm_err *err)
@@ -138,8 +130,7 @@ static sm_status write_curve(const curve *c, const char *text, size_t len, sm_er
         find_lines(line, c->n_steps, text, len);
     for (int64_t i = 0; i < c->n_steps && !s; i++) {
         if (!line[i])
-            s = sm_fail(err, SM_ECORRUPT,
-                        "%s: step %lld is missing; run again",
+            s = sm_fail(err, SM_ECORRUPT, "%s: step %lld is missing; run again",
                         journal_path(c->lines), (long long)i + 1);
         else
             sm_buf_put(&out, line[i], strcspn(line[i], "\n") + 1);

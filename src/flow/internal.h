@@ -58,6 +58,16 @@ sm_status flow_recorded_step(const sm_step **out, const sm_artifact *a, sm_err *
  * out of memory. */
 json_t *flow_clean_string(const sm_buf *b);
 
+/** Take the lock file at `path`, made when it is not there: its descriptor, -1 when a process
+ * holds it or it cannot be made. */
+int flow_lock_try(const char *path);
+/** The same, but wait for whoever holds it, and say so once: "WHO: another process WHAT".
+ * @return SM_ECANCEL when asked to stop meanwhile */
+sm_status flow_lock_wait(int *fd, const char *path, const sm_ctx *ctx, const char *who,
+                         const char *what, sm_err *err);
+/** Remove the lock file and let go of it; fd may be -1. */
+void flow_lock_end(int fd, const char *path);
+
 /** sm_step_find that names the nearest step when there is none. */
 sm_status flow_step_find(const sm_step **out, const char *name, const char *where,
                          sm_err *err);

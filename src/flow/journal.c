@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lines.h"
+
 struct journal {
     const sm_step_io *io;
     char *path;
@@ -90,20 +92,13 @@ static int64_t due_step(const journal_due *d, int64_t i)
 /* Note the due steps that have a whole line. */
 static void find_steps(bool *has, const journal_due *d, const char *text, size_t len)
 {
-    int64_t n = n_due(d);
-    for (size_t at = 0; at < len;) {
-        const char *p = text + at, *end = memchr(p, '\n', len - at);
-        json_t *v = NULL;
-        if (!end)
-            return;
-        if (!sm_json_parse(&v, p, (size_t)(end - p), "journal", NULL)) {
-            int64_t step = json_integer_value(json_object_get(v, "step"));
-            int64_t i = (step - d->first + d->interval - 1) / d->interval;
-            if (step >= d->first && i < n && due_step(d, i) == step)
-                has[i] = true;
-        }
-        json_decref(v);
-        at = (size_t)(end - text) + 1;
+    lines l = {.text = text, .len = len};
+    while (lines_next_step(&l)) {
+        if (l.step < d->first || l.step > d->last)
+            continue;
+        int64_t i = (l.step - d->first + d->interval - 1) / d->interval;
+        if (due_step(d, i) == l.step)
+            has[i] = true;
     }
 }
 
@@ -148,8 +143,8 @@ static sm_status remove_past(const journal *j, int64_t missing, sm_err *err)
         return sm_fail_errno(err, errno, "%s", j->io->scratch);
     while ((e = readdir(d))) {
         int64_t step = checkpoint_step(e->d_name);
-        char *dir = step >= missing && step > 0 ? sm_path_join(j->io->scratch, e->d_name)
-                                                : NULL;
+        char *dir =
+            step >= missing && step > 0 ? sm_path_join(j->io->scratch, e->d_name) : NULL;
         if (!dir)
             continue;
         sm_log_line(j->io->ctx->log, SM_LOG_WARN,

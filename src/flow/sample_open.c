@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lines.h"
 #include "sample.h"
 #include "steps.h"
 
@@ -160,17 +161,16 @@ static sm_status open_curve(audit *a, sm_err *err)
     sm_status s = sm_store_path(&path, a->store, &a->model, "curve.jsonl", err);
     if (!s)
         s = sm_file_read(&text, &len, path, 0, err);
-    for (size_t at = 0; at < len && !s;) {
-        const char *p = text + at, *end = memchr(p, '\n', len - at);
-        size_t n = end ? (size_t)(end - p) : len - at;
-        json_t *v = NULL;
-        s = sm_json_parse(&v, p, n, "curve.jsonl", err);
-        json_object_del(v, "heldout_bpb");
-        json_object_del(v, "heldout_bpb_std_err");
-        if (!s && (!v || json_array_append_new(a->curve, v)))
+    lines l = {.text = text, .len = s ? 0 : len};
+    bool more = !s;
+    while (!s && more) {
+        s = lines_next(&more, &l, "curve.jsonl", err);
+        json_object_del(l.value, "heldout_bpb");
+        json_object_del(l.value, "heldout_bpb_std_err");
+        if (!s && more && json_array_append(a->curve, l.value))
             s = sm_fail(err, SM_ENOMEM, "sample: out of memory");
-        at += n + 1;
     }
+    lines_end(&l);
     free(text);
     free(path);
     return s;

@@ -18,27 +18,11 @@
 
 #define PREFIX "scratch-"
 
-/* The lock of a recipe, -1 when a process holds it; made when it is not there.  It is not
- * unlinked: somebody may wait on it. */
-static int take_lock(const char *dir)
-{
-    sm_buf path = {0};
-    int fd = sm_buf_printf(&path, "%s.lock", dir)
-                 ? open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0644)
-                 : -1;
-    sm_buf_free(&path);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
 static bool is_running(const char *dir)
 {
     sm_buf path = {0};
-    int fd = sm_buf_printf(&path, "%s.lock", dir) ? open(path.data, O_RDWR | O_CLOEXEC)
-                                                  : -1;
+    int fd =
+        sm_buf_printf(&path, "%s.lock", dir) ? open(path.data, O_RDWR | O_CLOEXEC) : -1;
     sm_buf_free(&path);
     bool running = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
     if (fd >= 0)
@@ -79,7 +63,8 @@ static int64_t bytes_of(const json_t *entry)
 static bool insert(json_t *list, json_t *entry)
 {
     size_t i = 0;
-    while (i < json_array_size(list) && bytes_of(json_array_get(list, i)) >= bytes_of(entry))
+    while (i < json_array_size(list) &&
+           bytes_of(json_array_get(list, i)) >= bytes_of(entry))
         i++;
     return json_array_insert_new(list, i, entry) == 0;
 }
@@ -132,19 +117,20 @@ sm_status sm_scratch_list(json_t **out, sm_store *store, sm_err *err)
 static sm_status clean_one(int64_t *n, int64_t *bytes, const sm_store *store,
                            const json_t *entry, sm_err *err)
 {
-    sm_buf dir = {0};
+    sm_buf dir = {0}, lock = {0};
+    sm_status s = SM_OK;
     if (!sm_buf_printf(&dir, "%s/tmp/" PREFIX "%s", sm_store_dir(store),
-                       json_string_value(json_object_get(entry, "recipe"))))
-        return sm_fail(err, SM_ENOMEM, "out of memory");
-    int fd = take_lock(dir.data);
-    sm_status s = fd < 0 ? SM_OK : sm_remove_tree(dir.data, err);
-    if (fd >= 0 && !s) {
+                       json_string_value(json_object_get(entry, "recipe"))) ||
+        !sm_buf_printf(&lock, "%s.lock", dir.data))
+        s = sm_fail(err, SM_ENOMEM, "out of memory");
+    int fd = s ? -1 : flow_lock_try(lock.data);
+    if (fd >= 0 && !(s = sm_remove_tree(dir.data, err))) {
         *n += 1;
         *bytes += bytes_of(entry);
     }
-    if (fd >= 0)
-        close(fd);
+    flow_lock_end(fd, lock.data);
     sm_buf_free(&dir);
+    sm_buf_free(&lock);
     return s;
 }
 

@@ -10,13 +10,8 @@
  * interruption, and goes when the result is committed; 3. what a step writes becomes
  * visible in one commit or not at all.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -116,52 +111,6 @@ static sm_status move_ref(const job *j, const sm_artifact *a, sm_err *err)
     return same ? SM_OK : sm_store_set_ref(j->store, j->ref, &a->content, err);
 }
 
-static bool stopped(const sm_ctx *ctx)
-{
-    return ctx->stop && *ctx->stop;
-}
-
-/* Wait for the lock file as it is now. */
-static sm_status wait_for_lock(job *j, sm_err *err)
-{
-    bool told = false;
-    j->lock_fd = open(j->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (j->lock_fd < 0)
-        return sm_fail_errno(err, errno, "%s", j->lock);
-    while (flock(j->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return sm_fail_errno(err, errno, "%s: lock", j->lock);
-        if (stopped(j->ctx))
-            return sm_fail(err, SM_ECANCEL,
-                           "%s: stopped while waiting for another process",
-                           j->step->name);
-        if (!told)
-            sm_log_line(j->ctx->log, SM_LOG_WARN,
-                        "%s: another process is making the same thing; waiting for it",
-                        j->step->name);
-        told = true;
-        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
-    }
-    return SM_OK;
-}
-
-/* Whoever held it may have removed the file: that lock keeps nobody out, so wait anew. */
-static sm_status lock_recipe(job *j, sm_err *err)
-{
-    struct stat info;
-    for (;;) {
-        sm_status s = wait_for_lock(j, err);
-        if (s)
-            return s;
-        if (fstat(j->lock_fd, &info) != 0)
-            return sm_fail_errno(err, errno, "%s: lock", j->lock);
-        if (info.st_nlink > 0)
-            return SM_OK;
-        close(j->lock_fd);
-        j->lock_fd = -1;
-    }
-}
-
 static sm_status make_scratch(job *j, sm_err *err)
 {
     sm_buf path = {0}, lock = {0};
@@ -225,25 +174,32 @@ static sm_status make(sm_flow_result *out, job *j, sm_err *err)
 {
     sm_status s = make_scratch(j, err);
     if (!s)
-        s = lock_recipe(j, err);
+        s = flow_lock_wait(&j->lock_fd, j->lock, j->ctx, j->step->name,
+                           "is making the same thing", err);
     if (!s)
         s = look_up(&out->artifact, &out->was_there, j, err);
     if (!s && out->was_there)
         s = move_ref(j, &out->artifact, err);
     else if (!s)
         s = run_and_commit(&out->artifact, j, err);
-    if (!s || rmdir(j->scratch) == 0) /* done, or failed with nothing to go on from */
-        unlink(j->lock);              /* whoever waits on it looks again */
+    if (j->lock_fd >= 0 && (!s || rmdir(j->scratch) == 0)) {
+        flow_lock_end(j->lock_fd, j->lock); /* done, or nothing to go on from */
+        j->lock_fd = -1;
+    }
     return s;
 }
 
-/* A kill between the commit and the removal of scratch leaves it behind. */
+/* A kill between the commit and the removal of scratch leaves it behind.  Whoever holds the
+ * lock is still at work there: what it makes may have been made by another recipe's run. */
 static void remove_left_over(job *j)
 {
     if (make_scratch(j, NULL) || !sm_path_exists(j->scratch))
         return;
+    int fd = flow_lock_try(j->lock);
+    if (fd < 0)
+        return;
     sm_remove_tree(j->scratch, NULL);
-    unlink(j->lock);
+    flow_lock_end(fd, j->lock);
 }
 
 static void job_free(job *j)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lines.h"
 #include "smelt/model.h"
 #include "steps.h"
 #include "tracks.h"
@@ -118,15 +119,14 @@ static sm_status read_points(json_t **out, const sm_step_io *io, size_t i,
                          : sm_fail(err, SM_ENOMEM, "out of memory");
     if (!s)
         s = sm_file_read(&text, &len, path, 0, err);
-    for (size_t at = 0; !s && at < len;) {
-        size_t n = strcspn(text + at, "\n");
-        json_t *line = NULL;
-        s = sm_json_parse(&line, text + at, n, "curve.jsonl", err);
-        if (!s)
-            add_point(points, line, flops_per_step, seconds);
-        json_decref(line);
-        at += n + 1;
+    lines l = {.text = text, .len = s ? 0 : len};
+    bool more = !s;
+    while (!s && more) {
+        s = lines_next(&more, &l, "curve.jsonl", err);
+        if (!s && more)
+            add_point(points, l.value, flops_per_step, seconds);
     }
+    lines_end(&l);
     free(text);
     free(path);
     if (s)

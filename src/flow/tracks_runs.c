@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lines.h"
 #include "steps.h"
 #include "tracks.h"
 
@@ -140,20 +141,12 @@ static sm_status curve_value(double *bpb, bool *found, const char *path, int64_t
     char *text = NULL;
     size_t len = 0;
     sm_status s = sm_file_read(&text, &len, path, 0, err);
-    for (size_t at = 0; !s && at < len;) {
-        const char *end = memchr(text + at, '\n', len - at);
-        json_t *v = NULL;
-        if (!end)
-            break;
-        if (!sm_json_parse(&v, text + at, (size_t)(end - text) - at, "curve", NULL) &&
-            json_integer_value(json_object_get(v, "step")) == step &&
-            json_object_get(v, "heldout_bpb")) {
-            *bpb = json_number_value(json_object_get(v, "heldout_bpb"));
+    lines l = {.text = text, .len = s ? 0 : len};
+    while (lines_next_step(&l))
+        if (l.step == step && json_object_get(l.value, "heldout_bpb")) {
+            *bpb = json_number_value(json_object_get(l.value, "heldout_bpb"));
             *found = true;
         }
-        json_decref(v);
-        at = (size_t)(end - text) + 1;
-    }
     free(text);
     return s;
 }
@@ -164,10 +157,10 @@ static sm_status model_value(double *bpb, bool *found, sm_store *store,
     sm_artifact a = {0};
     sm_id id;
     char *path = NULL;
-    sm_status s = sm_id_parse(&id, recipe)
-                      ? sm_store_find_recipe(&a, store, &id, err)
-                      : sm_fail(err, SM_EINVAL, "recipe: got '%.70s', want a SHA-256",
-                                recipe);
+    sm_status s =
+        sm_id_parse(&id, recipe)
+            ? sm_store_find_recipe(&a, store, &id, err)
+            : sm_fail(err, SM_EINVAL, "recipe: got '%.70s', want a SHA-256", recipe);
     if (!s)
         s = sm_store_path(&path, store, &a, "curve.jsonl", err);
     if (!s)

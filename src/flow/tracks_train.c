@@ -14,13 +14,11 @@
  * own recipe gives, so it can be replayed; 3. the figures by which a rung decides are in
  * models or scratch, never in memory alone, so an interrupted file decides the same again.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
+#include "lines.h"
 #include "tracks.h"
 
 typedef struct rung {
@@ -93,38 +91,49 @@ static bool is_past(const tracks_runs *t, const tracks_run *r)
     char *path = tracks_scratch(t->store, r->recipe, "curve.jsonl"), *text = NULL;
     size_t len = 0;
     bool past = !path || sm_file_read(&text, &len, path, 0, NULL);
-    for (size_t at = 0; !past && at < len;) {
-        size_t n = strcspn(text + at, "\n");
-        json_t *v = NULL;
-        if (!sm_json_parse(&v, text + at, n, "curve", NULL))
-            past = json_integer_value(json_object_get(v, "step")) > r->stop_step;
-        json_decref(v);
-        at += n + 1;
-    }
+    lines l = {.text = text, .len = past ? 0 : len};
+    while (lines_next_step(&l))
+        past = past || l.step > r->stop_step;
     free(text);
     free(path);
     return past;
 }
 
-/* The scratch of a paused run becomes the stopped recipe's, unless somebody is at it or it
- * has gone past the step: then the stopped recipe is run from its start. */
+static char *lock_of(const char *scratch)
+{
+    sm_buf b = {0};
+    if (scratch && sm_buf_printf(&b, "%s.lock", scratch))
+        return b.data;
+    sm_buf_free(&b);
+    return NULL;
+}
+
+/* The scratch of a paused run becomes the stopped recipe's, unless somebody is at either or
+ * it has gone past the step: then the stopped recipe is run from its start.
+ *
+ * Both recipes are locked while the directory changes its name, or a process that begins
+ * the stopped recipe could make and fill the directory between the look and the rename, and
+ * one that goes on with the whole recipe could lose it under its feet.  Nobody waits with
+ * one of the two in hand, so there is no order to keep.  Between the end here and train_step
+ * anybody may take up the stopped recipe: what lies there is a state of it. */
 static void hand_over(const tracks_runs *t, const tracks_run *r, const char *stopped)
 {
     char *from = tracks_scratch(t->store, r->recipe, "");
     char *to = tracks_scratch(t->store, stopped, "");
-    sm_buf lock = {0};
-    int fd = -1;
-    sm_buf_printf(&lock, "%s.lock", from ? from : "");
-    if (from && to && !lock.failed && sm_path_exists(from))
-        fd = open(lock.data, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && !is_past(t, r) &&
-        !sm_path_exists(to) && rename(from, to) == 0)
-        unlink(lock.data);
-    if (fd >= 0)
-        close(fd);
-    sm_buf_free(&lock);
+    char *from_lock = lock_of(from), *to_lock = lock_of(to);
+    int from_fd = -1, to_fd = -1;
+    if (from_lock && to_lock && sm_path_exists(from))
+        from_fd = flow_lock_try(from_lock);
+    if (from_fd >= 0)
+        to_fd = flow_lock_try(to_lock);
+    if (to_fd >= 0 && !is_past(t, r) && !sm_path_exists(to))
+        rename(from, to); /* or the stopped recipe begins anew */
+    flow_lock_end(to_fd, to_lock);
+    flow_lock_end(from_fd, from_lock);
     free(from);
     free(to);
+    free(from_lock);
+    free(to_lock);
 }
 
 static sm_status settle(void *arg, int i, tracks_job *job, sm_err *err)
