@@ -36,6 +36,9 @@ enum {
     SM_HEAD_ROWS = 64,   /* rows of the output head at once; not part of the numerics   */
     SM_ROW_BLOCK = 128,  /* rows a task takes at once; a multiple of SM_TOKEN_BLOCK; not
                             part of the numerics                                         */
+    SM_EXPERT_ROWS = 160, /* rows of an expert that a task takes at most: some more, so
+                            that a few rows over need no task of their own; a multiple of
+                            SM_TOKEN_BLOCK; not part of the numerics                     */
     SM_RUN_ROWS = 512    /* rows of a weight gradient contracted by one product; a multiple
                             of SM_ROW_BLOCK; not part of the numerics                    */
 };
@@ -182,9 +185,9 @@ SM_API float sm_sliced_cross_entropy(const sm_kern *kern, float *dx, const float
 /* -------------------------------------------------------- weight gradients */
 
 /** Rows.  Groups (a shard; or one expert's rows in a shard) start at rows that are multiples
- * of SM_TOKEN_BLOCK.  A task works on a chunk: at most SM_ROW_BLOCK rows of one group,
- * starting SM_ROW_BLOCK after the one before it.  A product contracts a run: at most
- * SM_RUN_ROWS rows, so that C is read and written once for many of them. */
+ * of SM_TOKEN_BLOCK.  A task works on a chunk of rows; what it packs starts a multiple of
+ * SM_TOKEN_BLOCK after its group does.  A product contracts a run: at most SM_RUN_ROWS rows
+ * of one group, so that C is read and written once for many of them. */
 typedef struct sm_chunk {
     int32_t row0, n_row;
 } sm_chunk;
@@ -372,25 +375,39 @@ SM_API float sm_route_row_bwd(const sm_kern *kern, float *dlogit, const float *l
 SM_API float sm_logsumexp_row(const sm_kern *kern, const float *x, int64_t n, float *tmp);
 
 /**
- * Rows sorted by expert, then shard, then token: group (e, s) holds shard s's tokens for
- * expert e in order, its first row a multiple of SM_TOKEN_BLOCK.  slot = token * k + choice.
- * Buffers belong to the caller, sized by sm_perm_max_row and sm_perm_max_chunk.
+ * Rows sorted by expert, then shard, then token, without gaps: group e * n_shard + s holds
+ * shard s's tokens for expert e in order.  slot = token * k + choice.
+ *
+ * A task takes a chunk: rows of one expert, of as many shards as there are in it, because
+ * only a weight gradient's contraction stops at a shard.  Its operands are packed at rows
+ * of their own, packed0[g] on for group g, multiples of SM_TOKEN_BLOCK; inside a group a
+ * chunk ends at a multiple of SM_TOKEN_BLOCK from the group's first row.
+ * Buffers belong to the caller.
  */
 typedef struct sm_perm {
-    int64_t n_row;       /* rows in use, paddings included                             */
     int32_t n_chunk;
-    int32_t *row_slot;   /* [max_row] slot of a row, -1 for padding                    */
-    int32_t *slot_row;   /* [n_tok * k]                                                */
-    sm_chunk *chunk;     /* [max_chunk]                                                */
-    int32_t *chunk_expert; /* [max_chunk]                                              */
-    int32_t *first;      /* [n_expert * n_shard + 1] first chunk of a group            */
-    int32_t *count;      /* [n_expert * n_shard] tokens in a group                     */
+    int32_t *row_slot;     /* [n_tok * k]                                              */
+    int32_t *slot_row;     /* [n_tok * k]                                              */
+    sm_chunk *chunk;       /* [sm_perm_max_chunk]                                      */
+    int32_t *chunk_expert; /* [sm_perm_max_chunk]                                      */
+    int32_t *row0;         /* [n_expert * n_shard + 1] first row of a group            */
+    int32_t *packed0;      /* [n_expert * n_shard] first packed row of a group         */
 } sm_perm;
-SM_API int64_t sm_perm_max_row(int64_t n_tok, int32_t k, int32_t n_expert, int64_t n_shard);
-SM_API int64_t sm_perm_max_chunk(int64_t n_tok, int32_t k, int32_t n_expert,
-                                 int64_t n_shard);
+/** Most rows that packed operands take: groups are padded to SM_TOKEN_BLOCK. */
+SM_API int64_t sm_perm_max_packed(int64_t n_tok, int32_t k, int32_t n_expert,
+                                  int64_t n_shard);
+SM_API int64_t sm_perm_max_chunk(int64_t n_tok, int32_t k, int32_t n_expert);
+/** @param expert [n_tok, k] in 0..n_expert-1  @param n_shard divides n_tok */
 SM_API void sm_perm_build(sm_perm *p, const int32_t *expert, int64_t n_tok, int32_t k,
                           int32_t n_expert, int64_t n_shard);
+
+/** The first rows of `rows` that one run holds: `packed`, where they are packed, as many
+ * rows as there are; and the run.
+ * @param[in,out] group where to look for rows.row0, at or before its own; then its own */
+typedef struct sm_perm_piece {
+    sm_chunk packed, run;
+} sm_perm_piece;
+SM_API sm_perm_piece sm_perm_first_piece(const sm_perm *p, sm_chunk rows, int64_t *group);
 
 /* --------------------------------------------------------------- embedding */
 

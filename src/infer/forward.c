@@ -42,11 +42,12 @@ static size_t thread_bytes(const sm_engine *e)
     const sm_model_config *c = &e->model->config;
     size_t attn = sm_attn_scratch_bytes(e->prod, c->d_head, c->max_ctx);
     size_t wide = (size_t)(c->d_model > c->d_expert ? c->d_model : c->d_expert);
-    size_t expert = (size_t)(SM_ROW_BLOCK * (c->d_model + c->d_expert)) * sizeof(float) +
-                    sm_linear_scratch_bytes(e->prod, SM_ROW_BLOCK, (int64_t)wide) + 256;
+    size_t rows = (size_t)(SM_EXPERT_ROWS * (c->d_model + c->d_expert)) * sizeof(float);
+    size_t expert =
+        rows + sm_linear_scratch_bytes(e->prod, SM_EXPERT_ROWS, (int64_t)wide) + 256;
     sm_slices cut = {c->n_slice, 1, {c->d_expert}};
     if (c->n_slice > 1)
-        expert += sm_sliced_scratch_bytes(e->prod, SM_ROW_BLOCK, &cut, 1);
+        expert += sm_sliced_scratch_bytes(e->prod, SM_EXPERT_ROWS, &cut, 1);
     return (most(attn, expert) + 4095) & ~(size_t)4095;
 }
 
@@ -70,8 +71,8 @@ static void place(sm_engine *e, size_t *used)
     step_buffers *b = &e->b;
     int64_t R = STEP_ROWS, d = c->d_model, E = c->n_expert, k = c->k_expert;
     int64_t f = c->d_ff > c->d_shared ? c->d_ff : c->d_shared;
-    int64_t rows = E ? sm_perm_max_row(R, c->k_expert, c->n_expert, 1) : 0;
-    int64_t chunks = E ? sm_perm_max_chunk(R, c->k_expert, c->n_expert, 1) : 0;
+    int64_t rows = E ? R * k : 0;
+    int64_t chunks = E ? sm_perm_max_chunk(R, c->k_expert, c->n_expert) : 0;
     b->x = take(&at, used, R * d);
     b->n1 = take(&at, used, R * d);
     b->qkv = take(&at, used, R * e->width_qkv);
@@ -88,8 +89,8 @@ static void place(sm_engine *e, size_t *used)
     b->perm.slot_row = (int32_t *)(void *)take(&at, used, R * k);
     b->perm.chunk = (sm_chunk *)(void *)take(&at, used, 2 * chunks);
     b->perm.chunk_expert = (int32_t *)(void *)take(&at, used, chunks);
-    b->perm.first = (int32_t *)(void *)take(&at, used, E + 1);
-    b->perm.count = (int32_t *)(void *)take(&at, used, E);
+    b->perm.row0 = (int32_t *)(void *)take(&at, used, E + 1);
+    b->perm.packed0 = (int32_t *)(void *)take(&at, used, E);
     b->logits = take(&at, used, R * (int64_t)c->n_vocab);
     b->loss = take(&at, used, R);
     b->pack = take(&at, used, (int64_t)(pack_bytes(e) / sizeof(float)) + 16);
@@ -231,8 +232,8 @@ static void expert_task(void *arg, ptrdiff_t i, int thread)
     size_t x = (size_t)e->b.perm.chunk_expert[i];
     int64_t d = c->d_model, f = c->d_expert, k = c->k_expert;
     float *in = (float *)(void *)(e->b.scratch + (size_t)thread * e->b.scratch_stride);
-    float *a = in + SM_ROW_BLOCK * d, *gu = e->b.egu + ck.row0 * 2 * f;
-    void *pack = (void *)(((uintptr_t)(a + SM_ROW_BLOCK * f) + 63) & ~(uintptr_t)63);
+    float *a = in + SM_EXPERT_ROWS * d, *gu = e->b.egu + ck.row0 * 2 * f;
+    void *pack = (void *)(((uintptr_t)(a + SM_EXPERT_ROWS * f) + 63) & ~(uintptr_t)63);
     for (int32_t t = 0; t < ck.n_row; t++) {
         int32_t slot = e->b.perm.row_slot[ck.row0 + t];
         const float *n2 = e->b.n2 + slot / k * d;

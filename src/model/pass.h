@@ -36,7 +36,7 @@ typedef struct layer_saved {
     float *logit, *weight;
     int32_t *expert; /* [T, k]                                        */
     sm_perm perm;
-    float *egu; /* [perm rows, 2 d_expert]                       */
+    float *egu; /* [T k, 2 d_expert] in the order of perm        */
 } layer_saved;
 
 typedef struct pass_slot {
@@ -73,9 +73,8 @@ struct sm_pass {
     int32_t *run_first; /* [n_shard + 1] */
     int32_t n_chunk;
     struct {
-        sm_chunk *run;    /* of the experts' rows, for one layer                */
-        int32_t *first;   /* [n_expert * n_shard + 1]                           */
-        int32_t *of_chunk; /* run of each chunk of the permutation              */
+        sm_chunk *run;  /* of the experts' packed rows, for one layer         */
+        int32_t *first; /* [n_expert * n_shard + 1]                           */
     } expert_runs;
     int32_t *pos; /* [T] rope position of each token */
     float *rope_cos, *rope_sin, *temp;

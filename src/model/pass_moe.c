@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The mixture of experts of a layer.  Tokens are sorted by (expert, shard, position); a
- * task is a chunk of one expert's rows.
+ * task is a chunk of one expert's rows, which packs operands of weight gradients shard by
+ * shard.
  *   softmax:  y_t = h_t [+ shared] + sum_j w_j E_j(n2_t)       (j best first, chained fma)
  *   sigmoid:  y_t = h_t [+ shared] + E(w n2_t)
  * Backward.  With da' = dy Wd (unweighted) the weight's gradient is <da', a>, so an
@@ -68,8 +69,8 @@ static void expert_task(void *arg, ptrdiff_t i, int thread)
     size_t e = (size_t)g->s->perm.chunk_expert[i];
     scratch s = sm_pass_scratch(p, thread);
     int64_t d = m->d_model, f = m->d_expert;
-    float *x = sm_scratch_floats(&s, SM_ROW_BLOCK * d);
-    float *a = sm_scratch_floats(&s, SM_ROW_BLOCK * f);
+    float *x = sm_scratch_floats(&s, SM_EXPERT_ROWS * d);
+    float *a = sm_scratch_floats(&s, SM_EXPERT_ROWS * f);
     float *gu = g->s->egu + c.row0 * 2 * f;
     const packed *up = &g->w->expert_gate_up, *down = &g->w->expert_down;
     gather_inputs(g, c, x);
@@ -112,8 +113,9 @@ void sm_pass_moe_forward(stage *g, int64_t *counts)
     sm_perm_build(&g->s->perm, g->s->expert, p->n_tok, m->k_expert, m->n_expert,
                   p->n_shard);
     sm_trace_lap(&sort, "sort by expert", 0, 0);
-    for (int64_t i = 0; counts && i < m->n_expert * p->n_shard; i++)
-        counts[(int64_t)g->layer * m->n_expert + i / p->n_shard] += g->s->perm.count[i];
+    for (int64_t e = 0; counts && e < m->n_expert; e++)
+        counts[(int64_t)g->layer * m->n_expert + e] +=
+            g->s->perm.row0[(e + 1) * p->n_shard] - g->s->perm.row0[e * p->n_shard];
     sm_trace_label(p->ctx.trace, "experts", 0, 0);
     sm_pool_run(p->ctx.pool, g->s->perm.n_chunk, expert_task, g);
     if (g->is_recompute)
@@ -148,6 +150,24 @@ typedef struct expert_rows {
     float *dy, *x, *da, *dgu, *a;
 } expert_rows;
 
+/* Packs the rows of chunk i, src [rows, n], as operands of a weight gradient. */
+static void pack_expert_rows(const stage *g, ptrdiff_t i,
+                             void (*pack)(const sm_prod *, void *, const float *, int64_t,
+                                          sm_chunk, sm_chunk, int64_t),
+                             char *base, const float *src, int64_t n)
+{
+    const sm_perm *perm = &g->s->perm;
+    sm_chunk left = perm->chunk[i];
+    int64_t group = perm->chunk_expert[i] * g->p->n_shard;
+    while (left.n_row > 0) {
+        sm_perm_piece piece = sm_perm_first_piece(perm, left, &group);
+        pack(g->p->prod, base, src, n, piece.packed, piece.run, n);
+        src += piece.packed.n_row * n;
+        left.row0 += piece.packed.n_row;
+        left.n_row -= piece.packed.n_row;
+    }
+}
+
 /* From da' to dgu; leaves in r.a what Wd's gradient contracts with dy. */
 static void expert_act_bwd(const stage *g, sm_chunk c, const expert_rows *r)
 {
@@ -174,32 +194,31 @@ static void expert_bwd_task(void *arg, ptrdiff_t i, int thread)
     const sm_pass *p = g->p;
     const sm_model_config *m = &p->c.model->config;
     sm_chunk c = g->s->perm.chunk[i];
-    sm_chunk run = p->expert_runs.run[p->expert_runs.of_chunk[i]];
     size_t e = (size_t)g->s->perm.chunk_expert[i];
     scratch s = sm_pass_scratch(p, thread);
     int64_t d = m->d_model, f = m->d_expert, k = m->k_expert;
     expert_rows r;
-    r.dy = sm_scratch_floats(&s, SM_ROW_BLOCK * d);
-    r.x = sm_scratch_floats(&s, SM_ROW_BLOCK * d);
-    r.da = sm_scratch_floats(&s, SM_ROW_BLOCK * f);
-    r.dgu = sm_scratch_floats(&s, SM_ROW_BLOCK * 2 * f);
-    r.a = sm_scratch_floats(&s, SM_ROW_BLOCK * f);
+    r.dy = sm_scratch_floats(&s, SM_EXPERT_ROWS * d);
+    r.x = sm_scratch_floats(&s, SM_EXPERT_ROWS * d);
+    r.da = sm_scratch_floats(&s, SM_EXPERT_ROWS * f);
+    r.dgu = sm_scratch_floats(&s, SM_EXPERT_ROWS * 2 * f);
+    r.a = sm_scratch_floats(&s, SM_EXPERT_ROWS * f);
     const packed *up = &g->w->expert_gate_up, *down = &g->w->expert_down;
     for (int64_t t = 0; t < c.n_row; t++)
         memcpy(r.dy + t * d, p->dx + g->s->perm.row_slot[c.row0 + t] / k * d,
                (size_t)d * sizeof(float));
     gather_inputs(g, c, r.x);
     part_bwd_done(g, &s, PART_GATHER, c.n_row);
-    sm_grad_pack_a(p->prod, p->g.edy, r.dy, d, c, run, d);
-    sm_grad_pack_b(p->prod, p->g.ex, r.x, d, c, run, d);
+    pack_expert_rows(g, i, sm_grad_pack_a, p->g.edy, r.dy, d);
+    pack_expert_rows(g, i, sm_grad_pack_b, p->g.ex, r.x, d);
     operands_done(&s, 2 * c.n_row * d);
     sm_linear_rows(p->prod, r.da, f, r.dy, d, down->t + e * down->stride_t, c.n_row, f, d,
                    false, s.at);
     part_bwd_done(g, &s, PART_EXPERT_DOWN, c.n_row);
     expert_act_bwd(g, c, &r);
     part_bwd_done(g, &s, PART_EXPERT_SWIGLU, c.n_row);
-    sm_grad_pack_b(p->prod, p->g.eact, r.a, f, c, run, f);
-    sm_grad_pack_a(p->prod, p->g.edgu, r.dgu, 2 * f, c, run, 2 * f);
+    pack_expert_rows(g, i, sm_grad_pack_b, p->g.eact, r.a, f);
+    pack_expert_rows(g, i, sm_grad_pack_a, p->g.edgu, r.dgu, 2 * f);
     operands_done(&s, 3 * c.n_row * f);
     sm_rows_in_bwd(p, p->ey + c.row0 * d, r.dgu, up, e, c.n_row, &s);
     part_bwd_done(g, &s, PART_EXPERT_GATE_UP, c.n_row);
@@ -252,7 +271,7 @@ static void moe_out_bwd_task(void *arg, ptrdiff_t i, int thread)
     sm_rows_attn_out_bwd(g, c, &s);
 }
 
-/* The runs of every (expert, shard), and the run of each chunk. */
+/* The runs of every (expert, shard). */
 static void fill_expert_runs(const stage *g)
 {
     const sm_pass *p = g->p;
@@ -260,14 +279,10 @@ static void fill_expert_runs(const stage *g)
     int32_t n = 0;
     int64_t n_group = p->c.model->config.n_expert * p->n_shard;
     for (int64_t i = 0; i < n_group; i++) {
+        sm_chunk group = {perm->packed0[i], perm->row0[i + 1] - perm->row0[i]};
         p->expert_runs.first[i] = n;
-        for (int32_t c = perm->first[i]; c < perm->first[i + 1]; c++) {
-            sm_chunk group = {perm->chunk[perm->first[i]].row0, perm->count[i]};
-            sm_chunk run = sm_grad_run_of(group, perm->chunk[c].row0);
-            if (run.row0 == perm->chunk[c].row0)
-                p->expert_runs.run[n++] = run;
-            p->expert_runs.of_chunk[c] = n - 1;
-        }
+        for (int32_t at = 0; at < group.n_row; at += SM_RUN_ROWS)
+            p->expert_runs.run[n++] = sm_grad_run_of(group, group.row0 + at);
     }
     p->expert_runs.first[n_group] = n;
 }

@@ -141,18 +141,17 @@ static void plan_moe_saved(const sm_pass *p, planner *pl, layer_saved *s)
 {
     const sm_model_config *c = &p->c.model->config;
     int64_t t = p->n_tok, e = c->n_expert, k = c->k_expert;
-    int64_t rows = sm_perm_max_row(t, c->k_expert, c->n_expert, p->n_shard);
-    int64_t chunks = sm_perm_max_chunk(t, c->k_expert, c->n_expert, p->n_shard);
+    int64_t chunks = sm_perm_max_chunk(t, c->k_expert, c->n_expert);
     s->logit = take_floats(pl, t * e);
     s->weight = take_floats(pl, t * k);
     s->expert = take(pl, t * k, sizeof(int32_t));
-    s->perm.row_slot = take(pl, rows, sizeof(int32_t));
+    s->perm.row_slot = take(pl, t * k, sizeof(int32_t));
     s->perm.slot_row = take(pl, t * k, sizeof(int32_t));
     s->perm.chunk = take(pl, chunks, sizeof(sm_chunk));
     s->perm.chunk_expert = take(pl, chunks, sizeof(int32_t));
-    s->perm.first = take(pl, e * p->n_shard + 1, sizeof(int32_t));
-    s->perm.count = take(pl, e * p->n_shard, sizeof(int32_t));
-    s->egu = take_floats(pl, rows * 2 * c->d_expert);
+    s->perm.row0 = take(pl, e * p->n_shard + 1, sizeof(int32_t));
+    s->perm.packed0 = take(pl, e * p->n_shard, sizeof(int32_t));
+    s->egu = take_floats(pl, t * k * 2 * c->d_expert);
 }
 
 static layer_saved plan_saved(const sm_pass *p, planner *pl, bool is_moe, int64_t d_ff)
@@ -225,7 +224,7 @@ static void plan_backward(sm_pass *p, planner *pl)
     const sm_model_config *c = &p->c.model->config;
     int64_t t = p->n_tok, d = c->d_model, e = c->n_expert;
     int64_t f = c->d_ff > c->d_shared ? c->d_ff : c->d_shared;
-    int64_t rows = e ? sm_perm_max_row(t, c->k_expert, c->n_expert, p->n_shard) : 0;
+    int64_t rows = e ? sm_perm_max_packed(t, c->k_expert, c->n_expert, p->n_shard) : 0;
     p->dx = take_floats(pl, t * d);
     p->d_o = take_floats(pl, t * p->width_q);
     p->dqkv = take_floats(pl, t * p->width_qkv);
@@ -248,9 +247,8 @@ static void plan_backward(sm_pass *p, planner *pl)
         p->g.eact = take_b(pl, p->prod, c->d_expert, rows);
         p->g.edgu = take_a(pl, p->prod, 2 * c->d_expert, rows);
         p->g.ex = take_b(pl, p->prod, d, rows);
-        int64_t chunks = sm_perm_max_chunk(t, c->k_expert, c->n_expert, p->n_shard);
-        p->expert_runs.run = take(pl, chunks, sizeof(sm_chunk));
-        p->expert_runs.of_chunk = take(pl, chunks, sizeof(int32_t));
+        int64_t runs = t * c->k_expert / SM_RUN_ROWS + e * p->n_shard;
+        p->expert_runs.run = take(pl, runs, sizeof(sm_chunk));
         p->expert_runs.first = take(pl, e * p->n_shard + 1, sizeof(int32_t));
         p->aux_slope = take_floats(pl, e);
         p->aux = take_floats(pl, t);
@@ -272,26 +270,35 @@ static size_t sliced_extra(const sm_pass *p, int64_t m, const sm_slices *c)
     return c->n > 1 ? sm_sliced_scratch_bytes(p->prod, m, c, 1) : 0;
 }
 
+static int64_t max_i64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Rows of a task whose feed-forward has f units and whose products contract over `widest`
+ * at most: twice d, four times f, and the packed operand. */
+static size_t rows_need(const sm_pass *p, int64_t rows, int64_t f, int64_t widest)
+{
+    int64_t d = p->c.model->config.d_model;
+    size_t pack = max_size(sm_linear_scratch_bytes(p->prod, rows, widest),
+                           sm_linear_scratch_bytes(p->prod_f32, rows, widest));
+    sm_slices cut = {p->c.model->config.n_slice, 3, {p->width_qkv, 2 * f, d}};
+    return pack + (size_t)(rows * (2 * d + 4 * f)) * sizeof(float) +
+           sliced_extra(p, rows, &cut);
+}
+
 /* An upper bound over the stages, see the tasks for what each cuts off. */
 size_t sm_pass_scratch_need(const sm_pass *p)
 {
     const sm_model_config *c = &p->c.model->config;
-    int64_t d = c->d_model, f = c->d_ff, kk[6];
-    f = f > c->d_shared ? f : c->d_shared;
-    f = f > c->d_expert ? f : c->d_expert;
-    kk[0] = d, kk[1] = 2 * f, kk[2] = p->width_q, kk[3] = p->width_qkv, kk[4] = f,
-    kk[5] = c->n_expert;
-    size_t pack = 0;
-    for (int i = 0; i < 6; i++) {
-        pack = max_size(pack, sm_linear_scratch_bytes(p->prod, SM_ROW_BLOCK, kk[i]));
-        pack = max_size(pack, sm_linear_scratch_bytes(p->prod_f32, SM_ROW_BLOCK, kk[i]));
-    }
-    size_t rows = (size_t)(SM_ROW_BLOCK * (2 * d + 4 * f + c->n_expert) + 2 * d +
-                           c->d_head + c->n_expert) *
-                      sizeof(float) +
-                  16 * 64;
-    sm_slices widest = {c->n_slice, 3, {p->width_qkv, 2 * f, d}};
-    size_t need = pack + rows + sliced_extra(p, SM_ROW_BLOCK, &widest);
+    int64_t d = c->d_model, f = max_i64(c->d_ff, c->d_shared), e = c->n_expert;
+    int64_t widest = max_i64(max_i64(d, 2 * f), max_i64(p->width_qkv, e));
+    size_t need = rows_need(p, SM_ROW_BLOCK, f, widest) +
+                  (size_t)(SM_ROW_BLOCK * e) * sizeof(float);
+    if (e)
+        need = max_size(need, rows_need(p, SM_EXPERT_ROWS, c->d_expert,
+                                        max_i64(d, 2 * (int64_t)c->d_expert)));
+    need += (size_t)(2 * d + c->d_head + e) * sizeof(float) + 16 * 64;
     need =
         max_size(need, sm_attn_thread_bytes(p->prod, p->c.n_ctx, c->n_head / c->n_kv_head,
                                             c->d_head, p->c.backward));
@@ -318,9 +325,8 @@ static void plan_all(sm_pass *p, planner *pl)
     p->bad = take(pl, (2 * (int64_t)c->n_layer + 1) * p->n_chunk, 1);
     plan_slots(p, pl);
     if (c->n_expert) {
-        int64_t rows = sm_perm_max_row(p->n_tok, c->k_expert, c->n_expert, p->n_shard);
         p->n2 = take_floats(pl, p->n_tok * c->d_model);
-        p->ey = take_floats(pl, rows * c->d_model);
+        p->ey = take_floats(pl, p->n_tok * c->k_expert * c->d_model);
     }
     if (p->c.backward) {
         plan_backward(p, pl);

@@ -91,61 +91,93 @@ float sm_route_row_bwd(const sm_kern *kern, float *dlogit, const float *logit,
 
 /* ------------------------------------------------------------- permutation */
 
-int64_t sm_perm_max_row(int64_t n_tok, int32_t k, int32_t n_expert, int64_t n_shard)
+enum { NEAR_ROWS = SM_TOKEN_BLOCK }; /* a chunk goes this far to end with a group */
+
+/* Every group may be padded by a block less one row; the sum is of whole blocks. */
+int64_t sm_perm_max_packed(int64_t n_tok, int32_t k, int32_t n_expert, int64_t n_shard)
 {
-    return sm_ceil_to(n_tok * k, SM_TOKEN_BLOCK) +
-           n_expert * n_shard * (int64_t)SM_TOKEN_BLOCK;
+    int64_t most = n_tok * k + n_expert * n_shard * (int64_t)(SM_TOKEN_BLOCK - 1);
+    return most / SM_TOKEN_BLOCK * SM_TOKEN_BLOCK;
 }
 
-int64_t sm_perm_max_chunk(int64_t n_tok, int32_t k, int32_t n_expert, int64_t n_shard)
+/* Where an expert has several chunks each is meant to have half of SM_EXPERT_ROWS at the
+ * least, and ends at most NEAR_ROWS from there. */
+int64_t sm_perm_max_chunk(int64_t n_tok, int32_t k, int32_t n_expert)
 {
-    return n_tok * k / SM_ROW_BLOCK + n_expert * n_shard + 1;
+    return n_tok * k / (SM_EXPERT_ROWS / 2 - NEAR_ROWS) + n_expert;
 }
 
-/* Groups one after another, each from a multiple of 32 rows; its chunks. */
-static void lay_groups(sm_perm *p, int64_t n_group, int64_t n_shard)
+/* The better end of a chunk around `target`, which lies in group g (after its first row):
+ * an end of a group if it is near, so that a run is packed whole; else the nearest whole
+ * block of the group.  At most `limit`, and after `start`. */
+static int32_t end_near(const sm_perm *p, int64_t g, int32_t start, int32_t target,
+                        int32_t limit)
 {
-    p->n_row = 0;
-    p->n_chunk = 0;
-    for (int64_t g = 0; g < n_group; g++) {
-        p->first[g] = p->n_chunk;
-        for (int32_t done = 0; done < p->count[g]; done += SM_ROW_BLOCK) {
-            int32_t left = p->count[g] - done;
-            p->chunk[p->n_chunk] = (sm_chunk){(int32_t)p->n_row + done,
-                                              left < SM_ROW_BLOCK ? left : SM_ROW_BLOCK};
-            p->chunk_expert[p->n_chunk++] = (int32_t)(g / n_shard);
+    int32_t first = p->row0[g], last = p->row0[g + 1];
+    bool is_first_near = first > start && target - first <= NEAR_ROWS;
+    if (last <= limit && last - target <= NEAR_ROWS &&
+        !(is_first_near && target - first < last - target))
+        return last;
+    if (is_first_near)
+        return first;
+    int32_t below = first + (target - first) / SM_TOKEN_BLOCK * SM_TOKEN_BLOCK;
+    int32_t above = (int32_t)sm_min_i64(below + SM_TOKEN_BLOCK, last);
+    return above <= limit && above - target < target - below ? above : below;
+}
+
+/* The chunks of expert e, whose groups are g .. end - 1. */
+static void lay_chunks(sm_perm *p, int32_t e, int64_t g, int64_t end)
+{
+    int32_t row = p->row0[g], left;
+    while ((left = p->row0[end] - row) > 0) {
+        int32_t n = (left + SM_EXPERT_ROWS - 1) / SM_EXPERT_ROWS, next = row + left;
+        if (n > 1) {
+            while (p->row0[g + 1] < row + left / n)
+                g++;
+            next = end_near(p, g, row, row + left / n, row + SM_EXPERT_ROWS);
         }
-        p->n_row += sm_ceil_to(p->count[g], SM_TOKEN_BLOCK);
+        p->chunk[p->n_chunk] = (sm_chunk){row, next - row};
+        p->chunk_expert[p->n_chunk++] = e;
+        row = next;
     }
-    p->first[n_group] = p->n_chunk;
 }
 
-/* A counting sort: stable, so a group keeps its tokens in order. `count` is the cursor of
- * each group on the second walk and ends as it began. */
+/* A counting sort: stable, so a group keeps its tokens in order.  row0[g + 1] counts group
+ * g, then is the cursor of group g, and so ends where group g + 1 begins. */
 void sm_perm_build(sm_perm *p, const int32_t *expert, int64_t n_tok, int32_t k,
                    int32_t n_expert, int64_t n_shard)
 {
     int64_t n_group = n_expert * n_shard, shard_slots = n_tok / n_shard * k;
-    memset(p->count, 0, (size_t)n_group * sizeof *p->count);
+    int32_t row = 0, packed = 0, *cursor = p->row0 + 1;
+    memset(p->row0, 0, (size_t)(n_group + 1) * sizeof *p->row0);
     for (int64_t slot = 0; slot < n_tok * k; slot++)
-        p->count[expert[slot] * n_shard + slot / shard_slots]++;
-    lay_groups(p, n_group, n_shard);
-    for (int64_t row = 0; row < p->n_row; row++)
-        p->row_slot[row] = -1;
-    int64_t row0 = 0;
+        cursor[expert[slot] * n_shard + slot / shard_slots]++;
     for (int64_t g = 0; g < n_group; g++) {
-        int32_t n = p->count[g];
-        p->count[g] = (int32_t)row0;
-        row0 += sm_ceil_to(n, SM_TOKEN_BLOCK);
+        int32_t n = cursor[g];
+        cursor[g] = row;
+        p->packed0[g] = packed;
+        row += n;
+        packed += (int32_t)sm_ceil_to(n, SM_TOKEN_BLOCK);
     }
     for (int64_t slot = 0; slot < n_tok * k; slot++) {
-        int32_t *cursor = &p->count[expert[slot] * n_shard + slot / shard_slots];
-        p->row_slot[*cursor] = (int32_t)slot;
-        p->slot_row[slot] = (*cursor)++;
+        int32_t at = cursor[expert[slot] * n_shard + slot / shard_slots]++;
+        p->row_slot[at] = (int32_t)slot;
+        p->slot_row[slot] = at;
     }
-    row0 = 0;
-    for (int64_t g = 0; g < n_group; g++) {
-        p->count[g] -= (int32_t)row0;
-        row0 += sm_ceil_to(p->count[g], SM_TOKEN_BLOCK);
-    }
+    p->n_chunk = 0;
+    for (int32_t e = 0; e < n_expert; e++)
+        lay_chunks(p, e, e * n_shard, (e + 1) * n_shard);
+}
+
+sm_perm_piece sm_perm_first_piece(const sm_perm *p, sm_chunk rows, int64_t *group)
+{
+    while (p->row0[*group + 1] <= rows.row0)
+        ++*group;
+    int32_t first = p->row0[*group], last = p->row0[*group + 1];
+    sm_chunk whole = {p->packed0[*group], last - first};
+    sm_perm_piece piece = {{whole.row0 + rows.row0 - first, 0}, {0, 0}};
+    piece.run = sm_grad_run_of(whole, piece.packed.row0);
+    int32_t left = piece.run.row0 + piece.run.n_row - piece.packed.row0;
+    piece.packed.n_row = (int32_t)sm_min_i64(left, rows.n_row);
+    return piece;
 }

@@ -167,11 +167,10 @@ static void test_runs_are_packed_in_parts(void **state)
                 void (*pack)(const sm_prod *, void *, const float *, int64_t, sm_chunk,
                              sm_chunk, int64_t) = is_b ? sm_grad_pack_b : sm_grad_pack_a;
                 pack(p, whole, x, GM, run, run, GM);
-                for (int32_t at = ROWS / SM_ROW_BLOCK * SM_ROW_BLOCK; at >= 0;
-                     at -= SM_ROW_BLOCK) {
-                    int32_t n = ROWS - at < SM_ROW_BLOCK ? ROWS - at : SM_ROW_BLOCK;
-                    pack(p, parts, x + at * GM, GM, (sm_chunk){64 + at, n}, run, GM);
-                }
+                static const int32_t cut[] = {0, 32, 160, 224, 320, ROWS};
+                for (int c = 4; c >= 0; c--)
+                    pack(p, parts, x + cut[c] * GM, GM,
+                         (sm_chunk){64 + cut[c], cut[c + 1] - cut[c]}, run, GM);
                 assert_memory_equal(whole, parts, bytes);
             }
             sm_aligned_free(whole);

@@ -64,54 +64,108 @@ static void test_router_gradient(void **state)
     free(g);
 }
 
-enum { PT = 640, PE = 5, PK = 2, PS = 4 };
+enum { PT = 2048, PE = 5, PK = 2 };
 
-static void test_permutation(void **state)
+/* Sorted by expert, shard and token; chunks cover an expert's rows in order and end inside
+ * a group at whole blocks; pieces cover a chunk and tell runs apart. */
+static void check_rows(const sm_perm *p, const int32_t *expert, int64_t n_shard)
 {
-    (void)state;
-    int32_t expert[PT * PK];
-    int64_t rows = sm_perm_max_row(PT, PK, PE, PS),
-            chunks = sm_perm_max_chunk(PT, PK, PE, PS);
-    sm_perm p = {.row_slot = calloc((size_t)rows, 4),
+    int32_t row = 0;
+    for (int64_t g = 0; g < PE * n_shard; g++) {
+        assert_int_equal(p->row0[g], row);
+        for (int32_t last = -1; row < p->row0[g + 1]; row++) {
+            int32_t slot = p->row_slot[row];
+            assert_true(slot > last);
+            assert_int_equal(expert[slot], g / n_shard);
+            assert_int_equal(slot / PK / (PT / n_shard), g % n_shard);
+            assert_int_equal(p->slot_row[slot], row);
+            last = slot;
+        }
+    }
+    assert_int_equal(row, PT * PK);
+}
+
+static void check_pieces(const sm_perm *p, int32_t chunk, int64_t n_shard)
+{
+    sm_chunk left = p->chunk[chunk];
+    int64_t group = p->chunk_expert[chunk] * n_shard;
+    while (left.n_row > 0) {
+        sm_perm_piece piece = sm_perm_first_piece(p, left, &group);
+        int32_t at = left.row0 - p->row0[group], n = p->row0[group + 1] - p->row0[group];
+        assert_in_range(at, 0, n - 1);
+        assert_int_equal(at % SM_TOKEN_BLOCK, 0);
+        assert_int_equal(piece.packed.row0, p->packed0[group] + at);
+        assert_in_range(piece.packed.n_row, 1, left.n_row);
+        assert_in_range(at + piece.packed.n_row, 1, n);
+        int32_t run = at / SM_RUN_ROWS * SM_RUN_ROWS;
+        assert_int_equal(piece.run.row0, p->packed0[group] + run);
+        assert_int_equal(piece.run.n_row, n - run < SM_RUN_ROWS ? n - run : SM_RUN_ROWS);
+        assert_in_range(piece.packed.row0 + piece.packed.n_row, piece.run.row0 + 1,
+                        piece.run.row0 + piece.run.n_row);
+        left.row0 += piece.packed.n_row;
+        left.n_row -= piece.packed.n_row;
+    }
+}
+
+static void check_chunks(const sm_perm *p, int64_t n_shard)
+{
+    int32_t row = 0;
+    for (int32_t c = 0; c < p->n_chunk; c++) {
+        int64_t g = p->chunk_expert[c] * n_shard;
+        int32_t n = p->row0[g + n_shard] - p->row0[g];
+        assert_int_equal(p->chunk[c].row0, row);
+        row += p->chunk[c].n_row;
+        assert_in_range(row, p->row0[g] + 1, p->row0[g + n_shard]);
+        assert_in_range(p->chunk[c].n_row, n > SM_EXPERT_ROWS ? 48 : n, SM_EXPERT_ROWS);
+        check_pieces(p, c, n_shard);
+    }
+    assert_int_equal(row, PT * PK);
+}
+
+static void check_permutation(const int32_t *expert, int64_t n_shard)
+{
+    int64_t chunks = sm_perm_max_chunk(PT, PK, PE), groups = PE * n_shard;
+    sm_perm p = {.row_slot = calloc(PT * PK, 4),
                  .slot_row = calloc(PT * PK, 4),
                  .chunk = calloc((size_t)chunks, sizeof(sm_chunk)),
                  .chunk_expert = calloc((size_t)chunks, 4),
-                 .first = calloc(PE * PS + 1, 4),
-                 .count = calloc(PE * PS, 4)};
-    for (int t = 0; t < PT; t++) { /* expert 3 gets nothing; expert 0 most */
-        expert[2 * t] = t % 7 == 0 ? 4 : 0;
-        expert[2 * t + 1] = 1 + t % 2;
-    }
-    sm_perm_build(&p, expert, PT, PK, PE, PS);
-    assert_in_range(p.n_row, PT * PK, rows);
+                 .row0 = calloc((size_t)groups + 1, 4),
+                 .packed0 = calloc((size_t)groups, 4)};
+    sm_perm_build(&p, expert, PT, PK, PE, n_shard);
     assert_in_range(p.n_chunk, 1, chunks);
-    int64_t seen = 0;
-    for (int g = 0; g < PE * PS; g++) {
-        int32_t last = -1, in_group = 0;
-        for (int32_t c = p.first[g]; c < p.first[g + 1]; c++) {
-            assert_int_equal(p.chunk_expert[c], g / PS);
-            assert_int_equal(p.chunk[c].row0 % SM_TOKEN_BLOCK, 0);
-            for (int32_t r = p.chunk[c].row0; r < p.chunk[c].row0 + p.chunk[c].n_row;
-                 r++) {
-                int32_t slot = p.row_slot[r];
-                assert_true(slot > last); /* global order within the group */
-                assert_int_equal(expert[slot], g / PS);
-                assert_int_equal(slot / PK / (PT / PS), g % PS);
-                assert_int_equal(p.slot_row[slot], r);
-                last = slot;
-                in_group++;
-            }
-        }
-        assert_int_equal(in_group, p.count[g]);
-        seen += in_group;
+    int32_t packed = 0;
+    for (int64_t g = 0; g < groups; g++) {
+        assert_int_equal(p.packed0[g], packed);
+        packed += (p.row0[g + 1] - p.row0[g] + SM_TOKEN_BLOCK - 1) / SM_TOKEN_BLOCK *
+                  SM_TOKEN_BLOCK;
     }
-    assert_int_equal(seen, PT * PK);
+    assert_in_range(packed, PT * PK, sm_perm_max_packed(PT, PK, PE, n_shard));
+    check_rows(&p, expert, n_shard);
+    check_chunks(&p, n_shard);
     free(p.row_slot);
     free(p.slot_row);
     free(p.chunk);
     free(p.chunk_expert);
-    free(p.first);
-    free(p.count);
+    free(p.row0);
+    free(p.packed0);
+}
+
+static void test_permutation(void **state)
+{
+    (void)state;
+    static int32_t expert[PT * PK];
+    for (int t = 0; t < PT; t++) { /* expert 3 gets nothing; expert 0 most */
+        expert[2 * t] = t % 7 == 0 ? 4 : 0;
+        expert[2 * t + 1] = 1 + t % 2;
+    }
+    for (int64_t shards = 1; shards <= 64; shards *= 2)
+        check_permutation(expert, shards);
+    for (uint64_t seed = 0; seed < 200; seed++) { /* every share from none to most */
+        uint64_t share = 1 + sm_rng_below(12, seed, SM_STREAM_TEST, 1, 0);
+        for (uint64_t i = 0; i < PT * PK; i++)
+            expert[i] = (int32_t)(sm_rng_below(PE + share, seed, SM_STREAM_TEST, 0, i) % PE);
+        check_permutation(expert, INT64_C(1) << seed % 7);
+    }
 }
 
 enum { ET = 64, EV = 150, ED = 40, ES = 4 };
