@@ -75,8 +75,9 @@ SM_API void sm_artifact_free(sm_artifact *a);
 /** Take every file below `staging` into the store as one artifact: objects are durable,
  * then one transaction makes artifact, recipe and run visible and moves `ref` (the new
  * version is ref@vN), with its audit record durable first.  `staging` is removed; its
- * files are moved into the store, so nothing may have them open, and after a failure they
- * may be gone from it (the objects stay; make the result again in a fresh directory).
+ * files are moved into the store (copied where they have another name under which they
+ * could be written), so nothing may have them open, and after a failure they may be gone
+ * from it (the objects stay; make the result again in a fresh directory).
  * When `ref` names this very artifact already, it does not move.
  * @param ref   NAME or NAME:TAG; may be NULL (no ref moves)
  * @param run   run record: {"argv", "build", "machine", "threads", "started", "seconds",

@@ -5,11 +5,17 @@
  * A line {"state","step","weights"} is appended to the journal commitments.jsonl in scratch
  * and made durable before training saves a checkpoint of that step.  After a kill and a
  * resume a step may be there twice, with the same hashes.  Links are computed at the end.
+ *
+ * Kept states stay in scratch under their names until scratch goes, which is after the
+ * commit: what is committed are second names of the same bytes, so a kill at any moment, or
+ * a commit that fails, loses none.  A state that is not there counts as a missing line:
+ * training goes on from before it.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "chain.h"
 #include "journal.h"
@@ -24,6 +30,17 @@ struct chain {
     int64_t spent_ns;
 };
 
+static bool is_kept(const void *self, int64_t step)
+{
+    const chain *c = self;
+    char name[40];
+    chain_state_name(name, step);
+    char *path = sm_path_join(c->states, name);
+    bool there = path && sm_path_exists(path);
+    free(path);
+    return there;
+}
+
 sm_status chain_open(chain **out, const sm_step_io *io, const chain_header *h, bool keep,
                      sm_err *err)
 {
@@ -35,7 +52,11 @@ sm_status chain_open(chain **out, const sm_step_io *io, const chain_header *h, b
     sm_status s = c->states ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
     if (!s && keep)
         s = sm_mkdirs(c->states, err);
-    journal_due due = {.first = 0, .interval = h->commit_steps, .last = h->n_steps};
+    journal_due due = {.first = 0,
+                       .interval = h->commit_steps,
+                       .last = h->n_steps,
+                       .is_kept = keep ? is_kept : NULL,
+                       .self = c};
     if (!s)
         s = journal_open(&c->lines, io, "commitments.jsonl", &due, err);
     if (s) {
@@ -125,10 +146,8 @@ static sm_status write_chain(const chain *c, const char *dir, const char *text,
     char *to = sm_path_join(dir, "chain.jsonl");
     chain_state *at = sm_alloc(n, sizeof *at);
     sm_status s = to && at ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
-    for (size_t i = 0; i < n && !s; i++) {
-        int64_t step = (int64_t)i * h->commit_steps;
-        at[i].step = step < h->n_steps ? step : h->n_steps;
-    }
+    for (size_t i = 0; i < n && !s; i++)
+        at[i].step = chain_step(h, i);
     if (!s)
         take_lines(at, n, h, text, len);
     for (size_t i = 0; i < n && !s; i++)
@@ -157,43 +176,33 @@ sm_status chain_finish(chain *c, const char *dir, sm_err *err)
     return s;
 }
 
-static sm_status move_file(const char *from_dir, const char *to_dir, const char *name,
-                           sm_err *err)
+/* A second name for a finished state; the bytes again where the file system has none. */
+static sm_status add_name(const char *from, const char *to, sm_err *err)
 {
-    char *from = sm_path_join(from_dir, name), *to = sm_path_join(to_dir, name);
-    sm_status s = SM_OK;
-    if (!from || !to)
-        s = sm_fail(err, SM_ENOMEM, "out of memory");
-    else if (rename(from, to) != 0)
-        s = sm_fail_errno(err, errno, "%s", from);
-    free(from);
-    free(to);
+    sm_map m;
+    if (chmod(from, 0444) == 0 && link(from, to) == 0)
+        return SM_OK;
+    sm_status s = sm_map_open(&m, from, err);
+    if (s)
+        return s;
+    s = sm_file_write_atomic(to, m.data, m.len, 0444, err);
+    sm_map_close(&m);
     return s;
 }
 
 sm_status chain_take_states(const chain *c, const char *dir, sm_err *err)
 {
-    sm_list files = {0};
-    sm_status s = sm_list_files(&files, c->states, err);
-    size_t want = (size_t)chain_length(c->header.commit_steps, c->header.n_steps);
-    if (!s && files.n != want)
-        s = sm_fail(
-            err, SM_ENOENT,
-            "%s: got %zu states, want %zu: a part of the run kept none; run again "
-            "without keep_states",
-            c->states, files.n, want);
-    for (size_t i = 0; i < files.n && !s; i++)
-        s = move_file(c->states, dir, files.item[i], err);
-    sm_list_free(&files);
+    const chain_header *h = &c->header;
+    size_t n = (size_t)chain_length(h->commit_steps, h->n_steps);
+    sm_status s = SM_OK;
+    for (size_t i = 0; i < n && !s; i++) {
+        char name[40];
+        chain_state_name(name, chain_step(h, i));
+        char *from = sm_path_join(c->states, name), *to = sm_path_join(dir, name);
+        s = from && to ? add_name(from, to, err)
+                       : sm_fail(err, SM_ENOMEM, "out of memory");
+        free(from);
+        free(to);
+    }
     return s;
-}
-
-void chain_return_states(const chain *c, const char *dir)
-{
-    sm_list files = {0};
-    if (!sm_list_files(&files, dir, NULL))
-        for (size_t i = 0; i < files.n; i++)
-            if (!strncmp(files.item[i], "state-", 6))
-                move_file(dir, c->states, files.item[i], NULL);
-    sm_list_free(&files);
 }

@@ -58,6 +58,8 @@ sm_status chain_write(sm_buf *out, sm_id *head, const chain_header *h,
 sm_status chain_read(chain_file *out, const char *path, sm_err *err);
 void chain_file_free(chain_file *f);
 
+/** The step of state i: a multiple of the interval, or the end. */
+int64_t chain_step(const chain_header *h, size_t i);
 /** Name of the file of a kept state: "state-00000010.safetensors". */
 void chain_state_name(char out[40], int64_t step);
 
@@ -65,7 +67,8 @@ void chain_state_name(char out[40], int64_t step);
 
 typedef struct chain chain;
 
-/** @param keep  the states are kept as files below io->scratch */
+/** @param keep  the states are kept as files below io->scratch; a checkpoint past one that
+ *               is not there is removed, and training goes on from before */
 sm_status chain_open(chain **out, const sm_step_io *io, const chain_header *h, bool keep,
                      sm_err *err);
 /** The on_commit of sm_train_io: a durable line in scratch before it returns. */
@@ -73,10 +76,8 @@ sm_status chain_commit(void *self, const sm_train_commit *c, sm_err *err);
 /** Write DIR/chain.jsonl.  SM_ECORRUPT when a state is missing (scratch was damaged); a
  * rerun goes on from before it. */
 sm_status chain_finish(chain *c, const char *dir, sm_err *err);
-/** Move the kept states into DIR. */
+/** Give the kept states a name in DIR as well; those in scratch stay. */
 sm_status chain_take_states(const chain *c, const char *dir, sm_err *err);
-/** Move them back out of DIR, for the run that tries again after a failure. */
-void chain_return_states(const chain *c, const char *dir);
 double chain_seconds(const chain *c); /* spent hashing and keeping, by this call */
 void chain_free(chain *c);
 

@@ -27,8 +27,7 @@ int64_t chain_length(int64_t commit_steps, int64_t n_steps)
     return 1 + (n_steps + k - 1) / k;
 }
 
-/* The step of state i: multiples of the interval, and the end. */
-static int64_t step_at(const chain_header *h, size_t i)
+int64_t chain_step(const chain_header *h, size_t i)
 {
     int64_t step = (int64_t)i * h->commit_steps;
     return step < h->n_steps ? step : h->n_steps;
@@ -124,9 +123,9 @@ static sm_status read_state(chain_state *c, const chain_header *h, size_t i,
                             const json_t *v, sm_err *err)
 {
     c->step = json_integer_value(json_object_get(v, "step"));
-    if (c->step != step_at(h, i))
+    if (c->step != chain_step(h, i))
         return sm_fail(err, SM_ECORRUPT, "line %zu: step: got %lld, want %lld", i + 2,
-                       (long long)c->step, (long long)step_at(h, i));
+                       (long long)c->step, (long long)chain_step(h, i));
     if (!take_id(&c->state, v, "state") || !take_id(&c->weights, v, "weights"))
         return sm_fail(err, SM_ECORRUPT, "line %zu: want state and weights as SHA-256",
                        i + 2);

@@ -114,7 +114,7 @@ static sm_status first_missing(int64_t *out, const journal *j, const journal_due
                       : sm_fail(err, SM_ENOMEM, "%s: out of memory", j->path);
     if (!s) {
         find_steps(has, d, text, len);
-        while (i < n && has[i])
+        while (i < n && has[i] && (!d->is_kept || d->is_kept(d->self, due_step(d, i))))
             i++;
         *out = i < n ? due_step(d, i) : INT64_MAX;
     }
@@ -147,10 +147,11 @@ static sm_status remove_past(const journal *j, int64_t missing, sm_err *err)
             step >= missing && step > 0 ? sm_path_join(j->io->scratch, e->d_name) : NULL;
         if (!dir)
             continue;
-        sm_log_line(j->io->ctx->log, SM_LOG_WARN,
-                    "%s has lost its line of step %lld: the checkpoint of step %lld is "
-                    "not used",
-                    j->path, (long long)missing, (long long)step);
+        sm_log_line(
+            j->io->ctx->log, SM_LOG_WARN,
+            "%s: step %lld is not there, or not all of it: the checkpoint of step "
+            "%lld is not used",
+            j->path, (long long)missing, (long long)step);
         sm_remove_tree(dir, NULL);
         free(dir);
     }

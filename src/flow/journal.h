@@ -11,10 +11,13 @@ typedef struct journal journal;
 /** The steps of which a line is due: first, first + interval, ..., and last. */
 typedef struct journal_due {
     int64_t first, interval, last; /* first <= last, interval >= 1 */
+    /* Is what belongs to a step's line there?  NULL: nothing does. */
+    bool (*is_kept)(const void *self, int64_t step);
+    const void *self;
 } journal_due;
 
 /** Open scratch/NAME for appending.  Checkpoints there (ckpt-RUN-STEP) that are past a
- * line that is missing cannot lead to a whole journal: they are removed, with a warning,
+ * line that is missing, or what belongs to it, cannot lead to a whole journal: they are removed, with a warning,
  * and training goes on from before. */
 sm_status journal_open(journal **out, const sm_step_io *io, const char *name,
                        const journal_due *due, sm_err *err);

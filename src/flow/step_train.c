@@ -145,10 +145,8 @@ static sm_status commit_states(chain *c, const sm_step_io *io, sm_err *err)
         if (!s)
             s = sm_store_commit(&a, io->store, "checkpoint", recipe, dir, "checkpoint",
                                 NULL, err);
-        if (s && dir) {
-            chain_return_states(c, dir);
+        if (s && dir)
             sm_remove_tree(dir, NULL);
-        }
     }
     if (!s)
         json_object_set_new(io->figures, "states", json_string(a.content.hex));

@@ -250,12 +250,13 @@ sm_status object_put_json(sm_id *id, char **text, sm_store *s, const json_t *val
     return st;
 }
 
-/* A file can be moved when nobody else holds a link to its bytes and it lies on the
- * workspace's file system. */
+/* A file can be moved when its bytes cannot be written under another name (it has none, or
+ * nobody may write) and it lies on the workspace's file system. */
 static bool is_movable(const sm_store *s, const struct stat *info)
 {
     struct stat here;
-    return info->st_nlink == 1 && stat(s->dir, &here) == 0 && here.st_dev == info->st_dev;
+    bool is_fixed = info->st_nlink == 1 || !(info->st_mode & 0222);
+    return is_fixed && stat(s->dir, &here) == 0 && here.st_dev == info->st_dev;
 }
 
 sm_status object_put_file(sm_id *id, int64_t *bytes, sm_store *s, const char *path,

@@ -8,6 +8,11 @@
 #include "sample.h"
 #include "steps.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "../../../src/store/internal.h" /* its points between durable operations */
+
 enum { N_SEGMENT = LAB_STEPS / 2 };
 
 static json_t *keeping(void)
@@ -90,13 +95,10 @@ static void weights_in_16_bits(void **state)
     json_decref(report);
 }
 
-/* keep_states and step train.states make the same artifact; chain and model do not depend
- * on it. */
-static void kept_states_are_a_function_of_the_recipe(void **state)
+/* A second workspace with the dataset and the tokenizer of the first. */
+static lab elsewhere(const lab *l)
 {
-    lab *l = *state;
     sm_err err = {0};
-    sm_artifact kept = {0};
     lab other = *l;
     snprintf(other.dir, sizeof other.dir, "/tmp/smelt-lab-XXXXXX");
     assert_non_null(mkdtemp(other.dir));
@@ -109,6 +111,17 @@ static void kept_states_are_a_function_of_the_recipe(void **state)
         OK(sm_store_copy(other.store, l->store, &a, NULL, &err));
         sm_artifact_free(&a);
     }
+    return other;
+}
+
+/* keep_states and step train.states make the same artifact; chain and model do not depend
+ * on it. */
+static void kept_states_are_a_function_of_the_recipe(void **state)
+{
+    lab *l = *state;
+    sm_err err = {0};
+    sm_artifact kept = {0};
+    lab other = elsewhere(l);
     sm_id states, model;
     lab_step(&states, &other, "train.states",
              (const char *[]){l->set.hex, l->tokenizer.hex}, 2, lab_train_options());
@@ -119,6 +132,112 @@ static void kept_states_are_a_function_of_the_recipe(void **state)
     sm_artifact_free(&kept);
     sm_store_close(other.store);
     sm_remove_tree(other.dir, NULL);
+}
+
+/* --------------------------------------------------------------- kill -9 */
+
+static json_t *keeping_with(int seed, bool keep)
+{
+    json_t *o = lab_train_options();
+    json_object_set_new(o, "seed", json_integer(seed));
+    json_object_set_new(o, "checkpoint_steps", json_integer(4));
+    json_object_set_new(o, "keep_states", json_boolean(keep));
+    return o;
+}
+
+static void die_at(void *self, const char *point)
+{
+    (void)point;
+    if ((*(int *)self)-- == 0)
+        raise(SIGKILL);
+}
+
+/* Train in a process that dies at point n of the store; false when it came to its end. */
+static bool dies_at(const lab *l, int n, int seed, bool keep)
+{
+    int status = 0;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        sm_store *store = NULL;
+        sm_flow_result r = {0};
+        sm_ctx ctx = {.kern = l->ctx.kern, .comm = sm_comm_self()};
+        const char *in[] = {l->set.hex, l->tokenizer.hex};
+        if (sm_store_open(&store, l->dir, NULL))
+            _exit(2);
+        store->at_point = die_at;
+        store->at_self = &n;
+        _exit(sm_flow_step(&r, &ctx, store, "train", in, 2, keeping_with(seed, keep),
+                           "test", NULL, NULL) != SM_OK);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (WIFSIGNALED(status)) {
+        assert_int_equal(WTERMSIG(status), SIGKILL);
+        return true;
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+    return false;
+}
+
+/* The model and the kept states of an undisturbed run elsewhere. */
+static void undisturbed(sm_id *model, sm_id *states, const lab *l, int seed)
+{
+    sm_err err = {0};
+    lab other = elsewhere(l);
+    sm_artifact a = {0};
+    lab_train(model, &other, keeping_with(seed, true));
+    OK(sm_store_find(&a, other.store, "checkpoint", &err));
+    *states = a.content;
+    sm_artifact_free(&a);
+    sm_store_close(other.store);
+    sm_remove_tree(other.dir, NULL);
+}
+
+static int64_t train_to_the_end(sm_id *model, sm_id *states, lab *l, int seed)
+{
+    sm_err err = {0};
+    sm_flow_result r = {0};
+    sm_artifact a = {0};
+    const char *in[] = {l->set.hex, l->tokenizer.hex};
+    json_t *o = keeping_with(seed, true);
+    OK(sm_flow_step(&r, &l->ctx, l->store, "train", in, 2, o, "test", NULL, &err));
+    int64_t from = json_integer_value(json_object_get(r.figures, "resumed_step"));
+    *model = r.artifact.content;
+    OK(sm_store_find(&a, l->store, "checkpoint", &err));
+    *states = a.content;
+    sm_artifact_free(&a);
+    sm_flow_result_free(&r);
+    json_decref(o);
+    return from;
+}
+
+/* However often a run dies while its states are committed, none is lost: the next one has
+ * no step to train again, and ends in the bits of one that was left alone. */
+static void no_kept_state_is_lost_by_a_kill(void **state)
+{
+    lab *l = *state;
+    sm_id model, states, want_model, want_states;
+    undisturbed(&want_model, &want_states, l, 5);
+    int n_killed = 0;
+    while (n_killed < 6 && dies_at(l, 3 * n_killed, 5, true))
+        n_killed++;
+    assert_int_equal(n_killed, 6);
+    assert_int_equal(train_to_the_end(&model, &states, l, 5), LAB_STEPS);
+    assert_string_equal(model.hex, want_model.hex);
+    assert_string_equal(states.hex, want_states.hex);
+}
+
+/* A run that kept no states and is gone on with by one that keeps them: what was not kept
+ * is made again. */
+static void states_that_were_not_kept_are_made_again(void **state)
+{
+    lab *l = *state;
+    sm_id model, states, want_model, want_states;
+    undisturbed(&want_model, &want_states, l, 6);
+    assert_true(dies_at(l, 0, 6, false)); /* trained, about to be committed */
+    assert_int_equal(train_to_the_end(&model, &states, l, 6), 0);
+    assert_string_equal(model.hex, want_model.hex);
+    assert_string_equal(states.hex, want_states.hex);
 }
 
 /* ------------------------------------------------------------- the forger */
@@ -502,6 +621,8 @@ int main(void)
         cmocka_unit_test(without_states),
         cmocka_unit_test(weights_in_16_bits),
         cmocka_unit_test(kept_states_are_a_function_of_the_recipe),
+        cmocka_unit_test(no_kept_state_is_lost_by_a_kill),
+        cmocka_unit_test(states_that_were_not_kept_are_made_again),
         cmocka_unit_test(a_forged_run_is_caught),
         cmocka_unit_test(a_tampered_state_is_found_by_its_hash),
         cmocka_unit_test(exchanged_weights_are_found),

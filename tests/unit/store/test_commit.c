@@ -238,6 +238,36 @@ static void test_refused_names(void **state)
     sm_artifact_free(&a);
 }
 
+/* A file with a second name is copied, unless nobody may write it. */
+static void test_linked_files(void **state)
+{
+    world *w = *state;
+    for (int writable = 0; writable < 2; writable++) {
+        sm_artifact a = {0};
+        struct stat other, object;
+        char *staging = NULL, *stored = NULL, *kept = path_of(w->dir, "kept");
+        json_t *recipe = json_pack("{s:s, s:i}", "step", "link", "writable", writable);
+        OK(sm_store_staging(&staging, w->s, "link", &err));
+        put_file(w->dir, "kept", writable ? "writable" : "fixed", 5);
+        assert_int_equal(chmod(kept, writable ? 0644 : 0444), 0);
+        char *name = path_of(staging, "f");
+        assert_int_equal(link(kept, name), 0);
+        OK(sm_store_commit(&a, w->s, "source", recipe, staging, NULL, NULL, &err));
+        OK(sm_store_path(&stored, w->s, &a, "f", &err));
+        assert_int_equal(stat(kept, &other), 0);
+        assert_int_equal(stat(stored, &object), 0);
+        assert_int_equal(other.st_ino == object.st_ino, !writable);
+        assert_int_equal(object.st_mode & 0222, 0);
+        assert_int_equal(unlink(kept), 0);
+        free(staging);
+        free(stored);
+        free(kept);
+        free(name);
+        sm_artifact_free(&a);
+        json_decref(recipe);
+    }
+}
+
 static void test_bad_staging(void **state)
 {
     world *w = *state;
@@ -348,15 +378,11 @@ static void test_list_and_metrics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_init_and_open),
-        T(test_layout_is_checked),
-        T(test_ids_are_sha256),
-        T(test_leaf_table),
-        T(test_refs),
-        T(test_refused_names),
-        T(test_bad_staging),
-        T(test_copy),
-        T(test_list_and_metrics),
+        T(test_init_and_open),  T(test_layout_is_checked),
+        T(test_ids_are_sha256), T(test_leaf_table),
+        T(test_refs),           T(test_refused_names),
+        T(test_linked_files),   T(test_bad_staging),
+        T(test_copy),           T(test_list_and_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
