@@ -9,9 +9,9 @@ bench_loss trains a small model in both profiles and writes down its initial wei
 batches and its losses; this script trains the same model from the same weights on the same
 batches with PyTorch (whichever is installed for this python) and AdamW of the same
 settings: in f32 with 1 and 2 threads; in f32 with the kernels of an AVX2 machine; in f32 with
-weight decay as a subtraction, w - (lr wd) w, where PyTorch rounds 1 - lr wd first; in bf16
-autocast; and in f64 as the truth that f32 approximates.  The distance of two runs is the
-root mean square over steps of the difference of their losses in nats.
+weight decay as a subtraction, w - (lr wd) w, where PyTorch and smelt round 1 - lr wd first;
+in bf16 autocast; and in f64 as the truth that f32 approximates.  The distance of two runs is
+the root mean square over steps of the difference of their losses in nats.
 
   f32   distance of smelt f32/1 from torch f32, over that of torch with 2 threads from
         torch with 1: want at most 2
@@ -146,11 +146,6 @@ class Decoder:
         return ce(logit, target, ignore_index=-1), aux, exact
 
 
-def as_f32(x):
-    """The nearest f32: smelt's optimizer keeps its coefficients so, PyTorch takes doubles."""
-    return struct.unpack("f", struct.pack("f", x))[0]
-
-
 def clip(params, limit, torch):
     """Scale gradients to a global norm of at most `limit`."""
     norm = math.sqrt(sum(p.grad.double().pow(2).sum().item() for p in params))
@@ -163,11 +158,10 @@ def make_optimizer(torch, run, weights, decay_frac):
     """AdamW as smelt configures it; weight decay times decay_frac."""
     names = set(run["decay"])
     groups = [{"params": [w for n, w in weights.items() if n in names],
-               "weight_decay": decay_frac * as_f32(run["weight_decay"])},
+               "weight_decay": decay_frac * run["weight_decay"]},
               {"params": [w for n, w in weights.items() if n not in names],
                "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, betas=(as_f32(run["beta1"]), as_f32(run["beta2"])),
-                             eps=as_f32(run["eps"]))
+    return torch.optim.AdamW(groups, betas=(run["beta1"], run["beta2"]), eps=run["eps"])
 
 
 def train_torch(directory, dtype, threads, out):
@@ -187,7 +181,7 @@ def train_torch(directory, dtype, threads, out):
         batches = torch.frombuffer(bytearray(f.read()), dtype=torch.int32).view(shape).long()
     losses = []
     for step in range(run["n_steps"]):
-        lr = as_f32(run["lr"][step])
+        lr = run["lr"][step]
         for g in opt.param_groups:
             g["lr"] = lr
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == "bf16"):
@@ -196,7 +190,7 @@ def train_torch(directory, dtype, threads, out):
         (ce + run["aux_coef"] * aux).backward()
         clip(list(weights.values()), run["clip_norm"], torch)
         for w in opt.param_groups[0]["params"] if subtracts else ():
-            w.data.sub_(w.data * (lr * as_f32(run["weight_decay"])))
+            w.data.sub_(w.data * (lr * run["weight_decay"]))
         opt.step()
         losses.append(exact)
     with open(out, "w", encoding="utf-8") as f:
