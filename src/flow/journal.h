@@ -17,8 +17,8 @@ typedef struct journal_due {
 } journal_due;
 
 /** Open scratch/NAME for appending.  Checkpoints there (ckpt-RUN-STEP) that are past a
- * line that is missing, or what belongs to it, cannot lead to a whole journal: they are removed, with a warning,
- * and training goes on from before. */
+ * line that is missing, or past what belongs to it, cannot lead to a whole journal: they
+ * are removed, with a warning, and training goes on from before. */
 sm_status journal_open(journal **out, const sm_step_io *io, const char *name,
                        const journal_due *due, sm_err *err);
 /** Append a line with its newline. */
