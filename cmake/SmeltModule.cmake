@@ -8,7 +8,9 @@ set(SMELT_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wstrict-prot
 set(SMELT_CODEGEN -fno-common -fvisibility=hidden -fno-omit-frame-pointer
     -ffp-contract=off)
 set(SMELT_LINK "")
+set(SMELT_TEST_TIMEOUT 300) # seconds, of a test of the short tier
 if(SMELT_SANITIZE)
+  set(SMELT_TEST_TIMEOUT 1500)
   list(APPEND SMELT_CODEGEN -fsanitize=${SMELT_SANITIZE} -fno-sanitize-recover=all)
   list(APPEND SMELT_LINK -fsanitize=${SMELT_SANITIZE})
 endif()
@@ -126,7 +128,7 @@ function(smelt_program)
     VERBATIM)
 endfunction()
 
-# smelt_test(name sources... [DEPS module...] [LABELS label...] [LONG])
+# smelt_tests()
 # A unit test is tests/unit/MODULE/test_NAME.c, linked with that module and what it needs.
 function(smelt_tests)
   if(CMOCKA_FOUND)
@@ -151,7 +153,8 @@ function(smelt_tests)
           target_link_libraries(${t} PRIVATE ${oracle})
         endif()
         add_test(NAME unit/${m}/${stem} COMMAND ${t})
-        set_tests_properties(unit/${m}/${stem} PROPERTIES LABELS "unit;short" TIMEOUT 300)
+        set_tests_properties(unit/${m}/${stem} PROPERTIES
+          LABELS "unit;short" TIMEOUT ${SMELT_TEST_TIMEOUT})
       endforeach()
     endforeach()
   endif()
