@@ -39,9 +39,10 @@ _Static_assert(K_BLOCK % SM_K_GROUP == 0 && K_STRETCH % K_BLOCK == 0, "whole gro
 #define ROWS_13(X) ROWS_12(X) X(12)
 #define ROWS_14(X) ROWS_13(X) X(13)
 
-/* A tile of C while a block of k is added to it: [rows][NR]. `steps` counts groups of 32
- * k (bf16) or single k (f32). */
-typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t steps);
+/* A tile of C while a block of k is added to it: [rows][NR].  bf16: the zeros that fill the
+ * last group of 32 are left out, whole pairs of them: fma(0, 0, e) is e, but +0 for -0,
+ * which the +0.0 of store_tile hides. */
+typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t k);
 
 /* Without it gcc lifts the tile out of the loop into spill slots and moves it through
  * registers twice a group: 7 % of the time. */
@@ -70,16 +71,17 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
 /* bf16 with B unpacked to floats. */
 #define DEFINE_EVEN_ODD(rows)                                                          \
     static void even_odd_##rows(float *tile, const float *a, const void *pb,           \
-                                ptrdiff_t steps)                                       \
+                                ptrdiff_t k)                                           \
     {                                                                                  \
         const float *b = pb;                                                           \
-        for (; steps > 0; steps--) {                                                   \
+        for (; k > 0; k -= SM_K_GROUP) {                                               \
+            ptrdiff_t group = sm_min_index(k, SM_K_GROUP);                             \
             vf x, b0 = get(b, W), b1 = get(b + W, W);                                  \
             ROWS_##rows(FIRST_EVEN) b0 = get(b + NR, W);                               \
             b1 = get(b + NR + W, W);                                                   \
             ROWS_##rows(FIRST_ODD) a += 2 * STEP_BF16;                                 \
             b += 2 * NR;                                                               \
-            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * STEP_BF16, b += 2 * NR) { \
+            for (ptrdiff_t p = 2; p < group; p += 2, a += 2 * STEP_BF16, b += 2 * NR) { \
                 b0 = get(b, W);                                                        \
                 b1 = get(b + W, W);                                                    \
                 ROWS_##rows(EVEN) b0 = get(b + NR, W);                                 \
@@ -94,18 +96,19 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
 /* bf16 with B in pairs. */
 #define DEFINE_EVEN_ODD_PAIRS(rows)                                                \
     static void even_odd_pairs_##rows(float *tile, const float *a, const void *pb, \
-                                      ptrdiff_t steps)                             \
+                                      ptrdiff_t k)                                 \
     {                                                                              \
         const int32_t *b = pb;                                                     \
         const vi high = viset(-0x10000);                                           \
-        for (; steps > 0; steps--) {                                               \
+        for (; k > 0; k -= SM_K_GROUP) {                                           \
+            ptrdiff_t group = sm_min_index(k, SM_K_GROUP);                         \
             vf x, b0 = vfloat(vishl(viload(b), 16));                               \
             vf b1 = vfloat(vishl(viload(b + W), 16));                              \
             ROWS_##rows(FIRST_EVEN) b0 = vfloat(viand(viload(b), high));           \
             b1 = vfloat(viand(viload(b + W), high));                               \
             ROWS_##rows(FIRST_ODD) a += 2 * STEP_BF16;                             \
             b += NR;                                                               \
-            for (int p = 2; p < SM_K_GROUP; p += 2, a += 2 * STEP_BF16, b += NR) { \
+            for (ptrdiff_t p = 2; p < group; p += 2, a += 2 * STEP_BF16, b += NR) { \
                 b0 = vfloat(vishl(viload(b), 16));                                 \
                 b1 = vfloat(vishl(viload(b + W), 16));                             \
                 ROWS_##rows(EVEN) b0 = vfloat(viand(viload(b), high));             \
@@ -128,11 +131,11 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
 
 #define DEFINE_CHAIN(rows)                                                \
     static void chain_##rows(float *tile, const float *a, const void *pb, \
-                             ptrdiff_t steps)                             \
+                             ptrdiff_t k)                                 \
     {                                                                     \
         const float *b = pb;                                              \
         ROWS_##rows(LOAD) vf x;                                           \
-        for (; steps > 0; steps--, a += STEP_F32, b += NR) {              \
+        for (; k > 0; k--, a += STEP_F32, b += NR) {                      \
             vf b0 = get(b, W), b1 = get(b + W, W);                        \
             ROWS_##rows(CHAIN)                                            \
         }                                                                 \
@@ -223,7 +226,7 @@ static inline void store_tile(const tile_of_c *t, const float *tile)
  * this block, stride floats from panel to panel. */
 typedef struct strip {
     float *c;
-    ptrdiff_t ldc, rows, cols, mr, stride, steps;
+    ptrdiff_t ldc, rows, cols, mr, stride, k;
     const float *a;
     const void *b;
     bool from_zero;
@@ -241,7 +244,7 @@ static void run_strip(const strip *s)
             clear_tile(tile, t.rows);
         else
             load_tile(tile, &t);
-        s->kernels[t.rows - 1](tile, a, s->b, s->steps);
+        s->kernels[t.rows - 1](tile, a, s->b, s->k);
         store_tile(&t, tile);
     }
 }
@@ -285,11 +288,12 @@ static void stretch_bf16(const operands *o, ptrdiff_t p, ptrdiff_t end, bool unp
         do {
             ptrdiff_t block = sm_min_index(K_BLOCK, end - p);
             const int32_t *b = (const int32_t *)o->b + (j * kp + p * NR) / 2;
+            ptrdiff_t used = sm_min_index(block, sm_round_up(o->k - p, 2));
             if (unpack)
-                unpack_pairs(unpacked, b, block / 2);
+                unpack_pairs(unpacked, b, used / 2);
             run_strip(
                 &(strip){o->c + j, o->ldc, o->rows, o->n - j, MR_BF16, kp * STEP_BF16,
-                         block / SM_K_GROUP, (const float *)o->a + p * STEP_BF16,
+                         used, (const float *)o->a + p * STEP_BF16,
                          unpack ? (const void *)unpacked : b, p == 0 && !o->accumulate,
                          unpack ? even_odd : even_odd_pairs});
             p += block;
