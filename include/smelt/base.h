@@ -71,6 +71,8 @@ SM_API sm_status sm_fail_errno(sm_err *err, int errno_value, const char *fmt, ..
     SM_PRINTF(3, 4);
 
 /** Prefix the message already in `err` with context ("file.yaml: "); returns its status.
+ * A message that begins with the last word of the context ("train: " before "train: ...")
+ * does not say it twice.
  * `s` is returned unchanged when err is NULL. */
 SM_API sm_status sm_fail_context(sm_err *err, sm_status s, const char *fmt, ...)
     SM_PRINTF(3, 4);

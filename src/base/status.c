@@ -8,10 +8,9 @@
 
 const char *sm_status_name(sm_status s)
 {
-    static const char *const names[] = {"OK",       "EINVAL", "ENOMEM", "EIO",
-                                        "ECORRUPT", "ENOENT", "EEXIST", "ENOSPC",
-                                        "ECANCEL",  "EUNSUPPORTED", "EDENIED",
-                                        "ENUMERIC"};
+    static const char *const names[] = {
+        "OK",     "EINVAL", "ENOMEM",  "EIO",          "ECORRUPT", "ENOENT",
+        "EEXIST", "ENOSPC", "ECANCEL", "EUNSUPPORTED", "EDENIED",  "ENUMERIC"};
     int i = -(int)s;
     if (i < 0 || i >= (int)(sizeof names / sizeof *names))
         return "EUNKNOWN";
@@ -75,6 +74,18 @@ sm_status sm_fail_errno(sm_err *err, int errno_value, const char *fmt, ...)
     return s;
 }
 
+/* The message without the words up to a colon with which the context ends: "train: model: "
+ * before "model: n_head ..." names the model once. */
+static const char *without_last_word(const char *message, const char *context, size_t n)
+{
+    size_t from = n >= 2 ? n - 2 : 0;
+    if (n < 3 || strcmp(context + from, ": ") != 0)
+        return message;
+    while (from > 0 && context[from - 1] != ' ')
+        from--;
+    return strncmp(message, context + from, n - from) ? message : message + (n - from);
+}
+
 sm_status sm_fail_context(sm_err *err, sm_status s, const char *fmt, ...)
 {
     if (err) {
@@ -85,7 +96,8 @@ sm_status sm_fail_context(sm_err *err, sm_status s, const char *fmt, ...)
         set_message(err, s, fmt, ap);
         va_end(ap);
         size_t n = strlen(err->msg);
-        snprintf(err->msg + n, sizeof err->msg - n, "%s", old);
+        snprintf(err->msg + n, sizeof err->msg - n, "%s",
+                 without_last_word(old, err->msg, n));
     }
     return s;
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inputs of a step: which kinds it declares, which artifacts were given for them. */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +50,29 @@ static size_t take_kind(sm_artifact *out, sm_artifact *given, size_t n_given,
     return n;
 }
 
+/* Is `where` the verb of the step ("data curate" of data.curate)? */
+static bool is_verb_of(const char *where, const sm_step *step)
+{
+    const char *s = step->name;
+    for (; *s && (*where == *s || (*where == ' ' && *s == '.')); s++)
+        where++;
+    return !*s && !*where;
+}
+
+/* "WHERE: STEP: ...", the step named once. */
+static SM_PRINTF(4, 5) sm_status
+    refuse(const sm_step *step, const char *where, sm_err *err, const char *fmt, ...)
+{
+    char what[SM_ERR_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    if (is_verb_of(where, step))
+        return sm_fail(err, SM_EINVAL, "%s: %s", where, what);
+    return sm_fail(err, SM_EINVAL, "%s: %s: %s", where, step->name, what);
+}
+
 static sm_status order_inputs(sm_artifact *out, sm_artifact *given, size_t n,
                               const sm_step *step, const char *const *refs,
                               const char *where, sm_err *err)
@@ -57,15 +82,14 @@ static sm_status order_inputs(sm_artifact *out, sm_artifact *given, size_t n,
     for (size_t k = 0; k < n_kind; k++) {
         size_t taken = take_kind(out + at, given, n, &kind[k]);
         if (taken == 0 && !kind[k].optional)
-            return sm_fail(err, SM_EINVAL, "%s: %s: in: got no %s, want %s", where,
-                           step->name, kind[k].kind, step->inputs);
+            return refuse(step, where, err, "in: got no %s, want %s", kind[k].kind,
+                          step->inputs);
         at += taken;
     }
     for (size_t i = 0; i < n; i++)
         if (*given[i].kind)
-            return sm_fail(err, SM_EINVAL, "%s: %s: in: got %s (a %s), want %s", where,
-                           step->name, refs[i], given[i].kind,
-                           *step->inputs ? step->inputs : "no input");
+            return refuse(step, where, err, "in: got %s (a %s), want %s", refs[i],
+                          given[i].kind, *step->inputs ? step->inputs : "no input");
     return SM_OK;
 }
 

@@ -94,8 +94,8 @@ static sm_status facts_of(tracks_track *t, const tracks_file *f, const sm_ctx *c
     snprintf(where, sizeof where, "track %.80s", t->name);
     json_object_set_new(options, "warmup_steps", json_integer(0)); /* fits any n_steps */
     sm_status s = tracks_io_open(&io, ctx, store, f, options, where, err);
-    if (!s)
-        s = tracks_train_config(&c, &io.io, err);
+    if (!s && (s = tracks_train_config(&c, &io.io, err)))
+        sm_fail_context(err, s, "%s: ", where);
     if (!s) {
         t->n_param = sm_model_n_param(&c.model);
         t->n_active = sm_model_n_active(&c.model);
@@ -105,7 +105,8 @@ static sm_status facts_of(tracks_track *t, const tracks_file *f, const sm_ctx *c
             t->threads = (int)sm_opt_int(f->head, "threads");
         if (f->rungs > 1 && c.checkpoint_steps == 0)
             s = sm_fail(err, SM_EINVAL,
-                        "checkpoint_steps: got 0; halving goes on from checkpoints");
+                        "%s: checkpoint_steps: got 0; halving goes on from checkpoints",
+                        where);
     }
     tracks_io_close(&io);
     json_decref(options);

@@ -36,7 +36,7 @@ expect() {
 }
 
 # bad STATUS 'PATTERN' WORD...: the same, and the error is one line on standard error that
-# begins with "smelt: ", with nothing on standard output.
+# begins with "smelt: " and names no module twice, with nothing on standard output.
 bad() {
   local want=$1 pattern=$2 name out err status
   shift 2
@@ -51,6 +51,8 @@ bad() {
     not_ok "$name" "got:  $(head -c 300 <<<"$err")" "want: $pattern"
   elif [ "$(tail -n 1 <<<"$err" | head -c 7)" != "smelt: " ]; then
     not_ok "$name" "error does not begin with 'smelt: ': $(head -c 200 <<<"$err")"
+  elif grep -qE '(^|: )([a-z][a-z._]*): \2: ' <<<"$err"; then
+    not_ok "$name" "names the same thing twice: $(head -c 300 <<<"$err")"
   elif [ -n "$out" ]; then
     not_ok "$name" "printed on standard output: $out"
   else

@@ -20,6 +20,19 @@ static void errors_carry_context_on_one_line(void **state)
     assert_string_equal(e.msg, "k=0, want 1..8");
     assert_int_equal(sm_fail_context(&e, SM_EINVAL, "run.yaml:3:5: "), SM_EINVAL);
     assert_string_equal(e.msg, "run.yaml:3:5: k=0, want 1..8");
+    sm_fail(&e, SM_EINVAL, "model: n_head: got 3");
+    sm_fail_context(&e, SM_EINVAL, "train: %s: ", "model"); /* says it once */
+    assert_string_equal(e.msg, "train: model: n_head: got 3");
+    sm_fail_context(&e, SM_EINVAL, "train: ");
+    assert_string_equal(e.msg, "train: model: n_head: got 3");
+    sm_fail_context(&e, SM_EINVAL, "rain: ");
+    assert_string_equal(e.msg, "rain: train: model: n_head: got 3");
+    sm_fail_context(&e, SM_EINVAL, "a b");
+    sm_fail_context(&e, SM_EINVAL, ": ");
+    assert_string_equal(e.msg, ": a brain: train: model: n_head: got 3");
+    sm_fail(&e, SM_EINVAL, "%s", "");
+    sm_fail_context(&e, SM_EINVAL, "x: ");
+    assert_string_equal(e.msg, "x: ");
     assert_int_equal(sm_fail_errno(&e, ENOSPC, "x"), SM_ENOSPC);
     assert_int_equal(sm_fail_errno(NULL, ENOENT, "x"), SM_ENOENT);
     assert_string_equal(sm_status_name(SM_ENUMERIC), "ENUMERIC");
