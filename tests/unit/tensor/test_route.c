@@ -163,7 +163,8 @@ static void test_permutation(void **state)
     for (uint64_t seed = 0; seed < 200; seed++) { /* every share from none to most */
         uint64_t share = 1 + sm_rng_below(12, seed, SM_STREAM_TEST, 1, 0);
         for (uint64_t i = 0; i < PT * PK; i++)
-            expert[i] = (int32_t)(sm_rng_below(PE + share, seed, SM_STREAM_TEST, 0, i) % PE);
+            expert[i] =
+                (int32_t)(sm_rng_below(PE + share, seed, SM_STREAM_TEST, 0, i) % PE);
         check_permutation(expert, INT64_C(1) << seed % 7);
     }
 }

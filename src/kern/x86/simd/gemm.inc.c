@@ -69,55 +69,55 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
     put(tile + r * NR + W, vadd(get(tile + r * NR + W, W), vadd(e##r##_1, o##r##_1)), W);
 
 /* bf16 with B unpacked to floats. */
-#define DEFINE_EVEN_ODD(rows)                                                          \
-    static void even_odd_##rows(float *tile, const float *a, const void *pb,           \
-                                ptrdiff_t k)                                           \
-    {                                                                                  \
-        const float *b = pb;                                                           \
-        for (; k > 0; k -= SM_K_GROUP) {                                               \
-            ptrdiff_t group = sm_min_index(k, SM_K_GROUP);                             \
-            vf x, b0 = get(b, W), b1 = get(b + W, W);                                  \
-            ROWS_##rows(FIRST_EVEN) b0 = get(b + NR, W);                               \
-            b1 = get(b + NR + W, W);                                                   \
-            ROWS_##rows(FIRST_ODD) a += 2 * STEP_BF16;                                 \
-            b += 2 * NR;                                                               \
+#define DEFINE_EVEN_ODD(rows)                                                           \
+    static void even_odd_##rows(float *tile, const float *a, const void *pb,            \
+                                ptrdiff_t k)                                            \
+    {                                                                                   \
+        const float *b = pb;                                                            \
+        for (; k > 0; k -= SM_K_GROUP) {                                                \
+            ptrdiff_t group = sm_min_index(k, SM_K_GROUP);                              \
+            vf x, b0 = get(b, W), b1 = get(b + W, W);                                   \
+            ROWS_##rows(FIRST_EVEN) b0 = get(b + NR, W);                                \
+            b1 = get(b + NR + W, W);                                                    \
+            ROWS_##rows(FIRST_ODD) a += 2 * STEP_BF16;                                  \
+            b += 2 * NR;                                                                \
             for (ptrdiff_t p = 2; p < group; p += 2, a += 2 * STEP_BF16, b += 2 * NR) { \
-                b0 = get(b, W);                                                        \
-                b1 = get(b + W, W);                                                    \
-                ROWS_##rows(EVEN) b0 = get(b + NR, W);                                 \
-                b1 = get(b + NR + W, W);                                               \
-                ROWS_##rows(ODD)                                                       \
-            }                                                                          \
-            TILE_STAYS_IN_MEMORY();                                                    \
-            ROWS_##rows(JOIN)                                                          \
-        }                                                                              \
+                b0 = get(b, W);                                                         \
+                b1 = get(b + W, W);                                                     \
+                ROWS_##rows(EVEN) b0 = get(b + NR, W);                                  \
+                b1 = get(b + NR + W, W);                                                \
+                ROWS_##rows(ODD)                                                        \
+            }                                                                           \
+            TILE_STAYS_IN_MEMORY();                                                     \
+            ROWS_##rows(JOIN)                                                           \
+        }                                                                               \
     }
 
 /* bf16 with B in pairs. */
-#define DEFINE_EVEN_ODD_PAIRS(rows)                                                \
-    static void even_odd_pairs_##rows(float *tile, const float *a, const void *pb, \
-                                      ptrdiff_t k)                                 \
-    {                                                                              \
-        const int32_t *b = pb;                                                     \
-        const vi high = viset(-0x10000);                                           \
-        for (; k > 0; k -= SM_K_GROUP) {                                           \
-            ptrdiff_t group = sm_min_index(k, SM_K_GROUP);                         \
-            vf x, b0 = vfloat(vishl(viload(b), 16));                               \
-            vf b1 = vfloat(vishl(viload(b + W), 16));                              \
-            ROWS_##rows(FIRST_EVEN) b0 = vfloat(viand(viload(b), high));           \
-            b1 = vfloat(viand(viload(b + W), high));                               \
-            ROWS_##rows(FIRST_ODD) a += 2 * STEP_BF16;                             \
-            b += NR;                                                               \
+#define DEFINE_EVEN_ODD_PAIRS(rows)                                                 \
+    static void even_odd_pairs_##rows(float *tile, const float *a, const void *pb,  \
+                                      ptrdiff_t k)                                  \
+    {                                                                               \
+        const int32_t *b = pb;                                                      \
+        const vi high = viset(-0x10000);                                            \
+        for (; k > 0; k -= SM_K_GROUP) {                                            \
+            ptrdiff_t group = sm_min_index(k, SM_K_GROUP);                          \
+            vf x, b0 = vfloat(vishl(viload(b), 16));                                \
+            vf b1 = vfloat(vishl(viload(b + W), 16));                               \
+            ROWS_##rows(FIRST_EVEN) b0 = vfloat(viand(viload(b), high));            \
+            b1 = vfloat(viand(viload(b + W), high));                                \
+            ROWS_##rows(FIRST_ODD) a += 2 * STEP_BF16;                              \
+            b += NR;                                                                \
             for (ptrdiff_t p = 2; p < group; p += 2, a += 2 * STEP_BF16, b += NR) { \
-                b0 = vfloat(vishl(viload(b), 16));                                 \
-                b1 = vfloat(vishl(viload(b + W), 16));                             \
-                ROWS_##rows(EVEN) b0 = vfloat(viand(viload(b), high));             \
-                b1 = vfloat(viand(viload(b + W), high));                           \
-                ROWS_##rows(ODD)                                                   \
-            }                                                                      \
-            TILE_STAYS_IN_MEMORY();                                                \
-            ROWS_##rows(JOIN)                                                      \
-        }                                                                          \
+                b0 = vfloat(vishl(viload(b), 16));                                  \
+                b1 = vfloat(vishl(viload(b + W), 16));                              \
+                ROWS_##rows(EVEN) b0 = vfloat(viand(viload(b), high));              \
+                b1 = vfloat(viand(viload(b + W), high));                            \
+                ROWS_##rows(ODD)                                                    \
+            }                                                                       \
+            TILE_STAYS_IN_MEMORY();                                                 \
+            ROWS_##rows(JOIN)                                                       \
+        }                                                                           \
     }
 
 #define LOAD(r) vf c##r##_0 = get(tile + r * NR, W), c##r##_1 = get(tile + r * NR + W, W);
@@ -129,17 +129,16 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
     put(tile + r * NR, c##r##_0, W); \
     put(tile + r * NR + W, c##r##_1, W);
 
-#define DEFINE_CHAIN(rows)                                                \
-    static void chain_##rows(float *tile, const float *a, const void *pb, \
-                             ptrdiff_t k)                                 \
-    {                                                                     \
-        const float *b = pb;                                              \
-        ROWS_##rows(LOAD) vf x;                                           \
-        for (; k > 0; k--, a += STEP_F32, b += NR) {                      \
-            vf b0 = get(b, W), b1 = get(b + W, W);                        \
-            ROWS_##rows(CHAIN)                                            \
-        }                                                                 \
-        ROWS_##rows(STORE)                                                \
+#define DEFINE_CHAIN(rows)                                                             \
+    static void chain_##rows(float *tile, const float *a, const void *pb, ptrdiff_t k) \
+    {                                                                                  \
+        const float *b = pb;                                                           \
+        ROWS_##rows(LOAD) vf x;                                                        \
+        for (; k > 0; k--, a += STEP_F32, b += NR) {                                   \
+            vf b0 = get(b, W), b1 = get(b + W, W);                                     \
+            ROWS_##rows(CHAIN)                                                         \
+        }                                                                              \
+        ROWS_##rows(STORE)                                                             \
     }
 
 DEFINE_EVEN_ODD(1)
@@ -291,11 +290,10 @@ static void stretch_bf16(const operands *o, ptrdiff_t p, ptrdiff_t end, bool unp
             ptrdiff_t used = sm_min_index(block, sm_round_up(o->k - p, 2));
             if (unpack)
                 unpack_pairs(unpacked, b, used / 2);
-            run_strip(
-                &(strip){o->c + j, o->ldc, o->rows, o->n - j, MR_BF16, kp * STEP_BF16,
-                         used, (const float *)o->a + p * STEP_BF16,
-                         unpack ? (const void *)unpacked : b, p == 0 && !o->accumulate,
-                         unpack ? even_odd : even_odd_pairs});
+            run_strip(&(strip){
+                o->c + j, o->ldc, o->rows, o->n - j, MR_BF16, kp * STEP_BF16, used,
+                (const float *)o->a + p * STEP_BF16, unpack ? (const void *)unpacked : b,
+                p == 0 && !o->accumulate, unpack ? even_odd : even_odd_pairs});
             p += block;
         } while (p < end);
     }
