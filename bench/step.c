@@ -13,6 +13,8 @@
  * product kernels in this process, right before and right after the steps.  --operations
  * adds the event log's sums over all steps, warm-up included.
  */
+#include <errno.h>
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +56,7 @@ enum { N_SHAPE = sizeof SHAPES / sizeof *SHAPES };
 typedef struct options {
     const shape *shape;
     sm_train_config train;
-    int64_t warmup_steps, steps, shards;
-    int threads;
+    int64_t warmup_steps, steps, shards, threads;
     bool json_only, want_operations;
 } options;
 
@@ -82,7 +83,16 @@ static void assign(const setting *s, double x)
         *(bool *)s->field = x != 0;
 }
 
-/* "key=value" into the configuration; false for an unknown key or no number. */
+/* Does the field hold it?  Whole numbers must be such, and none is negative. */
+static bool is_in_range(const setting *s, double x)
+{
+    if (s->type == 'd' || s->type == 'f')
+        return x >= -FLT_MAX && x <= FLT_MAX;
+    double most = s->type == 'b' ? 1 : s->type == 'i' ? INT32_MAX : 9007199254740992.0;
+    return x >= 0 && x <= most && x == (double)(int64_t)x;
+}
+
+/* "key=value" into the configuration; false for an unknown key or no such number. */
 static bool set_option(sm_train_config *c, const char *text)
 {
     sm_model_config *m = &c->model;
@@ -119,7 +129,7 @@ static bool set_option(sm_train_config *c, const char *text)
         if (strlen(table[i].key) == (size_t)(eq - text) &&
             !strncmp(table[i].key, text, (size_t)(eq - text))) {
             double x = strtod(eq + 1, &end);
-            if (end == eq + 1 || (*end && *end != ' '))
+            if (end == eq + 1 || (*end && *end != ' ') || !is_in_range(&table[i], x))
                 return false;
             assign(&table[i], x);
             return true;
@@ -155,31 +165,45 @@ static int64_t power_of_two_up_to(int64_t x)
     return p;
 }
 
-/* One option with a value; false when it is none of ours. */
-static bool take_option(options *o, const char *key, const char *value)
+/* A whole number in low..high. */
+static bool take_number(int64_t *out, const char *value, int64_t low, int64_t high)
 {
-    int64_t n = strtoll(value, NULL, 10);
-    if (!strcmp(key, "--profile"))
-        o->train.profile = value;
-    else if (!strcmp(key, "--seq"))
-        o->train.n_seq = n;
-    else if (!strcmp(key, "--ctx"))
-        o->train.n_ctx = n;
-    else if (!strcmp(key, "--shards"))
-        o->shards = n;
-    else if (!strcmp(key, "--micro"))
-        o->train.micro_shards = n;
-    else if (!strcmp(key, "--steps"))
-        o->steps = n;
-    else if (!strcmp(key, "--warmup"))
-        o->warmup_steps = n;
-    else if (!strcmp(key, "--threads"))
-        o->threads = (int)n;
-    else if (!strcmp(key, "--set"))
-        return set_option(&o->train, value);
-    else
-        return false;
-    return true;
+    char *end = NULL;
+    errno = 0;
+    long long n = strtoll(value, &end, 10);
+    bool is_good = end != value && !*end && !errno && n >= low && n <= high;
+    if (is_good)
+        *out = n;
+    return is_good;
+}
+
+/* One option with a value: NULL when it was taken, else what was wanted. */
+static const char *take_option(options *o, const char *key, const char *value)
+{
+    const struct {
+        const char *key;
+        int64_t *field, low, high;
+        const char *want;
+    } number[] = {
+        {"--seq", &o->train.n_seq, 1, 65536, "1..65536"},
+        {"--ctx", &o->train.n_ctx, 2, 1 << 20, "2..1048576"},
+        {"--shards", &o->shards, 1, 65536, "1..65536"},
+        {"--micro", &o->train.micro_shards, 0, 65536, "0..65536"},
+        {"--steps", &o->steps, 1, 1000000, "1..1000000"},
+        {"--warmup", &o->warmup_steps, 0, 1000000, "0..1000000"},
+        {"--threads", &o->threads, 1, 256, "1..256"},
+    };
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+        if (!strcmp(key, number[i].key))
+            return take_number(number[i].field, value, number[i].low, number[i].high)
+                       ? NULL
+                       : number[i].want;
+    if (!strcmp(key, "--set"))
+        return set_option(&o->train, value) ? NULL : "key=number of a known key in range";
+    if (strcmp(key, "--profile") != 0)
+        return "another option";
+    o->train.profile = value;
+    return !strcmp(value, "bf16/1") || !strcmp(value, "f32/1") ? NULL : "bf16/1 or f32/1";
 }
 
 static bool parse(options *o, int argc, char **argv)
@@ -203,12 +227,15 @@ static bool parse(options *o, int argc, char **argv)
             o->json_only = true;
         } else if (!strcmp(argv[i], "--operations")) {
             o->want_operations = true;
-        } else if (i + 1 < argc && take_option(o, argv[i], argv[i + 1])) {
-            i++;
         } else {
-            fprintf(stderr, "bench_step: option %s: unknown, or no good value\n",
-                    argv[i]);
-            return false;
+            const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+            const char *want = value ? take_option(o, argv[i], value) : "a value";
+            if (want) {
+                fprintf(stderr, "bench_step: %s: got %s, want %s\n", argv[i],
+                        value ? value : "nothing", want);
+                return false;
+            }
+            i++;
         }
     }
     o->train.n_shard = o->shards > 0
@@ -217,11 +244,6 @@ static bool parse(options *o, int argc, char **argv)
     o->train.n_steps = o->warmup_steps + o->steps;
     o->train.warmup_steps = 0;
     o->train.model.max_ctx = (int32_t)o->train.n_ctx;
-    if (o->steps < 1 || o->warmup_steps < 0) {
-        fprintf(stderr, "bench_step: got %lld steps, want at least 1\n",
-                (long long)o->steps);
-        return false;
-    }
     return true;
 }
 
@@ -331,10 +353,10 @@ static json_t *operations(const sm_trace *t)
     size_t n = sm_trace_sums(t, sum, SM_TRACE_NAMES);
     json_t *a = json_array();
     for (size_t i = 0; a && i < n; i++)
-        json_array_append_new(
-            a, json_pack("{s:s, s:I, s:I, s:f, s:f}", "name", sum[i].name, "count",
-                         (json_int_t)sum[i].count, "self_ns", (json_int_t)sum[i].self_ns,
-                         "flops", sum[i].flops, "bytes", sum[i].bytes));
+        json_array_append_new(a, json_pack("{s:s, s:I, s:I, s:f, s:f}", "name",
+                                           sum[i].name, "count", (json_int_t)sum[i].count,
+                                           "self_ns", (json_int_t)sum[i].self_ns, "flops",
+                                           sum[i].flops, "bytes", sum[i].bytes));
     return a;
 }
 
@@ -351,13 +373,13 @@ static json_t *report(const options *o, const sm_ctx *ctx, const figures *f,
     double tok = (double)p->tok_per_step, s = median(step_s, o->steps);
     double rate = tok / s, gflops = 6e-9 * (double)p->n_active * rate;
     double ceiling = 0.5 * (ceiling_of(o, &f->before) + ceiling_of(o, &f->after));
-    json_t *j =
-        json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "shape",
-                  o->shape->name, "profile", o->train.profile, "rung", ctx->kern->name,
-                  "threads", o->threads, "n_param", (json_int_t)p->n_param, "n_active",
-                  (json_int_t)p->n_active, "tok_per_step", (json_int_t)p->tok_per_step,
-                  "n_shard", (json_int_t)o->train.n_shard, "n_micro",
-                  (json_int_t)p->n_micro, "rerun_forward", (json_int_t)p->rerun_forward);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "shape",
+                          o->shape->name, "profile", o->train.profile, "rung",
+                          ctx->kern->name, "threads", (int)o->threads, "n_param",
+                          (json_int_t)p->n_param, "n_active", (json_int_t)p->n_active,
+                          "tok_per_step", (json_int_t)p->tok_per_step, "n_shard",
+                          (json_int_t)o->train.n_shard, "n_micro", (json_int_t)p->n_micro,
+                          "rerun_forward", (json_int_t)p->rerun_forward);
     json_t *rest = json_pack(
         "{s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f}", "step_s",
         list_of(step_s, o->steps), "cpu_s", list_of(cpu_s, o->steps), "median_step_s", s,
@@ -423,9 +445,9 @@ int main(int argc, char **argv)
         return 2;
     sm_status s = sm_kern_get(&ctx.kern, NULL, &err);
     if (!s)
-        s = sm_pool_create(&ctx.pool, o.threads, &err);
+        s = sm_pool_create(&ctx.pool, (int)o.threads, &err);
     if (!s && o.want_operations)
-        s = sm_trace_create(&ctx.trace, o.threads, 0, &err);
+        s = sm_trace_create(&ctx.trace, (int)o.threads, 0, &err);
     if (!s)
         s = measure(&o, &ctx, &f, &plan, &err);
     if (!s)

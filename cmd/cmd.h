@@ -113,7 +113,8 @@ typedef struct profile_ceiling {
 bool profile_print(FILE *f, const sm_trace *t, profile_ceiling ceiling);
 /** The same as JSON; new reference. */
 json_t *profile_json(const sm_trace *t, profile_ceiling ceiling);
-/** Write the trace to a->profile and measure the ceilings.
+/** Write the trace to a->profile and measure the ceilings; nothing of it when no step was run:
+ * a trace of an earlier run stays.
  * @param figures of the run, for its ceiling_gflops; may be NULL */
 sm_status app_profile(app *a, const json_t *figures, profile_ceiling *out, sm_err *err);
 

@@ -143,6 +143,8 @@ json_t *profile_json(const sm_trace *t, profile_ceiling ceiling)
 sm_status app_profile(app *a, const json_t *figures, profile_ceiling *out, sm_err *err)
 {
     sm_kern_ceilings c;
+    if (read_table(a->trace, *out).n_steps == 0)
+        return SM_OK;
     sm_status s = sm_kern_ceiling(&c, &a->ctx, err);
     if (!s)
         s = sm_trace_write(a->trace, a->profile, "smelt train", err);

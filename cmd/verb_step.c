@@ -272,7 +272,7 @@ static sm_status report(app *a, const step_request *r, const sm_flow_result *got
         return s;
     print_result(a, r, got, profile && a->json ? profile_json(a->trace, c) : NULL);
     if (profile && !a->json && !profile_print(stdout, a->trace, c))
-        sm_log_line(&a->log, SM_LOG_WARN, "profile: no step was run, %s is empty",
+        sm_log_line(&a->log, SM_LOG_WARN, "profile: no step was run, %s is not written",
                     a->profile);
     return SM_OK;
 }

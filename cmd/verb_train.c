@@ -36,6 +36,18 @@ static const sm_option options[] = {
     SM_OPTION_END,
 };
 
+/* Can the file be made?  One that is there is left as it is until there is another. */
+static sm_status check_writable(const char *path, sm_err *err)
+{
+    sm_file_writer *w = NULL;
+    if (sm_path_is_dir(path))
+        return sm_fail(err, SM_EINVAL, "train: --profile: %s is a directory, want a file",
+                       path);
+    sm_status s = sm_file_writer_open(&w, path, 0644, err);
+    sm_file_writer_abort(w);
+    return s;
+}
+
 static int run(app *a, const verb *self, const args *in)
 {
     sm_err err = {0};
@@ -47,9 +59,10 @@ static int run(app *a, const verb *self, const args *in)
     }
     if (!strcmp(path, "bf16/1") || !strcmp(path, "f32/1"))
         return app_usage(
-            a, "profile: got %s, want a file; the option for that is --numerics", path);
+            a, "train: --profile: got %s, want a file; the option for that is --numerics",
+            path);
     if (*path && !sm_opt_bool(in->opt, "dry_run")) { /* before hours of training */
-        sm_status s = sm_file_write_atomic(path, "", 0, 0644, &err);
+        sm_status s = check_writable(path, &err);
         if (s)
             return app_fail(a, s, &err);
         a->profile = path;

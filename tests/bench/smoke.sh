@@ -29,6 +29,22 @@ wrong "torch=PATH" --peer llama=x train.contract_cost
 wrong "no such file" --peer torch=/nonexistent train.contract_cost
 wrong "at least 1" --pairs 0 train.contract_cost
 
+# the program that measures steps: wrong numbers, too
+wrong_step() {
+  local want=$1 status=0
+  shift
+  "$build/bench_step" tiny_moe "$@" > "$tmp/out" 2> "$tmp/err" || status=$?
+  [ $status = 2 ] || fail "bench_step $*: exit status $status, want 2"
+  grep -qF -- "$want" "$tmp/err" || fail "bench_step $*: no '$want' in: $(cat "$tmp/err")"
+}
+wrong_step "--threads: got 0, want 1..256" --threads 0
+wrong_step "--steps: got 1e3, want 1.." --steps 1e3
+wrong_step "--seq: got -4, want 1.." --seq -4
+wrong_step "--ctx: got 99999999999999999999" --ctx 99999999999999999999
+wrong_step "--set: got n_layer=2.5" --set n_layer=2.5
+wrong_step "--profile: got fast, want bf16/1" --profile fast
+wrong_step "--steps: got nothing, want a value" --steps
+
 # a tiny figure is measured; the last line is the array
 "$run" train.tiny.contract_cost --build "$build" --threads 2 --pairs 2 > "$tmp/out" 2> "$tmp/err" ||
   fail "train.tiny.contract_cost: $(cat "$tmp/err")"

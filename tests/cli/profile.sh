@@ -75,6 +75,13 @@ rm -rf other && mkdir other && cp -r text other && (cd other && smelt init >/dev
 ids() { smelt show a --json | grep -oE '"[0-9a-f]{64}"' | sort; }
 check "nor the result" test "$(ids)" = "$(cd other && ids)"
 expect 0 "no step was run" train "${shape[@]}" --as a --profile again.json
+check "then no trace is written" test ! -e again.json
+cp trace.json before.json
+expect 0 "no step was run" train "${shape[@]}" --as a --profile trace.json
+expect 2 "^smelt: train: n_shard: got 3" train "${shape[@]}" --n-shard 3 --as c --profile trace.json
+expect 2 "is a directory" train "${shape[@]}" --seed 8 --as c --profile text
+check "one of an earlier run stays" cmp trace.json before.json
+check "nothing is left beside it" test -z "$(find . -maxdepth 1 -name '.sm-tmp-*')"
 expect 1 "nowhere" train "${shape[@]}" --seed 8 --as c --profile nowhere/trace.json
 expect 0 "^optimizer +6 " train "${shape[@]}" --seed 9 --as d --log-view
 finish
