@@ -83,6 +83,7 @@ typedef struct sm_param {
     int64_t n;
     bool decay;       /* weight decay applies (matrices, not norms)            */
     int32_t fan_in;
+    bool is_block_output; /* adds to the residual stream: attention's out, FFN's down  */
 } sm_param;
 
 typedef struct sm_model {

@@ -74,6 +74,9 @@ const sm_option train_options[] = {
     FLOAT("lr", "1e-3", 0, 10, "peak learning rate"),
     FLOAT("init_gain", "1", 0, 100,
           "initial standard deviation of matrices times sqrt(fan_in); 0: 0.02 everywhere"),
+    FLOAT("init_residual", "0", 0, 100,
+          "factor on the initial weights that write into the residual stream; 0: a block "
+          "adds nothing at first"),
     INT("mup_base_width", "0", 0, 131072,
         "d_model at which lr was tuned; rates and initial weights follow the width; 0: "
         "off"),
@@ -179,6 +182,7 @@ sm_status train_config_of(sm_train_config *out, const json_t *o, int32_t n_vocab
     c.mup_base_width = sm_opt_int(o, "mup_base_width");
     c.lr = sm_opt_float(o, "lr");
     c.init_gain = sm_opt_float(o, "init_gain");
+    c.init_residual = sm_opt_float(o, "init_residual");
     c.min_lr_frac = sm_opt_float(o, "min_lr_frac");
     c.warmup_steps = sm_opt_int(o, "warmup_steps");
     c.decay_frac = sm_opt_float(o, "decay_frac");

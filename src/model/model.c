@@ -18,7 +18,8 @@ static void add_param(void *self, const tensor_spec *t)
                         .offset = m->n_weight,
                         .n = sm_tensor_spec_n(t),
                         .decay = !t->is_norm,
-                        .fan_in = t->fan_in};
+                        .fan_in = t->fan_in,
+                        .is_block_output = t->is_block_output};
         memcpy(p->name, t->name, sizeof p->name);
         memcpy(p->shape, t->shape, sizeof p->shape);
     }

@@ -138,7 +138,7 @@ sm_status change_end(sm_store *s, sm_status st, sm_err *err)
 sm_status change_recover(sm_store *s, sm_err *err)
 {
     audit_head head;
-    int64_t size;
+    int64_t size = 0;
     sm_status st = catalog_head(&head, s->db, err);
     if (st)
         return st;

@@ -61,8 +61,8 @@ static sm_status read_exact(int fd, char *data, size_t *len, const char *path, s
 sm_status sm_file_read(char **out, size_t *len, const char *path, size_t max_bytes,
                        sm_err *err)
 {
-    int fd;
-    size_t size;
+    int fd = -1;
+    size_t size = 0;
     size_t max = max_bytes ? max_bytes : (size_t)4 << 30;
     sm_status s = open_regular(&fd, &size, path, err);
     if (s)
@@ -89,8 +89,8 @@ sm_status sm_file_read(char **out, size_t *len, const char *path, size_t max_byt
 
 sm_status sm_map_open(sm_map *out, const char *path, sm_err *err)
 {
-    int fd;
-    size_t size;
+    int fd = -1;
+    size_t size = 0;
     sm_status s = open_regular(&fd, &size, path, err);
     if (s)
         return s;

@@ -70,6 +70,7 @@ static sm_status check_numbers(const sm_train_config *c, sm_err *err)
         double got, min, max;
     } range[] = {
         {"init_gain", c->init_gain, 0, 100},
+        {"init_residual", c->init_residual, 0, 100},
         {"lr", c->lr, 1e-12, 10},
         {"min_lr_frac", c->min_lr_frac, 0, 1},
         {"decay_frac", c->decay_frac, 0, 1},
@@ -158,16 +159,17 @@ json_t *sm_train_config_to_json(const sm_train_config *c)
     char seed[24];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)c->seed);
     json_t *v = json_pack(
-        "{s:o, s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:I, s:f, s:f, s:f, "
+        "{s:o, s:s, s:s, s:f, s:f, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:I, s:f, s:f, "
+        "s:f, "
         "s:f, "
         "s:f, "
         "s:f, s:f, s:f, s:f, s:f}",
         "model", model, "profile", c->profile, "seed", seed, "init_gain", c->init_gain,
-        "n_ctx", (json_int_t)c->n_ctx, "n_seq", (json_int_t)c->n_seq, "n_shard",
-        (json_int_t)c->n_shard, "n_steps", (json_int_t)c->n_steps, "schedule",
-        SCHEDULE[c->schedule], "lr", c->lr, "min_lr_frac",
-        c->min_lr_frac, "warmup_steps", (json_int_t)c->warmup_steps, "decay_frac",
-        c->decay_frac, "beta1", c->beta1, "beta2", c->beta2, "eps", c->eps,
+        "init_residual", c->init_residual, "n_ctx", (json_int_t)c->n_ctx, "n_seq",
+        (json_int_t)c->n_seq, "n_shard", (json_int_t)c->n_shard, "n_steps",
+        (json_int_t)c->n_steps, "schedule", SCHEDULE[c->schedule], "lr", c->lr,
+        "min_lr_frac", c->min_lr_frac, "warmup_steps", (json_int_t)c->warmup_steps,
+        "decay_frac", c->decay_frac, "beta1", c->beta1, "beta2", c->beta2, "eps", c->eps,
         "weight_decay", c->weight_decay, "clip_norm", c->clip_norm, "aux_coef",
         (double)c->loss.aux_coef, "z_coef", (double)c->loss.z_coef, "head_z_coef",
         (double)c->loss.head_z_coef, "bias_rate", c->bias_rate);

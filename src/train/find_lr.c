@@ -3,6 +3,9 @@
  * The learning-rate range test: the training loop itself under a schedule that rises
  * exponentially.  It ends when the loss breaks, which is what it is looking for.
  *
+ * A tied head begins above ln n_vocab, the loss of knowing nothing, since it sees its own
+ * token; to unlearn that says nothing about rates, so what lies between ln n_vocab and the
+ * first loss and a fifth counts as ln n_vocab.
  * Smoothing: s = 0.9 s + 0.1 loss, over 1 - 0.9^t.  Broken: the smoothed loss is above its
  * lowest by a fifth.  Steepest and lowest are looked for after the first tenth of the
  * steps, where the mean still rests on a few batches.  The two usual readings err to
@@ -19,17 +22,25 @@ static const double KEEP = 0.9, BROKEN = 1.2;
 
 typedef struct range_run {
     sm_lr_range *r;
+    double knows_nothing; /* ln n_vocab */
     double sum, weight, lowest;
     bool is_broken;
 } range_run;
+
+static double counted(const range_run *u, double loss)
+{
+    bool is_start = loss > u->knows_nothing && loss <= BROKEN * u->r->point[0].loss;
+    return is_start ? u->knows_nothing : loss;
+}
 
 static sm_status on_step(void *self, const sm_train_metrics *m, sm_err *err)
 {
     range_run *u = self;
     sm_lr_point *p = &u->r->point[u->r->n++];
-    u->sum = KEEP * u->sum + (1 - KEEP) * m->loss;
+    *p = (sm_lr_point){.lr = m->lr, .loss = m->loss};
+    u->sum = KEEP * u->sum + (1 - KEEP) * counted(u, m->loss);
     u->weight = KEEP * u->weight + (1 - KEEP);
-    *p = (sm_lr_point){.lr = m->lr, .loss = m->loss, .smooth = u->sum / u->weight};
+    p->smooth = u->sum / u->weight;
     if (u->r->n == 1 || p->smooth < u->lowest)
         u->lowest = p->smooth;
     u->is_broken = p->smooth > BROKEN * u->lowest;
@@ -90,7 +101,7 @@ sm_status sm_train_find_lr(sm_lr_range *out, const sm_ctx *ctx, const sm_train_c
     r.point = sm_alloc((size_t)n_steps, sizeof *r.point);
     if (!r.point)
         return sm_fail(err, SM_ENOMEM, "find lr: out of memory");
-    range_run u = {.r = &r};
+    range_run u = {.r = &r, .knows_nothing = sm_math_log((double)c->model.n_vocab)};
     sm_train_io io = {.data = data, .on_step = on_step, .self = &u};
     s = sm_train_run(&m, NULL, ctx, &k, &io, &why);
     sm_model_free(m);
