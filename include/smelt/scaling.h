@@ -63,8 +63,9 @@ SM_API double sm_scaling_predict(const sm_scaling *s, const sm_scaling_point *p)
 /** The 95 % band of that, from the bootstrap; n of the result is n_sample. */
 SM_API sm_status sm_scaling_band(double *low, double *high, const sm_scaling *s,
                                  const sm_scaling_point *p, sm_err *err);
-/** {"law", "n", "parameters": {"E": {"value","low","high"}, ...}, "rms", "opt"}; new
- * reference, NULL when out of memory. */
+/** {"law", "n", "resamples", "parameters": {"E": {"value","low","high"}, ...}, "rms",
+ * "optimal_size_exponent"}; a figure that is not finite is null, and "null_because" beside
+ * it says so.  New reference, NULL when out of memory. */
 SM_API json_t *sm_scaling_to_json(const sm_scaling *s);
 SM_API void sm_scaling_free(sm_scaling *s);
 

@@ -302,6 +302,22 @@ sm_status sm_scaling_band(double *low, double *high, const sm_scaling *s,
     return SM_OK;
 }
 
+static json_t *number_or_null(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+/* JSON has no infinity: what is not finite is null, and says so. */
+static json_t *interval_json(double value, double low, double high)
+{
+    json_t *v = json_pack("{s:o, s:o, s:o}", "value", number_or_null(value), "low",
+                          number_or_null(low), "high", number_or_null(high));
+    if (v && !(isfinite(value) && isfinite(low) && isfinite(high)))
+        json_object_set_new(v, "null_because",
+                            json_string("not finite: the points do not bound it"));
+    return v;
+}
+
 json_t *sm_scaling_to_json(const sm_scaling *s)
 {
     static const char *const name[2][SM_SCALING_MAX] = {{"E", "A", "a", "B", "b"},
@@ -310,16 +326,14 @@ json_t *sm_scaling_to_json(const sm_scaling *s)
     json_t *parameters = json_object();
     for (int k = 0; k < s->n_param; k++)
         json_object_set_new(parameters, name[s->law][k],
-                            json_pack("{s:f, s:f, s:f}", "value", s->value[k], "low",
-                                      s->low[k], "high", s->high[k]));
-    json_t *v = json_pack("{s:s, s:I, s:I, s:o, s:f}", "law",
+                            interval_json(s->value[k], s->low[k], s->high[k]));
+    json_t *v = json_pack("{s:s, s:I, s:I, s:o, s:o}", "law",
                           size ? "E + A/N^a + B/D^b" : "E + C/F^c", "n",
                           (json_int_t)s->n_point, "resamples", (json_int_t)s->n_sample,
-                          "parameters", parameters, "rms", s->rms);
+                          "parameters", parameters, "rms", number_or_null(s->rms));
     if (v && size)
         json_object_set_new(v, "optimal_size_exponent",
-                            json_pack("{s:f, s:f, s:f}", "value", s->opt[0], "low",
-                                      s->opt[1], "high", s->opt[2]));
+                            interval_json(s->opt[0], s->opt[1], s->opt[2]));
     return v;
 }
 

@@ -23,17 +23,6 @@ static const char page_style[] =
     "td.wrap{white-space:normal;text-align:left}td.wrap span{white-space:nowrap;"
     "margin-right:14px}summary{cursor:pointer}.no{color:var(--soft)}";
 
-static double num(const json_t *v, const char *key)
-{
-    return json_number_value(json_object_get(v, key));
-}
-
-static const char *str(const json_t *v, const char *key)
-{
-    const char *s = json_string_value(json_object_get(v, key));
-    return s ? s : "";
-}
-
 static void put(sm_buf *out, const char *text)
 {
     for (; *text; text++) {
@@ -64,15 +53,15 @@ static void put_interval(sm_buf *out, const json_t *v, bool is_signed)
         sm_buf_puts(out, "<td></td>");
         return;
     }
-    if (num(v, "low") == num(v, "high")) { /* one seed has no interval */
+    if (tracks_num(v, "low") == tracks_num(v, "high")) { /* one seed has no interval */
         sm_buf_printf(out, is_signed ? "<td><b>%+.4f</b></td>" : "<td><b>%.4f</b></td>",
-                      num(v, "value"));
+                      tracks_num(v, "value"));
         return;
     }
     sm_buf_printf(out,
                   is_signed ? "<td><b>%+.4f</b> <small>%+.4f … %+.4f</small></td>"
                             : "<td><b>%.4f</b> <small>%.4f … %.4f</small></td>",
-                  num(v, "value"), num(v, "low"), num(v, "high"));
+                  tracks_num(v, "value"), tracks_num(v, "low"), tracks_num(v, "high"));
 }
 
 static void put_tracks(sm_buf *out, const json_t *report)
@@ -88,16 +77,16 @@ static void put_tracks(sm_buf *out, const json_t *report)
     {
         bool stopped = json_is_true(json_object_get(r, "stopped"));
         sm_buf_printf(out, "<tr><td><i class=\"dot k%zu\"></i>",
-                      tracks_colour(report, str(r, "track")) % 8);
-        put(out, str(r, "track"));
+                      tracks_colour(report, tracks_str(r, "track")) % 8);
+        put(out, tracks_str(r, "track"));
         sm_buf_printf(out, "%s</td><td>%.0f</td>",
-                      stopped ? " <small>dropped</small>" : "", num(r, "runs"));
-        put_count(out, num(r, "parameters"));
-        put_count(out, num(r, "active"));
-        sm_buf_printf(out, "<td>%.0f</td>", num(r, "step"));
-        put_count(out, num(r, "tokens"));
-        sm_buf_printf(out, "<td>%.3g</td><td>%.1f</td>", num(r, "flops"),
-                      num(r, "seconds"));
+                      stopped ? " <small>dropped</small>" : "", tracks_num(r, "runs"));
+        put_count(out, tracks_num(r, "parameters"));
+        put_count(out, tracks_num(r, "active"));
+        sm_buf_printf(out, "<td>%.0f</td>", tracks_num(r, "step"));
+        put_count(out, tracks_num(r, "tokens"));
+        sm_buf_printf(out, "<td>%.3g</td><td>%.1f</td>", tracks_num(r, "flops"),
+                      tracks_num(r, "seconds"));
         put_interval(out, json_object_get(r, "bpb"), false);
         put_interval(out, json_object_get(r, "difference"), true);
         sm_buf_puts(out, "</tr>\n");
@@ -113,12 +102,14 @@ static void put_law(sm_buf *out, const json_t *fit)
     const char *key;
     json_t *v;
     sm_buf_puts(out, "<td>L = ");
-    put(out, str(fit, "law"));
+    put(out, tracks_str(fit, "law"));
     sm_buf_puts(out, "</td><td class=\"wrap\">");
     json_object_foreach(json_object_get(fit, "parameters"), key, v)
     {
-        sm_buf_printf(out, "<span>%s = <b>%.4g</b> <small>%.4g … %.4g</small></span> ",
-                      key, num(v, "value"), num(v, "low"), num(v, "high"));
+        char low[32], high[32];
+        sm_buf_printf(out, "<span>%s = <b>%.4g</b> <small>%s … %s</small></span> ", key,
+                      tracks_num(v, "value"), tracks_bound(low, v, "low"),
+                      tracks_bound(high, v, "high"));
     }
     sm_buf_puts(out, "</td></tr>\n");
 }
@@ -136,15 +127,15 @@ static void put_fits(sm_buf *out, const json_t *report)
     {
         for (int k = 0; k < 2; k++) {
             sm_buf_puts(out, "<tr><td>");
-            put(out, str(f, "family"));
-            sm_buf_printf(out, "</td><td>%.0f</td>", num(f, "points"));
+            put(out, tracks_str(f, "family"));
+            sm_buf_printf(out, "</td><td>%.0f</td>", tracks_num(f, "points"));
             if (json_object_get(f, law[k])) {
                 put_law(out, json_object_get(f, law[k]));
                 continue;
             }
             sm_buf_puts(out, "<td class=\"no wrap\" colspan=\"2\">"
                              "not fitted: ");
-            put(out, str(f, refused[k]));
+            put(out, tracks_str(f, refused[k]));
             sm_buf_puts(out, "</td></tr>\n");
         }
     }
@@ -161,12 +152,13 @@ static void put_runs(sm_buf *out, const json_t *report)
     json_array_foreach(json_object_get(report, "runs"), i, r)
     {
         sm_buf_puts(out, "<tr><td>");
-        put(out, str(r, "track"));
+        put(out, tracks_str(r, "track"));
         sm_buf_printf(out,
                       "</td><td>%.0f</td><td>%.0f</td><td>%.3g</td><td>%.1f</td>"
                       "<td>%.4f</td><td><code>%.12s</code></td></tr>\n",
-                      num(r, "seed"), num(r, "step"), num(r, "flops"), num(r, "seconds"),
-                      num(r, "bpb"), str(r, "model"));
+                      tracks_num(r, "seed"), tracks_num(r, "step"),
+                      tracks_num(r, "flops"), tracks_num(r, "seconds"),
+                      tracks_num(r, "bpb"), tracks_str(r, "model"));
     }
     sm_buf_puts(out, "</table></section>\n");
 }
@@ -175,9 +167,9 @@ bool tracks_page(sm_buf *out, const json_t *report)
 {
     sm_buf_printf(out, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta "
                        "name=\"viewport\" content=\"width=device-width\"><title>");
-    put(out, str(report, "title"));
+    put(out, tracks_str(report, "title"));
     sm_buf_printf(out, "</title><style>%s%s</style><main><h1>", tracks_style, page_style);
-    put(out, str(report, "title"));
+    put(out, tracks_str(report, "title"));
     sm_buf_printf(out, "</h1><p class=\"sub\">%zu runs</p>\n",
                   json_array_size(json_object_get(report, "runs")));
     sm_buf_puts(out, "<section class=\"card\">");
@@ -191,7 +183,7 @@ bool tracks_page(sm_buf *out, const json_t *report)
     put_runs(out, report);
     sm_buf_puts(out, "<details class=\"card\"><summary>What was declared and resolved"
                      "</summary><pre>");
-    put(out, str(report, "declaration"));
+    put(out, tracks_str(report, "declaration"));
     sm_buf_puts(out, "</pre></details></main></html>\n");
     return !out->failed;
 }

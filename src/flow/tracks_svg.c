@@ -47,17 +47,6 @@ typedef struct panel {
     int number;
 } panel;
 
-static double num(const json_t *v, const char *key)
-{
-    return json_number_value(json_object_get(v, key));
-}
-
-static const char *str(const json_t *v, const char *key)
-{
-    const char *s = json_string_value(json_object_get(v, key));
-    return s ? s : "";
-}
-
 static double on_axis(const axis *a, double value)
 {
     double v = a->is_log ? sm_math_log(value) : value;
@@ -71,10 +60,10 @@ size_t tracks_colour(const json_t *report, const char *track)
     const json_t *rows = json_object_get(report, "tracks");
     size_t n = json_array_size(rows), place = 0;
     for (size_t i = 0; i < n; i++) {
-        const char *name = str(json_array_get(rows, i), "track");
+        const char *name = tracks_str(json_array_get(rows, i), "track");
         bool seen = false;
         for (size_t k = 0; k < i && !seen; k++)
-            seen = !strcmp(str(json_array_get(rows, k), "track"), name);
+            seen = !strcmp(tracks_str(json_array_get(rows, k), "track"), name);
         if (!seen && !strcmp(name, track))
             return place;
         place += !seen;
@@ -103,10 +92,10 @@ static void set_ranges(panel *p)
     {
         json_array_foreach(json_object_get(run, "points"), k, pt)
         {
-            if (num(pt, p->x.key) > 0)
-                widen(&p->x, num(pt, p->x.key), &any_x);
-            if (4 * num(pt, "step") > num(run, "step"))
-                widen(&p->y, num(pt, "bpb"), &any_y);
+            if (tracks_num(pt, p->x.key) > 0)
+                widen(&p->x, tracks_num(pt, p->x.key), &any_x);
+            if (4 * tracks_num(pt, "step") > tracks_num(run, "step"))
+                widen(&p->y, tracks_num(pt, "bpb"), &any_y);
         }
     }
     if (!any_x || !any_y)
@@ -208,9 +197,9 @@ static void put_polyline(panel *p, const json_t *points, const char *class, size
                   colour % N_COLOURS);
     json_array_foreach((json_t *)(uintptr_t)points, i, pt)
     {
-        if (num(pt, p->x.key) > 0)
-            sm_buf_printf(p->out, " %.1f,%.1f", on_axis(&p->x, num(pt, p->x.key)),
-                          on_axis(&p->y, num(pt, "bpb")));
+        if (tracks_num(pt, p->x.key) > 0)
+            sm_buf_printf(p->out, " %.1f,%.1f", on_axis(&p->x, tracks_num(pt, p->x.key)),
+                          on_axis(&p->y, tracks_num(pt, "bpb")));
     }
     sm_buf_puts(p->out, "\"/>\n");
 }
@@ -226,13 +215,13 @@ static json_t *mean_points(const json_t *report, const json_t *row, const char *
         json_array_foreach(json_object_get(report, "runs"), i, run)
         {
             const json_t *pt = json_array_get(json_object_get(run, "points"), k);
-            if (strcmp(str(run, "track"), str(row, "track")) != 0 ||
-                num(run, "budget") != num(row, "budget"))
+            if (strcmp(tracks_str(run, "track"), tracks_str(row, "track")) != 0 ||
+                tracks_num(run, "budget") != tracks_num(row, "budget"))
                 continue;
             missing += !pt;
             n += pt != NULL;
-            x += num(pt, key);
-            y += num(pt, "bpb");
+            x += tracks_num(pt, key);
+            y += tracks_num(pt, "bpb");
         }
         if (missing || n == 0)
             return out;
@@ -242,7 +231,7 @@ static json_t *mean_points(const json_t *report, const json_t *row, const char *
 
 static void put_end(panel *p, const json_t *run, size_t colour)
 {
-    double x = num(run, p->x.key), y = on_axis(&p->y, num(run, "bpb"));
+    double x = tracks_num(run, p->x.key), y = on_axis(&p->y, tracks_num(run, "bpb"));
     if (x <= 0)
         return;
     x = on_axis(&p->x, x);
@@ -255,7 +244,8 @@ static void put_end(panel *p, const json_t *run, size_t colour)
                       "r=\"4.5\">",
                       colour % N_COLOURS, x, y);
     sm_buf_printf(p->out, "<title>%s, seed %lld: %.4f bits per byte</title></%s>\n",
-                  str(run, "track"), (long long)num(run, "seed"), num(run, "bpb"),
+                  tracks_str(run, "track"), (long long)tracks_num(run, "seed"),
+                  tracks_num(run, "bpb"),
                   json_is_true(json_object_get(run, "stopped")) ? "path" : "circle");
 }
 
@@ -266,8 +256,8 @@ static size_t family_colour(const json_t *report, const char *family)
     json_t *v;
     json_array_foreach(json_object_get(report, "tracks"), i, v)
     {
-        if (!strcmp(str(v, "family"), family))
-            return tracks_colour(report, str(v, "track")) % N_COLOURS;
+        if (!strcmp(tracks_str(v, "family"), family))
+            return tracks_colour(report, tracks_str(v, "track")) % N_COLOURS;
     }
     return 0;
 }
@@ -281,7 +271,7 @@ static void put_fits(panel *p)
     {
         const json_t *band = json_object_get(f, "band");
         size_t n = json_array_size(band);
-        size_t colour = family_colour(p->report, str(f, "family"));
+        size_t colour = family_colour(p->report, tracks_str(f, "family"));
         if (n == 0 || !p->x.is_log)
             continue;
         sm_buf_printf(p->out, "<polygon class=\"band k%zu\" points=\"", colour);
@@ -315,17 +305,17 @@ static void put_panel(panel *p)
     json_array_foreach(json_object_get(p->report, "runs"), i, v)
     {
         put_polyline(p, json_object_get(v, "points"), "seed",
-                     tracks_colour(p->report, str(v, "track")));
+                     tracks_colour(p->report, tracks_str(v, "track")));
     }
     json_array_foreach(json_object_get(p->report, "tracks"), i, v)
     {
         json_t *mean = mean_points(p->report, v, p->x.key);
-        put_polyline(p, mean, "mean", tracks_colour(p->report, str(v, "track")));
+        put_polyline(p, mean, "mean", tracks_colour(p->report, tracks_str(v, "track")));
         json_decref(mean);
     }
     json_array_foreach(json_object_get(p->report, "runs"), i, v)
     {
-        put_end(p, v, tracks_colour(p->report, str(v, "track")));
+        put_end(p, v, tracks_colour(p->report, tracks_str(v, "track")));
     }
     sm_buf_puts(p->out, "</g>\n");
 }
@@ -337,7 +327,7 @@ static double put_legend(sm_buf *out, const json_t *report)
     json_t *v;
     json_array_foreach(json_object_get(report, "tracks"), i, v)
     {
-        size_t k = tracks_colour(report, str(v, "track"));
+        size_t k = tracks_colour(report, tracks_str(v, "track"));
         double x = 64 + 245 * (double)(k % 4), y = 22 + 22 * (double)(k / 4);
         if (k < n)
             continue;
@@ -345,7 +335,7 @@ static double put_legend(sm_buf *out, const json_t *report)
         sm_buf_printf(out,
                       "<circle class=\"end k%zu\" cx=\"%.0f\" cy=\"%.0f\" r=\"6\"/>"
                       "<text x=\"%.0f\" y=\"%.0f\">%s</text>\n",
-                      k % N_COLOURS, x, y - 4, x + 13, y, str(v, "track"));
+                      k % N_COLOURS, x, y - 4, x + 13, y, tracks_str(v, "track"));
     }
     return 22 * (double)((n + 3) / 4);
 }

@@ -108,6 +108,28 @@ static void intervals_cover_the_truth(void **state)
     assert_true(band >= 48);
 }
 
+static void what_is_not_finite_is_null(void **state)
+{
+    (void)state;
+    sm_scaling s = {.law = SM_SCALING_SIZE,
+                    .n_param = 5,
+                    .value = {1, 2, 3, 4, 5},
+                    .low = {1, -INFINITY, 3, 4, 5},
+                    .high = {1, 2, NAN, 4, 5},
+                    .opt = {NAN, 0, 1}};
+    json_t *v = sm_scaling_to_json(&s), *p = json_object_get(v, "parameters");
+    json_t *a = json_object_get(p, "A"), *b = json_object_get(p, "B");
+    assert_int_equal(json_object_size(p), 5);
+    assert_true(json_is_null(json_object_get(a, "low")));
+    assert_true(json_real_value(json_object_get(a, "high")) == 2);
+    assert_true(json_is_string(json_object_get(a, "null_because")));
+    assert_null(json_object_get(b, "null_because"));
+    assert_true(json_is_null(json_object_get(json_object_get(p, "a"), "high")));
+    assert_true(json_is_null(
+        json_object_get(json_object_get(v, "optimal_size_exponent"), "value")));
+    json_decref(v);
+}
+
 /* Algebra: with sizes in millions A changes by 1e6^-a and nothing else does. */
 static void units_do_not_matter(void **state)
 {
@@ -202,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_points_give_the_law_back),
         cmocka_unit_test(intervals_cover_the_truth),
+        cmocka_unit_test(what_is_not_finite_is_null),
         cmocka_unit_test(units_do_not_matter),
         cmocka_unit_test(what_cannot_be_told_apart_is_refused),
         cmocka_unit_test(three_seeds_have_a_wide_interval),
