@@ -108,14 +108,29 @@ static sm_status open_file(tracks_file *f, char **dir, const sm_ctx *ctx, sm_sto
     return s;
 }
 
+/* One process at a time works in a directory: two would each measure, resolve the same
+ * declaration to other steps, and overwrite one another's resolved.yaml and report. */
+static sm_status lock_dir(int *fd, char **path, const char *dir, const tracks_file *f,
+                          const sm_ctx *ctx, sm_err *err)
+{
+    sm_status s = sm_mkdirs(dir, err);
+    if (!s && !(*path = sm_path_join(dir, ".lock")))
+        s = sm_fail(err, SM_ENOMEM, "tracks: out of memory");
+    return s ? s
+             : flow_lock_wait(fd, *path, ctx, f->name, "is at work on these tracks", err);
+}
+
 sm_status sm_flow_tracks(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
                          const sm_tracks_config *c, sm_err *err)
 {
     tracks_file f = {0};
     tracks_runs t = {0};
     sm_flow_result r = {0};
-    char *dir = NULL;
+    char *dir = NULL, *lock = NULL;
+    int lock_fd = -1;
     sm_status s = open_file(&f, &dir, ctx, store, c, err);
+    if (!s)
+        s = lock_dir(&lock_fd, &lock, dir, &f, ctx, err);
     if (!s) {
         warn_of_cores(&f, ctx);
         s = tracks_resolve(&f, ctx, store, dir, err);
@@ -128,6 +143,7 @@ sm_status sm_flow_tracks(sm_flow_result *out, const sm_ctx *ctx, sm_store *store
         s = report(&r, &t, ctx, c->ref && *c->ref ? c->ref : f.name, err);
     if (!s)
         s = copy_out(&r, store, dir, err);
+    flow_lock_end(lock_fd, lock);
     if (s)
         sm_flow_result_free(&r);
     else
@@ -135,6 +151,7 @@ sm_status sm_flow_tracks(sm_flow_result *out, const sm_ctx *ctx, sm_store *store
     tracks_runs_free(&t);
     tracks_free(&f);
     free(dir);
+    free(lock);
     return s;
 }
 
