@@ -108,16 +108,40 @@ static sm_status open_file(tracks_file *f, char **dir, const sm_ctx *ctx, sm_sto
     return s;
 }
 
-/* One process at a time works in a directory: two would each measure, resolve the same
- * declaration to other steps, and overwrite one another's resolved.yaml and report. */
-static sm_status lock_dir(int *fd, char **path, const char *dir, const tracks_file *f,
-                          const sm_ctx *ctx, sm_err *err)
+/* What one process at a time may work at.  Two in a directory would each measure, resolve the
+ * same declaration to other steps, and overwrite one another's resolved.yaml and report; of
+ * two at one declaration, wherever their directories are, one would drop runs whose figures
+ * the other has yet to read.  The directory is locked first: whoever has the declaration
+ * waits for nothing. */
+typedef struct turn {
+    char *path[2];
+    int fd[2];
+} turn;
+
+static sm_status turn_take(turn *t, const char *dir, const tracks_file *f,
+                           const sm_store *store, const sm_ctx *ctx, sm_err *err)
 {
+    sm_buf b = {0};
     sm_status s = sm_mkdirs(dir, err);
-    if (!s && !(*path = sm_path_join(dir, ".lock")))
+    t->path[0] = sm_path_join(dir, ".lock");
+    if (sm_buf_printf(&b, "%s/tmp/tracks-%.16s.lock", sm_store_dir(store), f->of))
+        t->path[1] = b.data;
+    else
+        sm_buf_free(&b);
+    if (!s && (!t->path[0] || !t->path[1]))
         s = sm_fail(err, SM_ENOMEM, "tracks: out of memory");
-    return s ? s
-             : flow_lock_wait(fd, *path, ctx, f->name, "is at work on these tracks", err);
+    for (int i = 0; i < 2 && !s; i++)
+        s = flow_lock_wait(&t->fd[i], t->path[i], ctx, f->name,
+                           "is at work on these tracks", err);
+    return s;
+}
+
+static void turn_end(turn *t)
+{
+    for (int i = 1; i >= 0; i--) {
+        flow_lock_end(t->fd[i], t->path[i]);
+        free(t->path[i]);
+    }
 }
 
 sm_status sm_flow_tracks(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
@@ -126,11 +150,11 @@ sm_status sm_flow_tracks(sm_flow_result *out, const sm_ctx *ctx, sm_store *store
     tracks_file f = {0};
     tracks_runs t = {0};
     sm_flow_result r = {0};
-    char *dir = NULL, *lock = NULL;
-    int lock_fd = -1;
+    char *dir = NULL;
+    turn mine = {.fd = {-1, -1}};
     sm_status s = open_file(&f, &dir, ctx, store, c, err);
     if (!s)
-        s = lock_dir(&lock_fd, &lock, dir, &f, ctx, err);
+        s = turn_take(&mine, dir, &f, store, ctx, err);
     if (!s) {
         warn_of_cores(&f, ctx);
         s = tracks_resolve(&f, ctx, store, dir, err);
@@ -143,7 +167,7 @@ sm_status sm_flow_tracks(sm_flow_result *out, const sm_ctx *ctx, sm_store *store
         s = report(&r, &t, ctx, c->ref && *c->ref ? c->ref : f.name, err);
     if (!s)
         s = copy_out(&r, store, dir, err);
-    flow_lock_end(lock_fd, lock);
+    turn_end(&mine);
     if (s)
         sm_flow_result_free(&r);
     else
@@ -151,7 +175,6 @@ sm_status sm_flow_tracks(sm_flow_result *out, const sm_ctx *ctx, sm_store *store
     tracks_runs_free(&t);
     tracks_free(&f);
     free(dir);
-    free(lock);
     return s;
 }
 

@@ -5,10 +5,7 @@
 SMELT=$1 ROOT=$2
 . "$(dirname "$0")/lib.sh"
 
-cp -r "$ROOT/tests/golden/text" . && smelt init >/dev/null
-smelt data add text --licence Apache-2.0 --as docs -q >/dev/null
-smelt data curate docs --heldout-frac 0.2 --as set -q >/dev/null
-smelt tokenizer train set --vocab-size 320 --as tokenizer -q >/dev/null
+tiny_text_workspace
 shape=(set tokenizer --n-layer 2 --d-model 32 --n-head 4 --n-kv-head 2 --d-head 16 --d-ff 64
   --n-expert 4 --d-expert 32 --nope-every 2 --n-ctx 64 --n-seq 4 --n-shard 4 --n-steps 6
   --warmup-steps 2 --checkpoint-steps 3 --eval-steps 3 --eval-docs 1)

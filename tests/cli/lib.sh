@@ -73,6 +73,14 @@ finish() {
   exit 0
 }
 
+# A workspace with a dataset `set` and a tokenizer `tokenizer`, in half a second.
+tiny_text_workspace() {
+  cp -r "$ROOT/tests/golden/text" . && smelt init >/dev/null
+  smelt data add text --licence Apache-2.0 --as docs -q >/dev/null
+  smelt data curate docs --heldout-frac 0.2 --as set -q >/dev/null
+  smelt tokenizer train set --vocab-size 320 --as tokenizer -q >/dev/null
+}
+
 # A workspace in which the whole way to a model has been gone, in about two seconds.
 tiny_corpus() {
   mkdir -p corpus
