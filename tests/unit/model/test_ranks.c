@@ -223,7 +223,7 @@ static void losses(rank_state *r, float *logit)
     }
     memcpy(m, s, T * sizeof *m);
     for (int64_t t = 0; t < T; t++) {
-        float part[N_SLICE];
+        float part[N_SLICE] = {0};
         int64_t at = r->job->target[t] - r->v0;
         for (int32_t i = 0; i < r->n_slice; i++) {
             sm_span span = sm_slice_span(&cut, i, 0);

@@ -254,7 +254,8 @@ static void hostile_text_takes_linear_time(void **state)
         size_t k = strlen(UNIT[u]), used = n / k * k;
         for (size_t i = 0; i < used; i++)
             s[i] = UNIT[u][i % k];
-        s[used - 1] = 'x';
+        if (used > 0)
+            s[used - 1] = 'x';
         for (int kind = 0; kind < N_KIND; kind++)
             for (size_t pos = 0; pos < used;)
                 pos = sm_pretok_next(f->t, (sm_pretokenizer)kind, s, used, pos);
