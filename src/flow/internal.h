@@ -58,6 +58,9 @@ sm_status flow_recorded_step(const sm_step **out, const sm_artifact *a, sm_err *
  * out of memory. */
 json_t *flow_clean_string(const sm_buf *b);
 
+/** A fresh directory TMPDIR/smelt-WHO-XXXXXX; *out malloc'd, for the caller to remove. */
+sm_status flow_temporary(char **out, const char *who, sm_err *err);
+
 /** Take the lock file at `path`, made when it is not there: its descriptor, -1 when a process
  * holds it or it cannot be made. */
 int flow_lock_try(const char *path);

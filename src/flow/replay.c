@@ -178,20 +178,29 @@ static sm_status replay_whole(const replay *r, const char *ref, sm_err *err)
     return s;
 }
 
-static sm_status open_scratch(replay *r, sm_err *err)
+sm_status flow_temporary(char **out, const char *who, sm_err *err)
 {
     const char *tmp = getenv("TMPDIR");
-    char *dir = sm_path_join(tmp && *tmp ? tmp : "/tmp", "smelt-replay-XXXXXX");
-    if (!dir)
-        return sm_fail(err, SM_ENOMEM, "replay: out of memory");
-    if (!mkdtemp(dir)) {
-        sm_status s = sm_fail_errno(err, errno, "%s", dir);
-        free(dir);
+    sm_buf dir = {0};
+    if (!sm_buf_printf(&dir, "%s/smelt-%s-XXXXXX", tmp && *tmp ? tmp : "/tmp", who)) {
+        sm_buf_free(&dir);
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", who);
+    }
+    if (!mkdtemp(dir.data)) {
+        sm_status s = sm_fail_errno(err, errno, "%s: %s", who, dir.data);
+        sm_buf_free(&dir);
         return s;
     }
-    r->dir = dir;
-    sm_status s = sm_store_init(dir, err);
-    return s ? s : sm_store_open(&r->to, dir, err);
+    *out = dir.data;
+    return SM_OK;
+}
+
+static sm_status open_scratch(replay *r, sm_err *err)
+{
+    sm_status s = flow_temporary(&r->dir, "replay", err);
+    if (!s)
+        s = sm_store_init(r->dir, err);
+    return s ? s : sm_store_open(&r->to, r->dir, err);
 }
 
 sm_status sm_flow_replay(const sm_ctx *ctx, sm_store *store, const char *ref, bool whole,

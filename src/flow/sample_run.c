@@ -80,11 +80,15 @@ static sm_status compare_curve(void *self, const sm_train_metrics *m, sm_err *er
     json_t *v = curve_line(m);
     sm_buf got = {0}, want = {0};
     sm_status s =
-        v ? sm_json_canonical(&got, v, err) : sm_fail(err, SM_ENOMEM, "out of memory");
+        v ? sm_json_canonical(&got, v, err)
+          : sm_fail(err, SM_ENUMERIC, "sample: step %lld: a figure that is not finite",
+                    (long long)m->step);
     const json_t *line = json_array_get(w->a->curve, (size_t)m->step - 1);
     if (!s)
         s = line ? sm_json_canonical(&want, line, err)
-                 : (sm_buf_puts(&want, "no line"), SM_OK);
+            : sm_buf_puts(&want, "no line")
+                ? SM_OK
+                : sm_fail(err, SM_ENOMEM, "sample: out of memory");
     if (!s && strcmp(want.data, got.data) != 0)
         s = audit_finding(w->a, "curve", m->step, want.data, got.data, NULL, err);
     json_decref(v);
@@ -147,15 +151,16 @@ static sm_status check_kept_states(audit *a, sm_err *err)
 /* A model saved in 16 bits: the last kept state saved in the same way. */
 static sm_status hash_saved(sm_id *got, sm_id *want, audit *a, sm_err *err)
 {
-    char dir[] = "/tmp/smelt-sample-XXXXXX", *path = NULL, *kept = NULL;
+    char *dir = NULL, *path = NULL, *kept = NULL;
     sm_model *end = NULL;
     int64_t n = a->chain.header.n_steps;
     sm_status s = audit_state_path(&kept, a, a->chain.n - 1, err);
     sm_train_segment g = {.state_path = kept, .from = n, .to = n};
+    *got = (sm_id){0}; /* a model without the file has no hash, which is a finding */
     if (!s)
         s = run_steps(a, &g, 0, &end, err);
-    if (!s && !mkdtemp(dir))
-        s = sm_fail(err, SM_EIO, "sample: %s: cannot make a directory", dir);
+    if (!s)
+        s = flow_temporary(&dir, "sample", err);
     if (!s)
         s = sm_model_save(end, dir, SM_BF16, err);
     if (!s && !(path = sm_path_join(dir, "model.safetensors")))
@@ -165,8 +170,10 @@ static sm_status hash_saved(sm_id *got, sm_id *want, audit *a, sm_err *err)
     for (size_t i = 0; i < a->model.n_file && !s; i++)
         if (!strcmp(a->model.file[i].path, "model.safetensors"))
             *got = a->model.file[i].object;
-    sm_remove_tree(dir, NULL);
+    if (dir)
+        sm_remove_tree(dir, NULL);
     sm_model_free(end);
+    free(dir);
     free(kept);
     free(path);
     return s;
