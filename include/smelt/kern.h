@@ -34,6 +34,7 @@ typedef enum sm_rung { SM_RUNG_REF, SM_RUNG_AVX2, SM_RUNG_AVX512, SM_RUNG_AMX } 
  *
  * Packed layouts belong to the rung.  Panels start at rows that are multiples of mr (A) and
  * nr (B): offset_a(i, k) is the byte offset of row i's panel in a packed A, i % mr == 0.
+ * A panel of B holds stretches of 32 k one after another, bytes_b(nr, 32) each.
  */
 typedef struct sm_prod {
     const char *profile; /* "bf16/1" or "f32/1" */

@@ -208,6 +208,14 @@ SM_API sm_status sm_pass_measure(size_t *bytes, const sm_ctx *ctx,
 /** Convert and pack the weights; call after every change of model->weight. */
 SM_API sm_status sm_pass_pack(sm_pass *p, sm_err *err);
 
+/** Pack weights at .. at + n - 1 as soon as they have changed, serial, from any threads for
+ * ranges that do not overlap: a range begins where a tensor does or a multiple of 64 of its
+ * rows later, and likewise ends (or with the tensor).  When all of weight[] was given,
+ * sm_pass_pack_rest packs, threaded, matrices whose tensors do not begin at panels: then
+ * all is as after sm_pass_pack. */
+SM_API void sm_pass_pack_range(const sm_pass *p, int64_t at, int64_t n);
+SM_API void sm_pass_pack_rest(sm_pass *p);
+
 /** Forward of micro-batch `slot` (0..n_micro-1).
  * @param[out] stats [n_shard of the micro-batch]
  * @param[in,out] counts [n_layer, n_expert] tokens routed, added to (NULL when dense)

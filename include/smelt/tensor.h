@@ -103,6 +103,12 @@ typedef struct sm_pack_job {
     int64_t ld; /* elements from a row of w to the next; 0: n_in */
     int64_t task0;
 } sm_pack_job;
+/** Rows of w that sm_weight_pack_rows takes begin at multiples of this. */
+#define SM_PACK_UNIT 32
+/** Pack what rows row0 .. row0 + n_row - 1 of w put into a job's panels, serial: row0 is a
+ * multiple of SM_PACK_UNIT, so is n_row or the rows end there.  All rows in any order and by
+ * any threads give the bytes of sm_weight_pack_many. */
+SM_API void sm_weight_pack_rows(const sm_pack_job *job, int64_t row0, int64_t n_row);
 /** Pack many matrices in one threaded loop. */
 SM_API void sm_weight_pack_many(sm_pool *pool, sm_pack_job *job, int64_t n_job);
 

@@ -55,7 +55,9 @@ static sm_status allocate_tables(sm_pass *p, sm_err *err)
     p->pack_job =
         sm_alloc(layers * per_layer + 1 + (size_t)m->n_slice, sizeof *p->pack_job);
     p->slot = sm_alloc(micro, sizeof *p->slot);
-    if (!p->weights || !p->pack_job || !p->slot)
+    p->pack_matrix = sm_alloc(layers * (5 + 2 * (size_t)m->n_expert) + 1,
+                              sizeof *p->pack_matrix);
+    if (!p->weights || !p->pack_job || !p->pack_matrix || !p->slot)
         return sm_fail(err, SM_ENOMEM, "pass: out of memory");
     for (size_t i = 0; i < micro; i++) {
         p->slot[i].x = sm_alloc(layers + 1, sizeof *p->slot[i].x);
@@ -162,6 +164,7 @@ void sm_pass_free(sm_pass *p)
     free(p->slot);
     free(p->weights);
     free(p->pack_job);
+    free(p->pack_matrix);
     sm_pages_free(p->memory, p->bytes);
     free(p);
 }
@@ -169,15 +172,6 @@ void sm_pass_free(sm_pass *p)
 size_t sm_pass_bytes(const sm_pass *p)
 {
     return p->bytes;
-}
-
-sm_status sm_pass_pack(sm_pass *p, sm_err *err)
-{
-    (void)err;
-    if (p->ctx.trace)
-        sm_pass_set_pack_label(p);
-    sm_weight_pack_many(p->ctx.pool, p->pack_job, p->n_pack_job);
-    return SM_OK;
 }
 
 /* ----------------------------------------------------------------- forward */

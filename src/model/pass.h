@@ -22,6 +22,13 @@ typedef struct packed {
     sm_slices cut_w, cut_t;
 } packed;
 
+/* What packs a matrix of the weights (pass_pack.c). */
+typedef struct pack_matrix {
+    int64_t at, n_out, n_in; /* where in weight[], [n_out, n_in] */
+    int64_t job0, n_job;
+    bool by_rows; /* rows can be packed alone */
+} pack_matrix;
+
 typedef struct layer_weights {
     sm_layer_view view;
     const float *attn_norm, *ffn_norm;
@@ -67,6 +74,8 @@ struct sm_pass {
     packed head;
     sm_pack_job *pack_job;
     int64_t n_pack_job;
+    pack_matrix *pack_matrix; /* [n_pack_matrix] by `at` */
+    int64_t n_pack_matrix;
 
     sm_chunk *chunk;    /* token chunks */
     sm_chunk *run;      /* runs of tokens that weight gradients contract */
@@ -192,7 +201,11 @@ void sm_pass_close(const stage *g, scratch *s, pass_part part, bool backward,
 void sm_pass_set_label(const sm_pass *p, pass_part part, bool backward);
 void sm_pass_set_attention_label(const stage *g, bool backward);
 void sm_pass_set_grads_label(const sm_pass *p, const sm_grad_job *job, int64_t n_job);
-void sm_pass_set_pack_label(const sm_pass *p);
+void sm_pass_set_pack_label(const sm_pass *p, int64_t job0, int64_t n_job);
+/* The jobs added from here on pack this matrix. */
+void sm_pass_begin_matrix(sm_pass *p, int64_t at, int64_t n_out, int64_t n_in);
+/* When all matrices were named and their jobs added. */
+void sm_pass_plan_packing(sm_pass *p);
 
 /* A part of a task is done; the next one begins. */
 static inline void part_done(const stage *g, scratch *s, pass_part part, int64_t n_row)

@@ -65,6 +65,7 @@ static packed plan_packed(sm_pass *p, planner *pl, matrix x)
         k.t = take(pl, x.n, k.stride_t);
     }
     for (int64_t i = 0; pl->base && i < x.n; i++) {
+        sm_pass_begin_matrix(p, x.at + i * x.n_out * x.n_in, x.n_out, x.n_in);
         add_pack_jobs(p, &x, i, k.w + (size_t)i * k.stride_w, false);
         if (p->c.backward)
             add_pack_jobs(p, &x, i, k.t + (size_t)i * k.stride_t, true);
@@ -359,7 +360,8 @@ sm_status sm_pass_plan(sm_pass *p, sm_err *err)
                        "and scratch",
                        p->bytes >> 20);
     planner pl = {.base = p->memory};
-    p->n_pack_job = 0;
+    p->n_pack_job = p->n_pack_matrix = 0;
     plan_all(p, &pl);
+    sm_pass_plan_packing(p);
     return SM_OK;
 }

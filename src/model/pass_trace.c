@@ -162,10 +162,10 @@ void sm_pass_set_grads_label(const sm_pass *p, const sm_grad_job *job, int64_t n
     sm_trace_set_label(p->ctx.trace, "weight gradients", flops, bytes);
 }
 
-void sm_pass_set_pack_label(const sm_pass *p)
+void sm_pass_set_pack_label(const sm_pass *p, int64_t job0, int64_t n_job)
 {
     double n = 0;
-    for (int64_t i = 0; i < p->n_pack_job; i++)
+    for (int64_t i = job0; i < job0 + n_job; i++)
         n += (double)p->pack_job[i].n_out * (double)p->pack_job[i].n_in;
     sm_trace_set_label(p->ctx.trace, "pack weights", 0, 6 * n);
 }

@@ -61,6 +61,22 @@ static void pack_task(void *arg, ptrdiff_t i, int thread)
                     SM_F32, sm_min_i64(step, n - j0), k, t ? 1 : ld, t ? ld : 1);
 }
 
+void sm_weight_pack_rows(const sm_pack_job *j, int64_t row0, int64_t n_row)
+{
+    const sm_prod *p = j->prod;
+    int64_t ld = j->ld ? j->ld : j->n_in;
+    const float *w = j->w + row0 * ld;
+    if (!j->is_transposed) {
+        p->pack_b((char *)j->dst + p->offset_b(row0, j->n_in), w, SM_F32, n_row, j->n_in,
+                  ld, 1);
+        return;
+    }
+    size_t before = (size_t)(row0 / SM_PACK_UNIT) * p->bytes_b(p->nr, SM_PACK_UNIT);
+    for (int64_t c = 0; c < j->n_in; c += p->nr)
+        p->pack_b((char *)j->dst + p->offset_b(c, j->n_out) + before, w + c, SM_F32,
+                  sm_min_i64(p->nr, j->n_in - c), n_row, 1, ld);
+}
+
 void sm_weight_pack_many(sm_pool *pool, sm_pack_job *job, int64_t n_job)
 {
     int64_t tasks = 0;

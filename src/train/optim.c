@@ -3,14 +3,15 @@
  * The optimizer: global gradient norm, AdamW (Loshchilov and Hutter, arXiv 1711.05101),
  * Muon's share by muon.c, and the loss-free router bias.  Work is split in blocks of 4096
  * elements that never straddle tensors; sums go block by block along fixed trees, so they do
- * not depend on threads.
+ * not depend on threads.  The blocks of some 64 rows are one task, which hands the rows on to
+ * be packed for the next step while they are in cache.
  */
 #include <float.h>
 #include <stdlib.h>
 
 #include "train_internal.h"
 
-enum { BLOCK = 4096 };
+enum { BLOCK = 4096, ROWS = 64 };
 
 static bool is_finite(double x)
 {
@@ -66,6 +67,31 @@ static int64_t list_blocks(train_optim *o, bool write)
     return n_block;
 }
 
+/* Blocks of a group of a tensor: 4096 of its rows are as many blocks as a row has elements,
+ * and so are divisors of both; 64 rows where the row's length is a multiple of 64. */
+static int64_t group_blocks(const sm_param *p)
+{
+    int64_t cols = p->n_dim > 0 ? p->shape[p->n_dim - 1] : 1, divisor = ROWS;
+    while (cols % divisor)
+        divisor /= 2;
+    return cols / divisor;
+}
+
+static int64_t list_groups(train_optim *o, bool write)
+{
+    int64_t n_group = 0, block = 0;
+    for (int32_t t = 0; t < o->model->n_param_tensors; t++) {
+        const sm_param *p = &o->model->param[t];
+        int64_t end = block + (p->n + BLOCK - 1) / BLOCK, step = group_blocks(p);
+        for (; block < end; block = end - block > step ? block + step : end, n_group++)
+            if (write)
+                o->group[n_group] = block;
+    }
+    if (write)
+        o->group[n_group] = block;
+    return n_group;
+}
+
 /* Elements of the second moment; tensors that Muon moves have none. */
 static int64_t list_second(int64_t *v_at, const sm_train_config *c, const sm_model *m)
 {
@@ -89,7 +115,9 @@ static sm_status allocate(train_optim *o, sm_err *err)
     o->block = sm_alloc((size_t)o->n_block, sizeof *o->block);
     o->partial = sm_alloc((size_t)o->n_block, sizeof *o->partial);
     o->tensor_block = sm_alloc(n_tensor + 1, sizeof *o->tensor_block);
-    if (!o->m || !o->v_at || !o->rate || !o->block || !o->partial || !o->tensor_block)
+    o->group = sm_alloc((size_t)o->n_group + 1, sizeof *o->group);
+    if (!o->m || !o->v_at || !o->rate || !o->block || !o->partial || !o->tensor_block ||
+        !o->group)
         return sm_fail(err, SM_ENOMEM, "optimizer: %lld weights: out of memory",
                        (long long)o->model->n_weight);
     o->v = o->m + o->model->n_weight;
@@ -101,6 +129,7 @@ sm_status train_optim_init(train_optim *o, const sm_ctx *ctx, const sm_train_con
 {
     *o = (train_optim){.model = model, .n_v = list_second(NULL, c, model)};
     o->n_block = list_blocks(o, false);
+    o->n_group = list_groups(o, false);
     sm_status s = allocate(o, err);
     if (!s && c->optimizer == SM_OPTIMIZER_MUON)
         s = train_muon_create(&o->muon, ctx, c, model, err);
@@ -110,6 +139,7 @@ sm_status train_optim_init(train_optim *o, const sm_ctx *ctx, const sm_train_con
     }
     list_second(o->v_at, c, model);
     list_blocks(o, true);
+    list_groups(o, true);
     return SM_OK;
 }
 
@@ -121,6 +151,7 @@ void train_optim_fini(train_optim *o)
     free(o->block);
     free(o->partial);
     free(o->tensor_block);
+    free(o->group);
     train_muon_free(o->muon);
     *o = (train_optim){0};
 }
@@ -129,11 +160,14 @@ size_t train_optim_bytes(const sm_ctx *ctx, const sm_train_config *c,
                          const sm_model *model)
 {
     train_optim o = {.model = model};
-    size_t muon = 0;
+    size_t n_tensor = (size_t)model->n_param_tensors, muon = 0;
     if (c->optimizer == SM_OPTIMIZER_MUON)
         muon = train_muon_bytes(ctx, c, model);
     return (size_t)(model->n_weight + list_second(NULL, c, model)) * sizeof(float) +
-           (size_t)list_blocks(&o, false) * (sizeof *o.block + sizeof *o.partial) + muon;
+           (size_t)list_blocks(&o, false) * (sizeof *o.block + sizeof *o.partial) +
+           (size_t)(list_groups(&o, false) + 1) * sizeof *o.group +
+           n_tensor * (sizeof *o.v_at + sizeof *o.rate) +
+           (n_tensor + 1) * sizeof *o.tensor_block + muon;
 }
 
 /* Norm from the blocks' sums of squares, or the tensor that is not finite. */
@@ -216,17 +250,27 @@ typedef struct adamw_job {
 } adamw_job;
 
 /* The sum of squares is taken while the block is in cache: NaN costs no second pass. */
-static void adamw_task(void *arg, ptrdiff_t i, int thread)
+static void move_block(const adamw_job *j, int64_t i)
 {
-    const adamw_job *j = arg;
     const train_block *b = &j->o->block[i];
     int64_t v_at = j->o->v_at[b->tensor];
-    (void)thread;
     if (v_at >= 0) /* else Muon has moved it */
         j->kern->adamw(j->weight + b->at, j->o->m + b->at,
                        j->o->v + v_at + (b->at - j->o->model->param[b->tensor].offset),
                        j->grad + b->at, b->n, &j->o->rate[b->tensor]);
     j->o->partial[i] = (double)j->kern->sumsq(j->weight + b->at, b->n);
+}
+
+static void adamw_task(void *arg, ptrdiff_t i, int thread)
+{
+    const adamw_job *j = arg;
+    int64_t first = j->o->group[i], end = j->o->group[i + 1];
+    const train_block *b = &j->o->block[first], *last = &j->o->block[end - 1];
+    (void)thread;
+    for (int64_t k = first; k < end; k++)
+        move_block(j, k);
+    if (j->o->pass)
+        sm_pass_pack_range(j->o->pass, b->at, last->at + last->n - b->at);
 }
 
 sm_status train_optim_step(double *weight_norm, train_optim *o, const sm_ctx *ctx,
@@ -238,7 +282,7 @@ sm_status train_optim_step(double *weight_norm, train_optim *o, const sm_ctx *ct
     if (o->muon)
         train_muon_step(o->muon, ctx, weight, o->m, grad, grad_scale,
                         sm_train_lr(c, step));
-    sm_pool_run(ctx->pool, o->n_block, adamw_task, &j);
+    sm_pool_run(ctx->pool, o->n_group, adamw_task, &j);
     return norm_of(weight_norm, o, "weight", step, err);
 }
 

@@ -6,13 +6,14 @@
  *   2. forward of every micro-batch; expert counts and loss sums by shard
  *   3. global counts (integers, so any order)
  *   4. backward of every micro-batch into the fixed tree of gradients
- *   5. global norm, clip, AdamW, router bias, weights packed again
+ *   5. global norm, clip, AdamW, every row packed again as it moves, router bias
  *
  * Without an auxiliary loss 2 and 4 alternate and one micro-batch is held.  With it 3
  * must lie between them: all micro-batches are held, or forward runs again before each
  * backward.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "train_internal.h"
 
@@ -120,6 +121,7 @@ sm_status train_step_init(train_step *t, const sm_ctx *ctx, const sm_train_confi
         return s;
     t->data = data;
     t->optim = optim;
+    optim->pass = t->pass;
     size_t n_pos = (size_t)t->n_seq * (size_t)c->n_ctx;
     size_t n_count = (size_t)c->model.n_layer * (size_t)c->model.n_expert;
     t->token = sm_alloc(n_pos, 3 * sizeof *t->token);
@@ -344,8 +346,10 @@ static sm_status update(train_step_result *out, train_step *t, int64_t step, sm_
     if (s)
         return s;
     bool clip = c->clip_norm > 0 && out->grad_norm > c->clip_norm;
+    bool is_f32 = !strcmp(c->profile, "f32/1");
     float scale = clip ? (float)(c->clip_norm / out->grad_norm) : 1;
-    sm_trace_label(t->ctx->trace, "optimizer", 18 * n_weights(t), 28 * n_weights(t));
+    sm_trace_label(t->ctx->trace, "optimizer", 18 * n_weights(t),
+                   (is_f32 ? 36 : 32) * n_weights(t)); /* 28, and both packed forms */
     s = train_optim_step(&out->weight_norm, t->optim, t->ctx, c, t->model->weight, grad,
                          scale, step, err);
     if (s)
@@ -353,7 +357,8 @@ static sm_status update(train_step_result *out, train_step *t, int64_t step, sm_
     if (c->bias_rate > 0 && t->counts)
         train_bias_update(t->model->router_bias, t->counts, c->model.n_layer,
                           c->model.n_expert, c->bias_rate);
-    return sm_pass_pack(t->pass, err);
+    sm_pass_pack_rest(t->pass);
+    return SM_OK;
 }
 
 sm_status train_step_run(train_step_result *out, train_step *t, int64_t step, sm_err *err)

@@ -94,6 +94,7 @@ typedef struct train_muon train_muon;
 
 typedef struct train_optim {
     const sm_model *model; /* borrowed */
+    const sm_pass *pass;   /* packs weights as they move; borrowed; NULL: none         */
     float *m;              /* [n_weight] first moment; Muon's momentum                 */
     float *v;              /* second moments of AdamW's tensors, one allocation with m */
     int64_t *v_at;         /* [n_param_tensors] where a tensor's begin in v; -1: none  */
@@ -102,6 +103,9 @@ typedef struct train_optim {
     train_block *block;
     int64_t n_block;
     int64_t *tensor_block; /* [n_param_tensors+1] first block of each tensor */
+    int64_t *group;        /* [n_group+1] first block of each group          */
+    int64_t n_group;       /* whole blocks, whole rows, a multiple of 64 of them, or what is
+                              left of a tensor: what a task moves and packs  */
     double *partial;       /* [n_block] */
     train_muon *muon;      /* NULL: AdamW alone */
 } train_optim;
@@ -134,7 +138,8 @@ sm_status train_muon_orthogonalise(float *x, int64_t rows, int64_t cols,
 sm_status train_grad_norm(double *norm, const train_optim *o, const sm_ctx *ctx,
                           const float *grad, int64_t step, sm_err *err);
 /** One step of the optimizer with the gradient scaled by grad_scale; *weight_norm is that of
- * the new weights.  SM_ENUMERIC names the first tensor whose weights are not finite. */
+ * the new weights, whose rows o->pass has packed (sm_pass_pack_range).  SM_ENUMERIC names
+ * the first tensor whose weights are not finite. */
 sm_status train_optim_step(double *weight_norm, train_optim *o, const sm_ctx *ctx,
                            const sm_train_config *c, float *weight, const float *grad,
                            float grad_scale, int64_t step, sm_err *err);
