@@ -250,10 +250,10 @@ static void test_bias(void **state)
     assert_true(fabs(sum) < 1e-9);
 }
 
-static void test_init_scale(void **state)
+static void check_init_scale(double residual)
 {
-    (void)state;
     sm_train_config t_c = config();
+    t_c.init_residual = residual;
     sm_model_config c = t_c.model;
     sm_model *m = NULL;
     sm_err err;
@@ -266,16 +266,23 @@ static void test_init_scale(void **state)
         for (int64_t i = 0; i < p->n; i++)
             sum += (double)m->weight[p->offset + i] * (double)m->weight[p->offset + i];
         if (strstr(p->name, "o_proj") || strstr(p->name, "down_proj"))
-            want /= sqrt(2.0 * c.n_layer);
+            want *= residual / sqrt(2.0 * c.n_layer);
         if (strstr(p->name, "embed_tokens"))
-            want = 0.02;
+            want = 1 / sqrt((double)c.d_model);
         if (strstr(p->name, "norm"))
             want = 1;
         n_checked += strstr(p->name, "proj") != NULL;
-        assert_true(fabs(sqrt(sum / (double)p->n) - want) < 0.02 * want);
+        assert_true(fabs(sqrt(sum / (double)p->n) - want) <= 0.02 * want);
     }
     assert_int_equal(n_checked, 7 * c.n_layer);
     sm_model_free(m);
+}
+
+static void test_init_scale(void **state)
+{
+    (void)state;
+    check_init_scale(0);
+    check_init_scale(1);
 }
 
 static void test_config_names_field(void **state)
