@@ -76,6 +76,12 @@ sm_status train_ckpt_find_tensor(const sm_tensor_entry **out, const sm_safetenso
         return sm_fail(err, SM_ECORRUPT,
                        "tensor %s: got %zu bytes of %s, want %zu of F32", e->name,
                        got->bytes, got->dtype, e->bytes);
+    for (int32_t d = 0; d < e->n_dim; d++)
+        if (got->n_dim != e->n_dim || got->shape[d] != e->shape[d])
+            return sm_fail(err, SM_ECORRUPT,
+                           "tensor %s: got %lld in dimension %d of %d, want %lld of %d",
+                           e->name, (long long)(d < got->n_dim ? got->shape[d] : 0), d,
+                           got->n_dim, (long long)e->shape[d], e->n_dim);
     *out = got;
     return SM_OK;
 }

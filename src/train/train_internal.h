@@ -232,7 +232,7 @@ int64_t train_ckpt_n_bias(const train_state *t);
 sm_tensor_entry *train_ckpt_entries(size_t *n, const train_state *t);
 /** Those of the model alone (weights, router bias). */
 sm_tensor_entry *train_ckpt_model_entries(size_t *n, const train_state *t);
-/** The tensor of a file that belongs to an entry of ours: same type, same size. */
+/** The tensor of a file that belongs to an entry of ours: same type, same shape. */
 sm_status train_ckpt_find_tensor(const sm_tensor_entry **out, const sm_safetensors *f,
                                  const sm_tensor_entry *e, sm_err *err);
 /** Into the arrays of the state; every tensor was found before. */

@@ -248,6 +248,40 @@ static void bad_segments_are_refused(void **state)
     OK(sm_remove_tree(k.dir, &err));
 }
 
+/* The same names and bytes, one matrix on its side. */
+static void a_state_of_other_shapes_is_refused(void **state)
+{
+    (void)state;
+    sm_err err = {0};
+    keeper k = {.n = 0};
+    sm_train_config c = tiny_moe();
+    sm_safetensors *f = NULL;
+    char kept[64], turned[80];
+    make_dir(k.dir);
+    c.n_steps = 2;
+    c.warmup_steps = 1;
+    train(&k, &c, NULL, 0);
+    path_at(kept, &k, 2);
+    snprintf(turned, sizeof turned, "%s.turned", kept);
+    OK(sm_safetensors_open(&f, kept, &err));
+    size_t n = sm_safetensors_n(f);
+    sm_tensor_entry *e = sm_alloc(n, sizeof *e);
+    for (size_t i = 0; i < n; i++)
+        e[i] = *sm_safetensors_at(f, i);
+    assert_true(e[0].n_dim == 2 && e[0].shape[0] != e[0].shape[1]);
+    int64_t rows = e[0].shape[0];
+    e[0].shape[0] = e[0].shape[1];
+    e[0].shape[1] = rows;
+    OK(sm_safetensors_write(turned, e, n, NULL, &err));
+    const sm_train_segment bad = {.from = 2, .to = 3, .state_path = turned};
+    const sm_train_segment good = {.from = 2, .to = 3, .state_path = kept};
+    assert_int_equal(try(&bad), SM_ECORRUPT);
+    assert_int_equal(try(&good), SM_OK);
+    free(e);
+    sm_safetensors_close(f);
+    OK(sm_remove_tree(k.dir, &err));
+}
+
 static void the_models_part(void **state)
 {
     (void)state;
@@ -272,6 +306,7 @@ int main(void)
         cmocka_unit_test(a_tampered_checkpoint_shows_in_its_segment),
         cmocka_unit_test(a_state_has_one_file),
         cmocka_unit_test(bad_segments_are_refused),
+        cmocka_unit_test(a_state_of_other_shapes_is_refused),
         cmocka_unit_test(the_models_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
