@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench_loss DIR TEXT [--moe] [--steps 200] [--threads 2] [--seed 1]: train a small model
- * on TEXT in both profiles and write down what another program needs to do the same:
+ * bench_loss DIR TEXT [--moe] [--steps 200] [--threads 2] [--seed 1]
+ *            [--init-residual 0]: train a small model on TEXT
+ * in both profiles and write down what another program needs to do the same:
  *   DIR/model.safetensors, DIR/config.json   the initial weights, f32
  *   DIR/batches.i32   int32 [n_steps][token, target, doc_start][n_seq][n_ctx]
  *   DIR/run.json      the configuration, learning rates, which tensors decay, and the loss
@@ -265,6 +266,8 @@ static bool parse(job *j, int argc, char **argv)
             j->threads = (int)strtol(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--seed") && has_value)
             j->train.seed = strtoull(argv[++i], NULL, 10);
+        else if (!strcmp(argv[i], "--init-residual") && has_value)
+            j->train.init_residual = strtod(argv[++i], NULL);
         else
             return false;
     }
@@ -279,7 +282,7 @@ int main(int argc, char **argv)
     sm_err err = {0};
     if (!parse(&j, argc, argv)) {
         fprintf(stderr, "usage: bench_loss DIR TEXT [--moe] [--steps 1..%d] "
-                        "[--threads N] [--seed N]\n",
+                        "[--threads N] [--seed N] [--init-residual X]\n",
                 MAX_STEPS);
         return 2;
     }

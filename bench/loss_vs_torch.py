@@ -3,7 +3,7 @@
 """Does smelt learn what PyTorch learns?  The loss of every step, side by side.
 
   /usr/bin/python3 bench/loss_vs_torch.py --build DIR --text FILE [--moe] [--steps 200]
-                                          [--seed 1 ...] [--save]
+                                          [--seed 1 ...] [--init-residual 0] [--save]
 
 bench_loss trains a small model in both profiles and writes down its initial weights, its
 batches and its losses; this script trains the same model from the same weights on the same
@@ -266,7 +266,8 @@ def show(r):
 
 def one_run(a, seed, directory):
     command = [os.path.join(a.build, "bench_loss"), directory, a.text, "--steps", str(a.steps),
-               "--seed", str(seed)] + (["--moe"] if a.moe else [])
+               "--seed", str(seed), "--init-residual", str(a.init_residual)]
+    command += ["--moe"] if a.moe else []
     run_program(command)
     r = dict(compare(directory), seed=seed)
     print(f"seed {seed}: RMS over {a.steps} steps, nats")
@@ -296,6 +297,8 @@ def main(argv):
     p.add_argument("--moe", action="store_true", help="8 experts, top-2, instead of dense")
     p.add_argument("--steps", type=int, default=200)
     p.add_argument("--seed", type=int, action="append", help="may be repeated (default 1)")
+    p.add_argument("--init-residual", type=float, default=0,
+                   help="initial scale of what blocks add to the residual stream (default 0)")
     p.add_argument("--save", action="store_true")
     a = p.parse_args(argv)
     runs = []
@@ -304,6 +307,7 @@ def main(argv):
             runs.append(one_run(a, seed, directory))
     out = {"format": "smelt-loss-vs-torch/1", "text": os.path.basename(a.text),
            "model": "moe" if a.moe else "dense", "n_steps": a.steps,
+           "init_residual": a.init_residual,
            "date": machine.now(), "cpu": machine.cpu()}
     out.update(machine.build_facts(a.build))
     for key in ("f32_over_threads", "f32_over_kernels", "f32_over_decay", "bf16_over_bf16"):
