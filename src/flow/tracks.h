@@ -102,6 +102,9 @@ typedef struct tracks_job {
     sm_progress progress;
 } tracks_job;
 
+/** What the progress line, which every job writes, calls the task of this one. */
+void tracks_set_label(tracks_job *job, const char *label);
+
 /** Run task(arg, i, job) for i in 0..n-1, up to n_jobs at once, begun in order, each with
  * a pool of threads(arg, i) threads.  After an error or the user's stop no further task
  * begins and those under way are asked to stop. */

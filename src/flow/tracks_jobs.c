@@ -72,6 +72,13 @@ static void on_progress(void *self, const char *what, int64_t done, int64_t tota
     pthread_mutex_unlock(&b->jobs->mutex);
 }
 
+void tracks_set_label(tracks_job *job, const char *label)
+{
+    pthread_mutex_lock(&job->jobs->mutex);
+    snprintf(job->label, sizeof job->label, "%s", label);
+    pthread_mutex_unlock(&job->jobs->mutex);
+}
+
 /* -------------------------------------------------------------------- jobs */
 
 /* The next task, -1 when there is none or an end was asked for. */

@@ -180,7 +180,7 @@ static sm_status measure(void *arg, int i, tracks_job *job, sm_err *err)
     }
     json_object_set_new(options, "n_steps", json_integer(1000000000));
     json_object_set_new(options, "eval_docs", json_integer(0));
-    snprintf(job->label, sizeof job->label, "%s", t->name);
+    tracks_set_label(job, t->name);
     sm_status s = tracks_io_open(&io, &job->ctx, m->store, m->f, options, t->name, err);
     if (!s)
         s = tracks_measure(&t->seconds_per_step, &io.io,

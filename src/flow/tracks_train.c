@@ -43,8 +43,9 @@ static int threads_of(void *arg, int i)
 
 static void label(tracks_job *job, const tracks_run *r)
 {
-    snprintf(job->label, sizeof job->label, "%.60s s%lld", r->track->name,
-             (long long)r->seed);
+    char text[96];
+    snprintf(text, sizeof text, "%.60s s%lld", r->track->name, (long long)r->seed);
+    tracks_set_label(job, text);
 }
 
 static sm_status train_step(sm_flow_result *out, const tracks_runs *t,
