@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench_loss DIR TEXT [--moe] [--steps 200] [--threads 2] [--seed 1]
- *            [--init-residual 0]: train a small model on TEXT
- * in both profiles and write down what another program needs to do the same:
+ * bench_loss DIR TEXT [--moe] [--steps 200] [--threads 2] [--seed 1] [--init-residual 0]:
+ * train a small model on TEXT in both profiles and write down what another program needs to
+ * do the same:
  *   DIR/model.safetensors, DIR/config.json   the initial weights, f32
  *   DIR/batches.i32   int32 [n_steps][token, target, doc_start][n_seq][n_ctx]
  *   DIR/run.json      the configuration, learning rates, which tensors decay, and the loss
@@ -71,8 +71,7 @@ static sm_status make_data(sm_token_data **out, const job *j, sm_err *err)
     sm_tokenizer *tok = NULL;
     static const char *const special[] = {"<|begin|>", NULL};
     sm_text_source source = {.get = get_paragraph, .self = &p};
-    sm_bpe_train_config bpe = {
-        .vocab_size = N_VOCAB, .min_count = 2, .special = special};
+    sm_bpe_train_config bpe = {.vocab_size = N_VOCAB, .min_count = 2, .special = special};
     sm_status s = read_paragraphs(&p, j->text, err);
     source.n = p.n;
     if (!s)
@@ -102,8 +101,7 @@ static sm_status write_batches(const job *j, const sm_token_data *data, sm_err *
         s = sm_file_writer_open(&w, path, 0644, err);
     for (int64_t step = 0; step < j->train.n_steps && !s; step++) {
         for (int64_t i = 0; i < n_seq; i++) {
-            int64_t row =
-                sm_token_data_order(data, j->train.seed, step * n_seq + i);
+            int64_t row = sm_token_data_order(data, j->train.seed, step * n_seq + i);
             sm_token_data_row(data, row, b + i * n_ctx, b + (n_seq + i) * n_ctx,
                               b + (2 * n_seq + i) * n_ctx, NULL);
         }
@@ -249,8 +247,25 @@ static void make_moe(sm_train_config *c)
     c->loss.aux_coef = 0.01f;
 }
 
+/* A whole value that is a number. */
+static bool take(double *x, const char *value)
+{
+    char *end;
+    *x = strtod(value, &end);
+    return end != value && !*end && *x - *x == 0;
+}
+
+static bool take_whole(int64_t *n, const char *value, double most)
+{
+    double x;
+    bool is_good = take(&x, value) && x >= 0 && x <= most && x == (double)(int64_t)x;
+    *n = is_good ? (int64_t)x : 0;
+    return is_good;
+}
+
 static bool parse(job *j, int argc, char **argv)
 {
+    int64_t n;
     *j = (job){.threads = 2, .train = small_config()};
     if (argc < 3)
         return false;
@@ -260,14 +275,17 @@ static bool parse(job *j, int argc, char **argv)
         bool has_value = i + 1 < argc;
         if (!strcmp(argv[i], "--moe"))
             make_moe(&j->train);
-        else if (!strcmp(argv[i], "--steps") && has_value)
-            j->train.n_steps = strtol(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "--threads") && has_value)
-            j->threads = (int)strtol(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "--seed") && has_value)
-            j->train.seed = strtoull(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "--init-residual") && has_value)
-            j->train.init_residual = strtod(argv[++i], NULL);
+        else if (!has_value)
+            return false;
+        else if (!strcmp(argv[i], "--steps") && take_whole(&n, argv[i + 1], MAX_STEPS))
+            j->train.n_steps = n, i++;
+        else if (!strcmp(argv[i], "--threads") && take_whole(&n, argv[i + 1], 256))
+            j->threads = (int)n, i++;
+        else if (!strcmp(argv[i], "--seed") && take_whole(&n, argv[i + 1], 1e15))
+            j->train.seed = (uint64_t)n, i++;
+        else if (!strcmp(argv[i], "--init-residual") &&
+                 take(&j->train.init_residual, argv[i + 1]))
+            i++;
         else
             return false;
     }
@@ -281,8 +299,9 @@ int main(int argc, char **argv)
     job j;
     sm_err err = {0};
     if (!parse(&j, argc, argv)) {
-        fprintf(stderr, "usage: bench_loss DIR TEXT [--moe] [--steps 1..%d] "
-                        "[--threads N] [--seed N] [--init-residual X]\n",
+        fprintf(stderr,
+                "usage: bench_loss DIR TEXT [--moe] [--steps 1..%d] "
+                "[--threads N] [--seed N] [--init-residual X]\n",
                 MAX_STEPS);
         return 2;
     }

@@ -116,10 +116,11 @@ typedef struct sm_train_config {
     const char *profile; /* "bf16/1" or "f32/1"; borrowed                             */
     uint64_t seed;       /* initial weights and data order                            */
     double init_gain;    /* matrices begin at normal(0, init_gain/sqrt(fan_in)), the
-                            embedding at normal(0, init_gain/sqrt(d_model)); 0: all as
-                            sm_model_create (0.02), which suits a d_model of thousands */
-    double init_residual; /* factor on outputs of blocks, which begin at 1/sqrt(2 n_layer)
-                            of other matrices; 0: a block adds nothing at first         */
+                            embedding at normal(0, init_gain/sqrt(d_model)), of the base
+                            width under width transfer; 0: as sm_model_create (0.02),
+                            which suits a d_model of thousands                         */
+    double init_residual; /* factor on outputs of blocks, whatever init_gain: 1 is
+                            1/sqrt(2 n_layer) of other matrices, 0 adds nothing at first */
     int64_t n_ctx;       /* positions a sequence; <= model.max_ctx                    */
     int64_t n_seq;       /* sequences in the global batch                             */
     int64_t n_shard;     /* logical shards V: a power of two that divides n_seq; a
@@ -156,7 +157,8 @@ typedef struct sm_train_config {
 #define SM_TRAIN_CONFIG_DEFAULT                                                          \
     {                                                                                    \
         .model = SM_MODEL_CONFIG_DEFAULT, .profile = "bf16/1", .seed = 1,                \
-        .init_gain = 1, .init_residual = 0, .n_ctx = 512, .n_seq = 16, .n_shard = 8, .n_steps = 1000,        \
+        .init_gain = 1, .init_residual = 0, .n_ctx = 512, .n_seq = 16, .n_shard = 8,     \
+        .n_steps = 1000,                                                                 \
         .schedule = SM_SCHEDULE_COSINE, .lr = 1e-3, .min_lr_frac = 0.1,                  \
         .warmup_steps = 50, .decay_frac = 0.2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, \
         .muon_momentum = 0.95,                                                           \

@@ -73,7 +73,7 @@ const sm_option train_options[] = {
          "muon: hidden matrices by orthogonalised momentum, the rest by AdamW"),
     FLOAT("lr", "1e-3", 0, 10, "peak learning rate"),
     FLOAT("init_gain", "1", 0, 100,
-          "initial standard deviation of matrices times sqrt(fan_in); 0: 0.02 everywhere"),
+          "initial standard deviation of matrices times sqrt(fan_in); 0: 0.02"),
     FLOAT("init_residual", "0", 0, 100,
           "factor on the initial weights that write into the residual stream; 0: a block "
           "adds nothing at first"),

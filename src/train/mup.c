@@ -2,7 +2,8 @@
 /*
  * Width transfer: maximal update parametrisation (Yang et al., "Tensor Programs V", arXiv
  * 2203.03466) without multipliers in the forward pass, so that the result is a plain
- * model.  With r = d_model / mup_base_width, relative to the plain recipe:
+ * model.  With r = d_model / mup_base_width, relative to the plain recipe
+ * (the embedding: to that at the base width, where it begins at 1/sqrt(mup_base_width)):
  *
  *                    init      lr, AdamW   lr, Muon    why
  *   embedding        1         1           -           rows are looked up: no sum grows

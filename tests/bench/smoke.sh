@@ -45,6 +45,14 @@ wrong_step "--set: got n_layer=2.5" --set n_layer=2.5
 wrong_step "--profile: got fast, want bf16/1" --profile fast
 wrong_step "--steps: got nothing, want a value" --steps
 
+# so does the program that trains for a comparison of losses
+for bad in "--init-residual abc" "--steps 1x" "--seed -1" "--threads" "--unknown 1"; do
+  status=0
+  # shellcheck disable=SC2086  # an option and its value
+  "$build/bench_loss" "$tmp/loss" "$root/README.md" $bad 2> "$tmp/err" || status=$?
+  [ $status = 2 ] && [ ! -e "$tmp/loss" ] || fail "bench_loss $bad: exit status $status, want 2"
+done
+
 # a tiny figure is measured; the last line is the array
 "$run" train.tiny.contract_cost --build "$build" --threads 2 --pairs 2 > "$tmp/out" 2> "$tmp/err" ||
   fail "train.tiny.contract_cost: $(cat "$tmp/err")"
