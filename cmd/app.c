@@ -25,9 +25,9 @@ static void on_signal(int sig)
         raise(sig);
         return;
     }
-    app_stop = 1;
+    sm_stop_set(&app_stop, 1);
     if (write(STDERR_FILENO, once, sizeof once - 1) < 0)
-        app_stop = 1; /* nobody to tell; the request stands */
+        sm_stop_set(&app_stop, 1); /* nobody to tell; the request stands */
 }
 
 void app_catch_signals(void)

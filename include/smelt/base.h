@@ -194,7 +194,7 @@ struct sm_trace;
  * What every computation is given.  All pointers are borrowed and outlive the call;
  * log, progress and trace may be NULL (silent).  `stop`, when not NULL, becomes non-zero
  * when the user asks to stop: long work finishes its atomic unit, saves, returns
- * SM_ECANCEL.
+ * SM_ECANCEL.  Others write it meanwhile: set it by sm_stop_set, read it by sm_stopped.
  */
 typedef struct sm_ctx {
     struct sm_pool *pool;
@@ -205,6 +205,12 @@ typedef struct sm_ctx {
     const volatile int *stop;
     struct sm_trace *trace; /* event log (smelt/trace.h); NULL: off */
 } sm_ctx;
+
+/** Whether an end was asked for: ctx->stop is set and not 0.  An atomic read. */
+SM_API bool sm_stopped(const sm_ctx *ctx);
+/** Asks those whose ctx->stop is `flag` to stop (1), or no longer (0).  An atomic write,
+ * allowed in signal handlers and from any thread. */
+SM_API void sm_stop_set(volatile int *flag, int value);
 
 #ifdef __cplusplus
 }

@@ -202,7 +202,7 @@ static sm_status run_rounds(round *r, sm_err *err)
 {
     add_state *a = r->a;
     for (;;) {
-        if (a->ctx->stop && *a->ctx->stop)
+        if (sm_stopped(a->ctx))
             return sm_fail(err, SM_ECANCEL, "data add: stopped");
         sm_pool_run(a->ctx->pool, r->n_lane, fill, r);
         size_t n = 0;

@@ -157,7 +157,7 @@ static sm_status run_all(curate *c, sm_err *err)
 {
     sm_status s = SM_OK;
     for (size_t k = 0, end; k < c->n_step && !s; k = end) {
-        if (c->ctx->stop && *c->ctx->stop)
+        if (sm_stopped(c->ctx))
             return sm_fail(err, SM_ECANCEL, "data curate: stopped before %s",
                            c->step[k]->name);
         sm_progress_update(c->ctx->progress, "data curate", (int64_t)k,

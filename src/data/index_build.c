@@ -175,7 +175,7 @@ static sm_status cut_all(cutter *c, const sm_ctx *ctx, sm_dataset *set, size_t *
     if (!s)
         qsort(doc, n, sizeof *doc, compare_ids);
     for (size_t i = 0; i < n && !s; i++) {
-        if (ctx->stop && *ctx->stop)
+        if (sm_stopped(ctx))
             s = sm_fail(err, SM_ECANCEL, "index: stopped");
         else
             s = cut_document(c, &doc[i], err);

@@ -66,7 +66,7 @@ static sm_status score_file(tally *t, const sm_ctx *ctx, const sm_map *m, const 
             s = score_line(t, o, where, max_pairs, scorer, err);
         json_decref(o);
         p += len + 1;
-        if (!s && ctx->stop && *ctx->stop)
+        if (!s && sm_stopped(ctx))
             s = sm_fail(err, SM_ECANCEL, "pairs: stopped");
         sm_progress_update(ctx->progress, "pairs", (int64_t)(p - (const char *)m->data),
                            (int64_t)m->len, "bytes", "");

@@ -214,7 +214,7 @@ static sm_status search_all(table *t, const sm_ctx *ctx, sm_index *x,
         sm_status s = ask(&base, x, q, &plain, NULL, err);
         if (!s)
             s = ask(&t->lexical[i], x, q, &rank, scorer, err);
-        if (!s && ctx->stop && *ctx->stop)
+        if (!s && sm_stopped(ctx))
             s = sm_fail(err, SM_ECANCEL, "eval: stopped");
         if (s)
             return s;

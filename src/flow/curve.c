@@ -105,7 +105,7 @@ sm_status curve_step(void *self, const sm_train_metrics *m, sm_err *err)
         s = journal_put(c->lines, line.data, line.len, err);
     sm_buf_free(&line);
     bool saves = (c->checkpoint_steps > 0 && m->step % c->checkpoint_steps == 0) ||
-                 (ctx->stop && *ctx->stop);
+                 sm_stopped(ctx);
     if (!s && saves)
         s = journal_sync(c->lines, err);
     return s ? s : to_catalog(c, m, err);

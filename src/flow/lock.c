@@ -58,7 +58,7 @@ sm_status flow_lock_wait(int *fd, const char *path, const sm_ctx *ctx, const cha
             return s;
         if (!is_held)
             continue;
-        if (ctx->stop && *ctx->stop)
+        if (sm_stopped(ctx))
             return sm_fail(err, SM_ECANCEL,
                            "%s: stopped while waiting for another process", who);
         if (!told)

@@ -334,7 +334,7 @@ sm_status sm_flow_run(const sm_ctx *ctx, sm_store *store, const char *path,
     for (size_t i = 0; i < p.n && !s; i++)
         s = check_inputs(&p, i, store, err);
     for (size_t i = 0; i < p.n && !s; i++) {
-        if (ctx->stop && *ctx->stop)
+        if (sm_stopped(ctx))
             s = sm_fail(err, SM_ECANCEL, "stopped before step %zu of %zu (%s)", i + 1,
                         p.n, p.stage[i].step->name);
         else

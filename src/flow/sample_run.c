@@ -142,7 +142,7 @@ static sm_status check_kept_states(audit *a, sm_err *err)
                               NULL, err);
         sm_progress_update(a->ctx->progress, "check states", (int64_t)i + 1,
                            (int64_t)a->chain.n, "states", "");
-        if (a->ctx->stop && *a->ctx->stop)
+        if (sm_stopped(a->ctx))
             return sm_fail(err, SM_ECANCEL, "sample: stopped on request");
     }
     return s;

@@ -48,7 +48,7 @@ static void show(tracks_jobs *j)
 
 static bool user_stops(const tracks_jobs *j)
 {
-    return j->ctx->stop && *j->ctx->stop;
+    return sm_stopped(j->ctx);
 }
 
 static void on_progress(void *self, const char *what, int64_t done, int64_t total,
@@ -64,11 +64,11 @@ static void on_progress(void *self, const char *what, int64_t done, int64_t tota
     snprintf(b->figure, sizeof b->figure, "%s", detail ? detail : "");
     if (b->pause > 0 && done >= b->pause) {
         b->paused = true;
-        b->stop = 1;
+        sm_stop_set(&b->stop, 1);
     }
     show(b->jobs);
     if (user_stops(b->jobs))
-        b->stop = 1;
+        sm_stop_set(&b->stop, 1);
     pthread_mutex_unlock(&b->jobs->mutex);
 }
 
@@ -93,7 +93,7 @@ static int take_next(tracks_jobs *j, tracks_job *b)
                             j->tasks->what);
     if (!j->status && j->next < j->tasks->n)
         i = j->next++;
-    b->stop = 0;
+    sm_stop_set(&b->stop, 0);
     b->pause = b->done = 0;
     b->paused = false;
     b->label[0] = b->figure[0] = 0;
@@ -111,7 +111,7 @@ static void note_end(tracks_jobs *j, tracks_job *b, sm_status s, const sm_err *e
         j->status = s;
         j->err = *err;
         for (int k = 0; k < j->n_job; k++)
-            j->job[k].stop = 1;
+            sm_stop_set(&j->job[k].stop, 1);
     }
     pthread_mutex_unlock(&j->mutex);
 }
@@ -161,7 +161,7 @@ static void watch(tracks_jobs *j)
         t.tv_nsec %= 1000000000;
         pthread_cond_timedwait(&j->ended, &j->mutex, &t);
         for (int i = 0; i < j->n_job && user_stops(j); i++)
-            j->job[i].stop = 1;
+            sm_stop_set(&j->job[i].stop, 1);
     }
     pthread_mutex_unlock(&j->mutex);
 }

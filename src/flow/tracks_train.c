@@ -72,7 +72,7 @@ static sm_status advance(void *arg, int i, tracks_job *job, sm_err *err)
     }
     label(job, r);
     sm_status s = train_step(&got, g->runs, r, r->options, &job->ctx, err);
-    if (s == SM_ECANCEL && job->paused && !(g->ctx->stop && *g->ctx->stop))
+    if (s == SM_ECANCEL && job->paused && !sm_stopped(g->ctx))
         return SM_OK;
     if (!s) {
         snprintf(r->content, sizeof r->content, "%s", got.artifact.content.hex);

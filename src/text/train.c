@@ -323,7 +323,7 @@ static sm_status merge_until(trainer *r, const sm_ctx *ctx, int32_t n_vocab, sm_
         size_t len = (size_t)r->t->token[p->left].len + r->t->token[p->right].len;
         if (p->count != e.count || len > MAX_TOKEN_BYTES)
             continue;
-        if (ctx->stop && *ctx->stop)
+        if (sm_stopped(ctx))
             return sm_fail(err, SM_ECANCEL, "training: stopped at %d of %d tokens",
                            r->t->n_vocab, n_vocab);
         sm_status st = merge_pair(r, e.pair, err);

@@ -101,7 +101,7 @@ static void count_document(void *arg, ptrdiff_t i, int thread)
     size_t len = 0;
     if (c->status != SM_OK)
         return;
-    if (k->ctx->stop && *k->ctx->stop)
+    if (sm_stopped(k->ctx))
         c->status = sm_fail(&c->err, SM_ECANCEL, "stopped");
     else
         c->status = k->source->get(k->source->self, (size_t)i, &text, &len, &c->err);

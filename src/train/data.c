@@ -216,7 +216,7 @@ static sm_status tokenise_doc(chunk *k, const tokenise_job *j, size_t doc, size_
 {
     const char *text = NULL;
     size_t len = 0, before = k->tok.n;
-    if (j->ctx->stop && *j->ctx->stop)
+    if (sm_stopped(j->ctx))
         return sm_fail(&k->err, SM_ECANCEL, "tokenise: stopped on request");
     sm_status s = j->docs->get(j->docs->self, doc, &text, &len, &k->err);
     if (!s)

@@ -113,7 +113,7 @@ static sm_status score_rows(scorer *s, int64_t first, sm_err *err)
 static sm_status score_all(scorer *s, sm_err *err)
 {
     for (int64_t r = 0; r < s->data->rows.n_row; r += s->n_seq) {
-        if (s->ctx->stop && *s->ctx->stop)
+        if (sm_stopped(s->ctx))
             return sm_fail(err, SM_ECANCEL, "evaluation: stopped on request");
         sm_status st = score_rows(s, r, err);
         if (st)

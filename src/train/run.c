@@ -256,7 +256,7 @@ static sm_status commit(run *r, int64_t done, sm_err *err)
 
 static sm_status stop_asked(const run *r, bool *stop, sm_err *err)
 {
-    int64_t n = r->ctx->stop && *r->ctx->stop;
+    int64_t n = sm_stopped(r->ctx);
     sm_status s = train_ranks_i64(r->ctx, &n, 1, err);
     *stop = n > 0;
     return s;

@@ -48,7 +48,7 @@ static void on_progress(void *self, const char *what, int64_t done, int64_t tota
     fixture *f = self;
     (void)done, (void)total, (void)unit, (void)detail;
     if (!strcmp(what, "tracks") && ++f->n_steps == f->stop_after)
-        f->stop = 1;
+        sm_stop_set(&f->stop, 1);
 }
 
 static void write_file(const char *path, const char *text)
@@ -250,7 +250,7 @@ static void an_interrupted_file_goes_on(void **state)
     declare(f, "name: cut\nbudget_steps: 8\nhalving: {eta: 2, rungs: 2}\n");
     for (sm_status s = SM_ECANCEL; s;) {
         sm_err err = {0};
-        f->stop = 0;
+        sm_stop_set(&f->stop, 0);
         f->n_steps = 0;
         f->stop_after = n_stops < 4 ? 3 : 0;
         s = run(f, f->file, f->out, &a, &err);

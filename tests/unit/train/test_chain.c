@@ -97,7 +97,7 @@ static sm_status stop_at(void *self, const sm_train_metrics *m, sm_err *err)
 {
     stopper *k = self;
     (void)err;
-    k->stop = m->step == k->at;
+    sm_stop_set(&k->stop, m->step == k->at);
     return SM_OK;
 }
 

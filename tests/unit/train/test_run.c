@@ -29,7 +29,7 @@ static sm_status on_step(void *self, const sm_train_metrics *m, sm_err *err)
     if (m->has_eval)
         w->bpb = m->eval.bpb;
     if (m->step == w->stop_at)
-        w->stop = 1;
+        sm_stop_set(&w->stop, 1);
     return m->step == w->kill_at ? sm_fail(err, SM_EIO, "killed") : SM_OK;
 }
 
@@ -49,7 +49,7 @@ static void on_progress(void *self, const char *what, int64_t done, int64_t tota
     (void)unit;
     (void)detail;
     if (w->stop_in_eval && !strcmp(what, "evaluate") && done > 0)
-        w->stop = 1;
+        sm_stop_set(&w->stop, 1);
 }
 
 static sm_status train(uint64_t *sum, sm_train_summary *summary, watch *w,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log and progress sinks: silent when absent. */
+/* What a context carries: log and progress sinks, silent when absent, and the stop flag. */
 #include <stdio.h>
 
 #include "smelt/base.h"
@@ -21,4 +21,14 @@ void sm_progress_update(const sm_progress *p, const char *what, int64_t done,
 {
     if (p && p->update)
         p->update(p->self, what, done, total, unit, detail);
+}
+
+bool sm_stopped(const sm_ctx *ctx)
+{
+    return ctx->stop && __atomic_load_n(ctx->stop, __ATOMIC_RELAXED);
+}
+
+void sm_stop_set(volatile int *flag, int value)
+{
+    __atomic_store_n(flag, value, __ATOMIC_RELAXED);
 }
