@@ -6,9 +6,11 @@
  *   A  panels of 16 rows: [kp/32][16][32] bf16, a tile is 1 KiB in one piece
  *   B  the panels of the avx512 rung, [kp/2][32] pairs: two tiles side by side
  *
- * A block of C passes through a scratch block, where +0.0 is added and edges are cut.
- * Tiles 0..3 hold C, 4 and 5 A, 6 and 7 B.  The configuration is loaded once a call; the
- * tiles are released at the end, which keeps context switches cheap.
+ * Whole blocks of C are loaded and stored by the tiles themselves; blocks at an edge pass
+ * through a scratch block.  The +0.0 of the definition is one more product, of zeros: C has
+ * te + to = +0 added, which only turns -0 into +0.  Tiles 0..3 hold C, 4 and 5 A, 6 and 7
+ * B.  The configuration is loaded once a call; the tiles are released at the end, which
+ * keeps context switches cheap.
  */
 #include "x86/amx/tile.h"
 #include "x86/avx512/pairs.h"
@@ -63,11 +65,11 @@ typedef struct block {
     float *c;
     ptrdiff_t ldc, rows, cols, groups, a_next;
     const uint16_t *a, *b;
-    bool from_zero;
+    bool from_zero, is_last;
 } block;
 
 enum { GROUP_OF_A = TILE_ROWS * SM_K_GROUP, GROUP_OF_B = BLOCK * SM_K_GROUP };
-enum { A_BYTES = 64, B_BYTES = 128, C_BYTES = BLOCK * 4 }; /* from row to row */
+enum { A_BYTES = 64, B_BYTES = 128 }; /* from row to row */
 
 static void read_c(float *scratch, const block *x)
 {
@@ -84,22 +86,23 @@ static void write_c(const block *x, const float *scratch)
     ptrdiff_t left = sm_min_index(x->cols, 16), right = x->cols - left;
     for (ptrdiff_t r = 0; r < x->rows; r++) {
         float *c = x->c + r * x->ldc;
-        put(c, vadd(get(scratch + r * BLOCK, W), vzero()), left);
+        put(c, get(scratch + r * BLOCK, W), left);
         if (right > 0)
-            put(c + 16, vadd(get(scratch + r * BLOCK + 16, W), vzero()), right);
+            put(c + 16, get(scratch + r * BLOCK + 16, W), right);
     }
 }
 
-/* Up to 16 rows: one tile of A against two of B. */
-static void run_single(const block *x, float *scratch)
+/* Up to 16 rows: one tile of A against two of B.  c: the result, or the scratch block. */
+static void run_single(const block *x, float *c, ptrdiff_t ldc)
 {
     const uint16_t *a = x->a, *b = x->b;
+    ptrdiff_t bytes = ldc * (ptrdiff_t)sizeof *c;
     if (x->from_zero) {
         tile_zero(0);
         tile_zero(1);
     } else {
-        tile_load(0, scratch, C_BYTES);
-        tile_load(1, scratch + 16, C_BYTES);
+        tile_load(0, c, bytes);
+        tile_load(1, c + 16, bytes);
     }
     for (ptrdiff_t g = 0; g < x->groups; g++, a += GROUP_OF_A, b += GROUP_OF_B) {
         tile_load(4, a, A_BYTES);
@@ -108,24 +111,31 @@ static void run_single(const block *x, float *scratch)
         tile_dot(0, 4, 6);
         tile_dot(1, 4, 7);
     }
-    tile_store(0, scratch, C_BYTES);
-    tile_store(1, scratch + 16, C_BYTES);
+    if (x->is_last) {
+        tile_zero(4);
+        tile_zero(6);
+        tile_dot(0, 4, 6);
+        tile_dot(1, 4, 6);
+    }
+    tile_store(0, c, bytes);
+    tile_store(1, c + 16, bytes);
 }
 
-static void run_double(const block *x, float *scratch)
+static void run_double(const block *x, float *c, ptrdiff_t ldc)
 {
     const uint16_t *a = x->a, *b = x->b;
-    float *below = scratch + 16 * BLOCK;
+    ptrdiff_t bytes = ldc * (ptrdiff_t)sizeof *c;
+    float *below = c + TILE_ROWS * ldc;
     if (x->from_zero) {
         tile_zero(0);
         tile_zero(1);
         tile_zero(2);
         tile_zero(3);
     } else {
-        tile_load(0, scratch, C_BYTES);
-        tile_load(1, scratch + 16, C_BYTES);
-        tile_load(2, below, C_BYTES);
-        tile_load(3, below + 16, C_BYTES);
+        tile_load(0, c, bytes);
+        tile_load(1, c + 16, bytes);
+        tile_load(2, below, bytes);
+        tile_load(3, below + 16, bytes);
     }
     for (ptrdiff_t g = 0; g < x->groups; g++, a += GROUP_OF_A, b += GROUP_OF_B) {
         tile_load(6, b, B_BYTES);
@@ -137,29 +147,48 @@ static void run_double(const block *x, float *scratch)
         tile_dot(2, 5, 6);
         tile_dot(3, 5, 7);
     }
-    tile_store(0, scratch, C_BYTES);
-    tile_store(1, scratch + 16, C_BYTES);
-    tile_store(2, below, C_BYTES);
-    tile_store(3, below + 16, C_BYTES);
+    if (x->is_last) {
+        tile_zero(4);
+        tile_zero(6);
+        tile_dot(0, 4, 6);
+        tile_dot(1, 4, 6);
+        tile_dot(2, 4, 6);
+        tile_dot(3, 4, 6);
+    }
+    tile_store(0, c, bytes);
+    tile_store(1, c + 16, bytes);
+    tile_store(2, below, bytes);
+    tile_store(3, below + 16, bytes);
 }
 
-static void run_block(const block *x)
+static void run_edge(const block *x)
 {
     _Alignas(64) float scratch[BLOCK * BLOCK];
     if (!x->from_zero)
         read_c(scratch, x);
     if (x->rows > TILE_ROWS)
-        run_double(x, scratch);
+        run_double(x, scratch, BLOCK);
     else
-        run_single(x, scratch);
+        run_single(x, scratch, BLOCK);
     write_c(x, scratch);
 }
 
+/* The tiles have tile_rows rows: all of a short C. */
+static void run_block(const block *x, ptrdiff_t tile_rows)
+{
+    if (x->cols == BLOCK && x->rows == BLOCK)
+        run_double(x, x->c, x->ldc);
+    else if (x->cols == BLOCK && x->rows == tile_rows)
+        run_single(x, x->c, x->ldc);
+    else
+        run_edge(x);
+}
+
 /* Fewer rows cost less time and change no bit, so a small m gets tiles of its size. */
-static void configure(ptrdiff_t m)
+static void configure(ptrdiff_t tile_rows)
 {
     tile_config config = {.palette = 1};
-    uint8_t rows = (uint8_t)sm_min_index(m, TILE_ROWS);
+    uint8_t rows = (uint8_t)tile_rows;
     for (int t = 0; t < 8; t++) {
         config.row_bytes[t] = 64;
         config.rows[t] = t < 6 ? rows : TILE_ROWS;
@@ -172,20 +201,22 @@ static void gemm(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdif
 {
     if (m <= 0 || n <= 0)
         return;
-    ptrdiff_t kp = sm_round_up(k, SM_K_GROUP);
-    configure(m);
+    ptrdiff_t kp = sm_round_up(k, SM_K_GROUP), tile_rows = sm_min_index(m, TILE_ROWS);
+    configure(tile_rows);
     for (ptrdiff_t top = 0; top < m; top += ROW_BLOCK) {
         ptrdiff_t bottom = sm_min_index(top + ROW_BLOCK, m), p = 0;
         do {
             ptrdiff_t length = sm_min_index(K_BLOCK, kp - p);
             for (ptrdiff_t j = 0; j < n; j += BLOCK)
                 for (ptrdiff_t i = top; i < bottom; i += BLOCK)
-                    run_block(&(block){
-                        c + i * ldc + j, ldc, sm_min_index(BLOCK, bottom - i),
-                        sm_min_index(BLOCK, n - j), length / SM_K_GROUP, kp * TILE_ROWS,
-                        (const uint16_t *)pa + i * kp + p * TILE_ROWS,
-                        (const uint16_t *)pb + j * kp + p * BLOCK,
-                        p == 0 && !accumulate});
+                    run_block(
+                        &(block){c + i * ldc + j, ldc, sm_min_index(BLOCK, bottom - i),
+                                 sm_min_index(BLOCK, n - j), length / SM_K_GROUP,
+                                 kp * TILE_ROWS,
+                                 (const uint16_t *)pa + i * kp + p * TILE_ROWS,
+                                 (const uint16_t *)pb + j * kp + p * BLOCK,
+                                 p == 0 && !accumulate, p + length >= kp},
+                        tile_rows);
             p += length;
         } while (p < kp);
     }
