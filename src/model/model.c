@@ -96,7 +96,7 @@ static sm_status allocate(sm_model *m, sm_err *err)
     size_t bytes, n_bias = (size_t)m->config.n_layer * (size_t)m->config.n_expert;
     if (!sm_mul_size(&bytes, (size_t)m->n_weight, sizeof(float)))
         return sm_fail(err, SM_ENOMEM, "model: out of memory");
-    m->weight = sm_aligned_alloc(bytes);
+    m->weight = sm_pages_alloc(bytes);
     if (m->config.router_bias)
         m->router_bias = sm_alloc(n_bias, sizeof(float));
     if (!m->weight || (m->config.router_bias && !m->router_bias))
@@ -155,7 +155,7 @@ void sm_model_free(sm_model *m)
     if (!m)
         return;
     free(m->param);
-    sm_aligned_free(m->weight);
+    sm_pages_free(m->weight, (size_t)m->n_weight * sizeof *m->weight);
     free(m->router_bias);
     free(m);
 }

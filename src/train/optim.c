@@ -105,11 +105,15 @@ static int64_t list_second(int64_t *v_at, const sm_train_config *c, const sm_mod
     return n;
 }
 
+static size_t moment_bytes(const train_optim *o)
+{
+    return (size_t)(o->model->n_weight + o->n_v) * sizeof(float);
+}
+
 static sm_status allocate(train_optim *o, sm_err *err)
 {
-    size_t n = (size_t)(o->model->n_weight + o->n_v);
     size_t n_tensor = (size_t)o->model->n_param_tensors;
-    o->m = sm_aligned_alloc(n * sizeof(float));
+    o->m = sm_pages_alloc(moment_bytes(o));
     o->v_at = sm_alloc(n_tensor, sizeof *o->v_at);
     o->rate = sm_alloc(n_tensor, sizeof *o->rate);
     o->block = sm_alloc((size_t)o->n_block, sizeof *o->block);
@@ -145,7 +149,8 @@ sm_status train_optim_init(train_optim *o, const sm_ctx *ctx, const sm_train_con
 
 void train_optim_fini(train_optim *o)
 {
-    sm_aligned_free(o->m);
+    if (o->m)
+        sm_pages_free(o->m, moment_bytes(o));
     free(o->v_at);
     free(o->rate);
     free(o->block);

@@ -209,14 +209,14 @@ static void gemm(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdif
             ptrdiff_t length = sm_min_index(K_BLOCK, kp - p);
             for (ptrdiff_t j = 0; j < n; j += BLOCK)
                 for (ptrdiff_t i = top; i < bottom; i += BLOCK)
-                    run_block(
-                        &(block){c + i * ldc + j, ldc, sm_min_index(BLOCK, bottom - i),
-                                 sm_min_index(BLOCK, n - j), length / SM_K_GROUP,
-                                 kp * TILE_ROWS,
-                                 (const uint16_t *)pa + i * kp + p * TILE_ROWS,
-                                 (const uint16_t *)pb + j * kp + p * BLOCK,
-                                 p == 0 && !accumulate, p + length >= kp},
-                        tile_rows);
+                    run_block(&(block){c + i * ldc + j, ldc,
+                                       sm_min_index(BLOCK, bottom - i),
+                                       sm_min_index(BLOCK, n - j), length / SM_K_GROUP,
+                                       kp * TILE_ROWS,
+                                       (const uint16_t *)pa + i * kp + p * TILE_ROWS,
+                                       (const uint16_t *)pb + j * kp + p * BLOCK,
+                                       p == 0 && !accumulate, p + length >= kp},
+                              tile_rows);
             p += length;
         } while (p < kp);
     }
