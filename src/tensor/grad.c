@@ -63,17 +63,18 @@ typedef struct packing {
     ptrdiff_t panel;
 } packing;
 
+/* A block of 32 rows at a time, whole rows of it: a panel at a time would come back to every
+ * row of the chunk for a line of it. */
 static void pack_chunk(const packing *p, char *dst, const float *src, int64_t ld,
                        sm_chunk c, sm_chunk run, int64_t m)
 {
-    if (c.n_row == run.n_row) {
-        p->pack(dst, src, SM_F32, m, c.n_row, 1, ld);
-        return;
+    for (int64_t r = 0; r < c.n_row; r += SM_TOKEN_BLOCK) {
+        char *block = dst + p->bytes(p->panel, c.row0 - run.row0 + r);
+        int64_t k = sm_min_i64(SM_TOKEN_BLOCK, c.n_row - r);
+        for (int64_t i = 0; i < m; i += p->panel)
+            p->pack(block + p->offset(i, run.n_row), src + r * ld + i, SM_F32,
+                    sm_min_i64(p->panel, m - i), k, 1, ld);
     }
-    dst += p->bytes(p->panel, c.row0 - run.row0);
-    for (int64_t i = 0; i < m; i += p->panel)
-        p->pack(dst + p->offset(i, run.n_row), src + i, SM_F32,
-                sm_min_i64(p->panel, m - i), c.n_row, 1, ld);
 }
 
 void sm_grad_pack_a(const sm_prod *prod, void *base, const float *src, int64_t ld,

@@ -28,10 +28,12 @@ assert p["expected_seconds"] > 0 and p["ceiling_gflops"] > 0
 END
 huge=(set tokenizer --n-layer 64 --d-model 8192 --n-head 64 --n-kv-head 8 --d-head 128
   --d-ff 28672 --n-ctx 4096 --n-seq 256 --n-shard 256 --n-steps 100 --warmup-steps 10)
+# the shadow memory of sanitizers is larger than any limit
+if ldd "$SMELT" | grep -qE 'lib[atm]san'; then limit=unlimited; else limit=4000000; fi
 check "a plan of 5e10 parameters allocates none of them" bash -c \
-  'ulimit -v 4000000; smelt=$1; shift; "$smelt" train "$@" --dry-run --json |
+  'ulimit -v $1; smelt=$2; shift 2; "$smelt" train "$@" --dry-run --json |
    python3 -c "import json, sys; assert json.load(sys.stdin)[\"plan\"][\"parameters\"] > 5e10"' \
-  - "$SMELT" "${huge[@]}"
+  - "$limit" "$SMELT" "${huge[@]}"
 check "a dry run leaves nothing" bash -c '! "$1" status | grep -q model' - "$SMELT"
 
 finish
