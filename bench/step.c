@@ -4,14 +4,16 @@
  *
  *   bench_step SHAPE [--profile bf16/1|f32/1] [--seq 4] [--ctx 512] [--shards N]
  *              [--micro N] [--steps 6] [--warmup 1] [--threads 2] [--json]
- *              [--operations] [--set key=value]...
+ *              [--operations] [--timed-tiles] [--set key=value]...
  *
  * Steps of sm_train_run (forward, backward, clip, optimizer, weights packed again) on
  * random tokens of a fixed seed.  The last line of standard output is one JSON object;
  * without --json a line for people goes to standard error first.  Rates count 6 FLOPs for
  * each active parameter and token, a tied embedding once; the ceiling is that of the
  * product kernels in this process, right before and right after the steps.  --operations
- * adds the event log's sums over all steps, warm-up included.
+ * adds the event log's sums over all steps, warm-up included.  --timed-tiles, on a machine
+ * without AMX, runs the products of the amx rung over a unit that takes the time of its
+ * tiles and computes nothing (tiles/tiles.h): an estimate of what a step costs with it.
  */
 #include <errno.h>
 #include <float.h>
@@ -26,6 +28,7 @@
 #include "smelt/sys.h"
 #include "smelt/trace.h"
 #include "smelt/train.h"
+#include "tiles/tiles.h"
 
 /* ----------------------------------------------------------------- shapes */
 
@@ -57,7 +60,7 @@ typedef struct options {
     const shape *shape;
     sm_train_config train;
     int64_t warmup_steps, steps, shards, threads;
-    bool json_only, want_operations;
+    bool json_only, want_operations, has_timed_tiles;
 } options;
 
 /* One --set key: a field of the configuration, as double, int64, int32, float or bool. */
@@ -227,6 +230,8 @@ static bool parse(options *o, int argc, char **argv)
             o->json_only = true;
         } else if (!strcmp(argv[i], "--operations")) {
             o->want_operations = true;
+        } else if (!strcmp(argv[i], "--timed-tiles")) {
+            o->has_timed_tiles = true;
         } else {
             const char *value = i + 1 < argc ? argv[i + 1] : NULL;
             const char *want = value ? take_option(o, argv[i], value) : "a value";
@@ -434,16 +439,28 @@ static void tell(const options *o, const json_t *j)
     fprintf(stderr, "\n");
 }
 
+static sm_status choose_kernels(const sm_kern **out, sm_kern *timed, const options *o,
+                                sm_err *err)
+{
+    if (!o->has_timed_tiles)
+        return sm_kern_get(out, NULL, err);
+    if (!bench_timed_tiles(timed))
+        return sm_fail(err, SM_EUNSUPPORTED, "--timed-tiles: this CPU has no AVX-512");
+    *out = timed;
+    return SM_OK;
+}
+
 int main(int argc, char **argv)
 {
     options o;
+    sm_kern timed;
     sm_err err = {0};
     sm_ctx ctx = {0};
     figures f = {0};
     sm_train_plan plan = {0};
     if (!parse(&o, argc, argv))
         return 2;
-    sm_status s = sm_kern_get(&ctx.kern, NULL, &err);
+    sm_status s = choose_kernels(&ctx.kern, &timed, &o, &err);
     if (!s)
         s = sm_pool_create(&ctx.pool, (int)o.threads, &err);
     if (!s && o.want_operations)

@@ -45,6 +45,13 @@ wrong_step "--set: got n_layer=2.5" --set n_layer=2.5
 wrong_step "--profile: got fast, want bf16/1" --profile fast
 wrong_step "--steps: got nothing, want a value" --steps
 
+# the estimate for tiles runs where there is AVX-512, and says that it is one
+if SMELT_CPU=avx512 "$build/bench_step" tiny_moe --steps 1 --json > "$tmp/out" 2> /dev/null; then
+  "$build/bench_step" tiny_moe --timed-tiles --steps 2 --json > "$tmp/out" 2> "$tmp/err" ||
+    fail "--timed-tiles: $(cat "$tmp/err")"
+  tail -n 1 "$tmp/out" | grep -q '"rung":"timed tiles"' || fail "--timed-tiles: $(cat "$tmp/out")"
+fi
+
 # so does the program that trains for a comparison of losses
 for bad in "--init-residual abc" "--steps 1x" "--seed -1" "--threads" "--unknown 1"; do
   status=0
