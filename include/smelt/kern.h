@@ -118,8 +118,9 @@ typedef struct sm_kern {
 
     /** SwiGLU: y = (g * s) * u, s = 1/(1+exp(-g)). */
     void (*swiglu)(float *y, const float *g, const float *u, ptrdiff_t n);
-    /** dg = dy*u*(s*fma(g, 1-s, 1)), du = dy*(g*s); products left to right. */
-    void (*swiglu_bwd)(float *dg, float *du, const float *dy, const float *g,
+    /** dg = dy*u*(s*fma(g, 1-s, 1)), du = dy*(g*s); products left to right.  y, when not
+     * NULL, is that of swiglu: the forward value again from the same s. */
+    void (*swiglu_bwd)(float *dg, float *du, float *y, const float *dy, const float *g,
                        const float *u, ptrdiff_t n);
     /** y = 1/(1+exp(-x)). */
     void (*sigmoid)(float *y, const float *x, ptrdiff_t n);

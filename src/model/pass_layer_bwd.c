@@ -27,8 +27,8 @@ void sm_rows_ffn_bwd(const stage *g, sm_chunk c, const float *n2, float *dn2, sc
     part_bwd_done(g, s, PART_DOWN, c.n_row);
     for (int64_t t = 0; t < c.n_row; t++) {
         const float *gate = gu + t * 2 * f, *up = gate + f;
-        kern->swiglu(a + t * f, gate, up, f);
-        kern->swiglu_bwd(dgu + t * 2 * f, dgu + t * 2 * f + f, da + t * f, gate, up, f);
+        kern->swiglu_bwd(dgu + t * 2 * f, dgu + t * 2 * f + f, a + t * f, da + t * f, gate,
+                         up, f);
     }
     part_bwd_done(g, s, PART_SWIGLU, c.n_row);
     sm_grad_pack_b(p->prod, p->g.act, a, f, c, run, f);

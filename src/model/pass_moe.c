@@ -184,7 +184,7 @@ static void expert_act_bwd(const stage *g, sm_chunk c, const expert_rows *r)
             kern->scale(da, da, g->s->weight[slot], f);
             kern->scale(a, a, g->s->weight[slot], f);
         }
-        kern->swiglu_bwd(dgu, dgu + f, da, gate, up, f);
+        kern->swiglu_bwd(dgu, dgu + f, NULL, da, gate, up, f);
     }
 }
 

@@ -116,7 +116,7 @@ static double check_gates(const sm_kern *k, inputs *t)
         double want = (double)t->x[i] * sigmoid((double)t->x[i]) * (double)t->y[i];
         w = worst(w, (double)t->out[i], want, 12 * ULP * fabs(want) + 0x1p-126);
     }
-    k->swiglu_bwd(t->out, t->out2, t->z, t->x, t->y, N);
+    k->swiglu_bwd(t->out, t->out2, NULL, t->z, t->x, t->y, N);
     for (int i = 0; i < N; i++) {
         double g = (double)t->x[i], u = (double)t->y[i], d = (double)t->z[i],
                s = sigmoid(g);

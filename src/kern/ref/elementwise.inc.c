@@ -49,12 +49,14 @@ static void swiglu(float *y, const float *g, const float *u, ptrdiff_t n)
         y[i] = (g[i] * sigmoid32(g[i])) * u[i];
 }
 
-static void swiglu_bwd(float *dg, float *du, const float *dy, const float *g,
+static void swiglu_bwd(float *dg, float *du, float *y, const float *dy, const float *g,
                        const float *u, ptrdiff_t n)
 {
     for (ptrdiff_t i = 0; i < n; i++) {
         float d = dy[i], gi = g[i], ui = u[i], s = sigmoid32(gi);
         dg[i] = (d * ui) * (s * fma32(gi, 1.0f - s, 1.0f));
         du[i] = d * (gi * s);
+        if (y)
+            y[i] = (gi * s) * ui;
     }
 }

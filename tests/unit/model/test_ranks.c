@@ -330,7 +330,7 @@ static void run_layer(rank_state *r)
     norm_bwd(r, dx, grad + ends.norm, dnf, y, weight + ends.norm);
     float *da = times(r, dx, wd, f, d, true), *dgu = floats(r, T * 2 * f);
     for (int64_t t = 0; t < T; t++)
-        r->kern->swiglu_bwd(dgu + t * 2 * f, dgu + t * 2 * f + f, da + t * f,
+        r->kern->swiglu_bwd(dgu + t * 2 * f, dgu + t * 2 * f + f, NULL, da + t * f,
                             gu + t * 2 * f, gu + t * 2 * f + f, f);
     move(r, &w.down, weight_grad(r, dx, d, a, f), grad, true);
     move(r, &w.gate_up, weight_grad(r, dgu, 2 * f, n2, d), grad, true);

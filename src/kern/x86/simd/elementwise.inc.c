@@ -48,19 +48,22 @@ static void swiglu(float *y, const float *g, const float *u, ptrdiff_t n)
     EACH_PART(n, put(y + i, swiglu_part(get(g + i, count), get(u + i, count)), count));
 }
 
-static inline void swiglu_bwd_part(float *dg, float *du, const float *dy, const float *g,
-                                   const float *u, ptrdiff_t count)
+static inline void swiglu_bwd_part(float *dg, float *du, float *y, vf d, vf g, vf u,
+                                   ptrdiff_t count)
 {
-    vf d = get(dy, count), gi = get(g, count), ui = get(u, count), s = vsigmoid(gi);
-    vf one = vset(1.0f), slope = vmul(s, vfma(gi, vsub(one, s), one));
-    put(dg, vmul(vmul(d, ui), slope), count);
-    put(du, vmul(d, vmul(gi, s)), count);
+    vf one = vset(1.0f), s = vsigmoid(g), gs = vmul(g, s);
+    vf slope = vmul(s, vfma(g, vsub(one, s), one));
+    put(dg, vmul(vmul(d, u), slope), count);
+    put(du, vmul(d, gs), count);
+    if (y)
+        put(y, vmul(gs, u), count);
 }
 
-static void swiglu_bwd(float *dg, float *du, const float *dy, const float *g,
+static void swiglu_bwd(float *dg, float *du, float *y, const float *dy, const float *g,
                        const float *u, ptrdiff_t n)
 {
-    EACH_PART(n, swiglu_bwd_part(dg + i, du + i, dy + i, g + i, u + i, count));
+    EACH_PART(n, swiglu_bwd_part(dg + i, du + i, y ? y + i : NULL, get(dy + i, count),
+                                 get(g + i, count), get(u + i, count), count));
 }
 
 static void f32_to_bf16(uint16_t *y, const float *x, ptrdiff_t n)
