@@ -11,6 +11,10 @@
  * te + to = +0 added, which only turns -0 into +0.  Tiles 0..3 hold C, 4 and 5 A, 6 and 7
  * B.  The configuration is loaded once a call; the tiles are released at the end, which
  * keeps context switches cheap.
+ *
+ * Products take the time of a few cache misses, so what a block will write is fetched for
+ * writing while its first groups are multiplied, and a large B is fetched into L2 a panel
+ * ahead.
  */
 #include "x86/amx/tile.h"
 #include "x86/avx512/pairs.h"
@@ -60,15 +64,19 @@ static void pack_a(void *dst, const void *src, sm_dtype type, ptrdiff_t m, ptrdi
 }
 
 /* One block of C and the operands of one block of k: `a` and `b` at that block, a_next
- * from one panel of A to the next. */
+ * from one panel of A to the next.  ahead: what to fetch, n_ahead lines a group of k, of
+ * the next panel of B. */
 typedef struct block {
     float *c;
     ptrdiff_t ldc, rows, cols, groups, a_next;
-    const uint16_t *a, *b;
+    const uint16_t *a, *b, *ahead;
+    ptrdiff_t n_ahead;
     bool from_zero, is_last;
 } block;
 
 enum { GROUP_OF_A = TILE_ROWS * SM_K_GROUP, GROUP_OF_B = BLOCK * SM_K_GROUP };
+enum { LINE = 32 /* bf16 */, LARGE_B = 1 << 19 /* elements: half of an L2 */ };
+enum { ROWS_FETCHED = 8 /* of C, a group of k */ };
 enum { A_BYTES = 64, B_BYTES = 128 }; /* from row to row */
 
 static void read_c(float *scratch, const block *x)
@@ -121,6 +129,17 @@ static void run_single(const block *x, float *c, ptrdiff_t ldc)
     tile_store(1, c + 16, bytes);
 }
 
+/* Assembly, since gcc 12 takes a function that only fetches for one without effects and
+ * drops the call. */
+static inline void fetch(const block *x, const float *c, ptrdiff_t ldc, ptrdiff_t g)
+{
+    const uint16_t *b = x->ahead + g * GROUP_OF_B;
+    for (ptrdiff_t l = 0; l < x->n_ahead; l++, b += LINE)
+        __asm__ volatile("prefetcht1 %0" ::"m"(*b));
+    for (ptrdiff_t r = g * ROWS_FETCHED; r < BLOCK && r < (g + 1) * ROWS_FETCHED; r++)
+        __asm__ volatile("prefetchw %0\n\tprefetchw 64%0" ::"m"(c[r * ldc]));
+}
+
 static void run_double(const block *x, float *c, ptrdiff_t ldc)
 {
     const uint16_t *a = x->a, *b = x->b;
@@ -146,6 +165,7 @@ static void run_double(const block *x, float *c, ptrdiff_t ldc)
         tile_load(5, a + x->a_next, A_BYTES);
         tile_dot(2, 5, 6);
         tile_dot(3, 5, 7);
+        fetch(x, c, ldc, g);
     }
     if (x->is_last) {
         tile_zero(4);
@@ -196,29 +216,61 @@ static void configure(ptrdiff_t tile_rows)
     tile_configure(&config);
 }
 
+/* What a product is made of, and where it stands: a panel of B against rows top.. of A, k
+ * from p on. */
+typedef struct product {
+    float *c;
+    const uint16_t *pa, *pb;
+    ptrdiff_t ldc, n, kp, top, bottom, j, p, length, tile_rows;
+    bool accumulate;
+} product;
+
+static void run_panel(const product *q)
+{
+    ptrdiff_t blocks = sm_round_up(q->bottom - q->top, BLOCK) / BLOCK;
+    bool has_next = q->j + BLOCK < q->n && q->n * q->kp > LARGE_B;
+    ptrdiff_t lines = has_next ? (GROUP_OF_B / LINE + blocks - 1) / blocks : 0;
+    const uint16_t *b = q->pb + q->j * q->kp + q->p * BLOCK;
+    for (ptrdiff_t i = q->top, at = 0; i < q->bottom; i += BLOCK, at += lines) {
+        block x = {.c = q->c + i * q->ldc + q->j,
+                   .ldc = q->ldc,
+                   .rows = sm_min_index(BLOCK, q->bottom - i),
+                   .cols = sm_min_index(BLOCK, q->n - q->j),
+                   .groups = q->length / SM_K_GROUP,
+                   .a_next = q->kp * TILE_ROWS,
+                   .a = q->pa + i * q->kp + q->p * TILE_ROWS,
+                   .b = b,
+                   .ahead = b + BLOCK * q->kp + at * LINE,
+                   .n_ahead = lines,
+                   .from_zero = q->p == 0 && !q->accumulate,
+                   .is_last = q->p + q->length >= q->kp};
+        run_block(&x, q->tile_rows);
+    }
+}
+
 static void gemm(float *c, ptrdiff_t ldc, const void *pa, const void *pb, ptrdiff_t m,
                  ptrdiff_t n, ptrdiff_t k, bool accumulate)
 {
     if (m <= 0 || n <= 0)
         return;
-    ptrdiff_t kp = sm_round_up(k, SM_K_GROUP), tile_rows = sm_min_index(m, TILE_ROWS);
-    configure(tile_rows);
-    for (ptrdiff_t top = 0; top < m; top += ROW_BLOCK) {
-        ptrdiff_t bottom = sm_min_index(top + ROW_BLOCK, m), p = 0;
+    product q = {.c = c,
+                 .pa = pa,
+                 .pb = pb,
+                 .ldc = ldc,
+                 .n = n,
+                 .kp = sm_round_up(k, SM_K_GROUP),
+                 .tile_rows = sm_min_index(m, TILE_ROWS),
+                 .accumulate = accumulate};
+    configure(q.tile_rows);
+    for (q.top = 0; q.top < m; q.top += ROW_BLOCK) {
+        q.bottom = sm_min_index(q.top + ROW_BLOCK, m);
+        q.p = 0;
         do {
-            ptrdiff_t length = sm_min_index(K_BLOCK, kp - p);
-            for (ptrdiff_t j = 0; j < n; j += BLOCK)
-                for (ptrdiff_t i = top; i < bottom; i += BLOCK)
-                    run_block(&(block){c + i * ldc + j, ldc,
-                                       sm_min_index(BLOCK, bottom - i),
-                                       sm_min_index(BLOCK, n - j), length / SM_K_GROUP,
-                                       kp * TILE_ROWS,
-                                       (const uint16_t *)pa + i * kp + p * TILE_ROWS,
-                                       (const uint16_t *)pb + j * kp + p * BLOCK,
-                                       p == 0 && !accumulate, p + length >= kp},
-                              tile_rows);
-            p += length;
-        } while (p < kp);
+            q.length = sm_min_index(K_BLOCK, q.kp - q.p);
+            for (q.j = 0; q.j < n; q.j += BLOCK)
+                run_panel(&q);
+            q.p += q.length;
+        } while (q.p < q.kp);
     }
     tile_release();
 }
