@@ -10,7 +10,9 @@
  * grid of starts, each followed by BFGS; the sum is minimised, not the mean, whose small
  * gradients ended the paper's own search too early (Besiroglu et al. 2024).  Intervals are
  * percentiles of a residual bootstrap: the design stays, residuals are drawn again, widened
- * by sqrt(n / (n - parameters)).  No libm: the same bits everywhere.
+ * by sqrt(n / df) for what the fit took and by t(df) / z, 97.5 % points of Student's t and of
+ * the normal distribution, for the spread being estimated from df = n - parameters.  No
+ * libm: the same bits everywhere.
  */
 #ifndef SMELT_SCALING_H
 #define SMELT_SCALING_H

@@ -164,12 +164,29 @@ static void percentiles(double *low, double *high, double *x, int32_t n)
     *high = x[n - 1 - tail];
 }
 
+static const double NORMAL_975 = 1.959963984540054;
+
+/* 97.5 % point of Student's t with df degrees of freedom. */
+static double student(int64_t df)
+{
+    static const double t[] = {12.706204736432095, 4.302652729911275, 3.182446305284263,
+                               2.776445105197793,  2.570581835636314, 2.446911848791681,
+                               2.364624251010299,  2.306004135033371, 2.262157162740992,
+                               2.228138851964939};
+    if (df <= 10)
+        return t[df - 1];
+    /* beyond the table Cornish and Fisher's expansion, right to four digits */
+    double d = (double)df, z = NORMAL_975, z3 = z * z * z;
+    return z + (z3 + z) / (4 * d) + (5 * z3 * z * z + 16 * z3 + 3 * z) / (96 * d * d);
+}
+
 /* Fit once more with the residuals drawn again; into row r of the samples. */
 static void resample(sm_scaling *out, const work *w, const double *best, double *y,
                      int32_t r, uint64_t seed)
 {
-    int64_t n = w->q.n;
-    double wide = sqrt((double)n / (double)(n - w->q.n_param)), p[SM_SCALING_MAX];
+    int64_t n = w->q.n, df = n - w->q.n_param;
+    double wide = sqrt((double)n / (double)df) * student(df) / NORMAL_975;
+    double p[SM_SCALING_MAX];
     scaling_problem q = w->q;
     for (int64_t i = 0; i < n; i++) {
         uint64_t j =
@@ -345,26 +362,12 @@ void sm_scaling_free(sm_scaling *s)
 
 void sm_stat_student(double out[3], const double *x, int64_t n)
 {
-    /* 97.5 % points of Student's t with 1, 2, ... degrees of freedom */
-    static const double t[] = {12.706204736432095, 4.302652729911275, 3.182446305284263,
-                               2.776445105197793,  2.570581835636314, 2.446911848791681,
-                               2.364624251010299,  2.306004135033371, 2.262157162740992,
-                               2.228138851964939};
     double mean = 0, square = 0;
     for (int64_t i = 0; i < n; i++)
         mean += x[i] / (double)n;
     for (int64_t i = 0; i < n; i++)
         square += (x[i] - mean) * (x[i] - mean);
-    double half = 0;
-    if (n >= 2) {
-        double d = (double)(n - 1);
-        /* beyond the table Cornish and Fisher's expansion, right to four digits */
-        double z = 1.959963984540054, z3 = z * z * z;
-        double q = n - 1 <= 10 ? t[n - 2]
-                               : z + (z3 + z) / (4 * d) +
-                                     (5 * z3 * z * z + 16 * z3 + 3 * z) / (96 * d * d);
-        half = q * sqrt(square / d / (double)n);
-    }
+    double half = n >= 2 ? student(n - 1) * sqrt(square / (double)(n - 1) / (double)n) : 0;
     out[0] = mean;
     out[1] = mean - half;
     out[2] = mean + half;

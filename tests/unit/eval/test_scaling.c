@@ -71,9 +71,9 @@ static void exact_points_give_the_law_back(void **state)
     sm_scaling_free(&s);
 }
 
-/* Of 60 sets of points the 95 % intervals cover the truth in at least 48: a coverage
- * of 0.93 fails that twice in 1e4, and 0.87 still passes, which is what 20 points with 3
- * parameters come to (36 points with 5: 0.95 and more). */
+/* Of 60 sets of points the 95 % intervals cover the truth in at least 50.  Over 400 sets
+ * they did in 92 to 94 % (36 points with 5 parameters, 20 with 3), which fails that once in
+ * a hundred; a bug that halves an interval does not pass. */
 static void intervals_cover_the_truth(void **state)
 {
     (void)state;
@@ -102,10 +102,10 @@ static void intervals_cover_the_truth(void **state)
                   SETS, hit[0], hit[1], hit[2], hit[3], hit[4], band, hit_c[0], hit_c[1],
                   hit_c[2]);
     for (int k = 0; k < 5; k++)
-        assert_true(hit[k] >= 48);
+        assert_true(hit[k] >= 50);
     for (int k = 0; k < 3; k++)
-        assert_true(hit_c[k] >= 48);
-    assert_true(band >= 48);
+        assert_true(hit_c[k] >= 50);
+    assert_true(band >= 50);
 }
 
 static void what_is_not_finite_is_null(void **state)
