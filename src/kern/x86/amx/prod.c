@@ -240,7 +240,7 @@ static void run_panel(const product *q)
                    .a_next = q->kp * TILE_ROWS,
                    .a = q->pa + i * q->kp + q->p * TILE_ROWS,
                    .b = b,
-                   .ahead = b + BLOCK * q->kp + at * LINE,
+                   .ahead = has_next ? b + BLOCK * q->kp + at * LINE : b,
                    .n_ahead = lines,
                    .from_zero = q->p == 0 && !q->accumulate,
                    .is_last = q->p + q->length >= q->kp};
