@@ -11,7 +11,7 @@
  * without --json a line for people goes to standard error first.  Rates count 6 FLOPs for
  * each active parameter and token, a tied embedding once; the ceiling is that of the
  * product kernels in this process, right before and right after the steps.  --operations
- * adds the event log's sums over all steps, warm-up included.  --timed-tiles, on a machine
+ * adds the event log's sums over the measured steps.  --timed-tiles, on a machine
  * without AMX, runs the products of the amx rung over a unit that takes the time of its
  * tiles and computes nothing (tiles/tiles.h): an estimate of what a step costs with it.
  */
@@ -287,6 +287,10 @@ typedef struct figures {
     size_t base_bytes; /* resident before anything was built     */
     double loss;
     sm_kern_ceilings before, after;
+    int64_t warmup_steps;
+    const sm_trace *trace; /* NULL: no --operations */
+    sm_trace_sum warm[SM_TRACE_NAMES]; /* sums when the warm-up ended */
+    size_t n_warm;
 } figures;
 
 static double cpu_seconds(void)
@@ -321,6 +325,8 @@ static sm_status on_step(void *self, const sm_train_metrics *m, sm_err *err)
     f->loss = m->loss;
     size_t rss = status_bytes("VmRSS:");
     f->rss_bytes = rss > f->rss_bytes ? rss : f->rss_bytes;
+    if (f->trace && f->n_step == f->warmup_steps)
+        f->n_warm = sm_trace_sums(f->trace, f->warm, SM_TRACE_NAMES);
     f->last_cpu_s = cpu_seconds();
     return SM_OK;
 }
@@ -351,12 +357,32 @@ static json_t *list_of(const double *x, int64_t n)
     return a;
 }
 
-/* [{name, count, self_ns, flops, bytes}] of the event log, the longest first. */
-static json_t *operations(const sm_trace *t)
+static void take_off_warmup(sm_trace_sum *x, const figures *f)
+{
+    for (size_t i = 0; i < f->n_warm; i++)
+        if (!strcmp(x->name, f->warm[i].name)) {
+            x->count -= f->warm[i].count;
+            x->self_ns -= f->warm[i].self_ns;
+            x->flops -= f->warm[i].flops;
+            x->bytes -= f->warm[i].bytes;
+        }
+}
+
+static int longest_first(const void *a, const void *b)
+{
+    const sm_trace_sum *x = a, *y = b;
+    return (x->self_ns < y->self_ns) - (x->self_ns > y->self_ns);
+}
+
+/* [{name, count, self_ns, flops, bytes}] of the measured steps, the longest first. */
+static json_t *operations(const figures *f)
 {
     sm_trace_sum sum[SM_TRACE_NAMES];
-    size_t n = sm_trace_sums(t, sum, SM_TRACE_NAMES);
+    size_t n = sm_trace_sums(f->trace, sum, SM_TRACE_NAMES);
     json_t *a = json_array();
+    for (size_t i = 0; i < n; i++)
+        take_off_warmup(&sum[i], f);
+    qsort(sum, n, sizeof *sum, longest_first);
     for (size_t i = 0; a && i < n; i++)
         json_array_append_new(a, json_pack("{s:s, s:I, s:I, s:f, s:f}", "name",
                                            sum[i].name, "count", (json_int_t)sum[i].count,
@@ -397,7 +423,7 @@ static json_t *report(const options *o, const sm_ctx *ctx, const figures *f,
         json_object_update(j, rest);
     json_decref(rest);
     if (j && ctx->trace)
-        json_object_set_new(j, "operations", operations(ctx->trace));
+        json_object_set_new(j, "operations", operations(f));
     return j;
 }
 
@@ -420,6 +446,8 @@ static sm_status measure(const options *o, const sm_ctx *ctx, figures *f,
     if (!s) {
         sm_train_io io = {.data = data, .on_step = on_step, .self = f};
         f->base_bytes = status_bytes("VmRSS:");
+        f->warmup_steps = o->warmup_steps;
+        f->trace = ctx->trace;
         f->last_cpu_s = cpu_seconds();
         s = sm_train_run(&model, NULL, ctx, &o->train, &io, err);
     }
