@@ -255,56 +255,74 @@ static bool take(double *x, const char *value)
     return end != value && !*end && *x - *x == 0;
 }
 
-static bool take_whole(int64_t *n, const char *value, double most)
+static bool take_whole(int64_t *n, const char *value, double least, double most)
 {
     double x;
-    bool is_good = take(&x, value) && x >= 0 && x <= most && x == (double)(int64_t)x;
-    *n = is_good ? (int64_t)x : 0;
+    bool is_good = take(&x, value) && x >= least && x <= most && x == (double)(int64_t)x;
+    if (is_good)
+        *n = (int64_t)x;
     return is_good;
+}
+
+/* One option with a value: NULL when it was taken, else what was wanted. */
+static const char *take_option(job *j, const char *key, const char *value)
+{
+    int64_t n = 0;
+    bool is_good = false;
+    const char *want = "--moe, --steps, --threads, --seed or --init-residual";
+    if (!strcmp(key, "--steps")) {
+        want = "1..100000";
+        is_good = take_whole(&j->train.n_steps, value, 1, MAX_STEPS);
+    } else if (!strcmp(key, "--threads")) {
+        want = "1..256";
+        is_good = take_whole(&n, value, 1, 256);
+        j->threads = (int)n;
+    } else if (!strcmp(key, "--seed")) {
+        want = "0..1e15";
+        is_good = take_whole(&n, value, 0, 1e15);
+        j->train.seed = (uint64_t)n;
+    } else if (!strcmp(key, "--init-residual")) {
+        want = "a number";
+        is_good = take(&j->train.init_residual, value);
+    }
+    return is_good ? NULL : want;
 }
 
 static bool parse(job *j, int argc, char **argv)
 {
-    int64_t n;
     *j = (job){.threads = 2, .train = small_config()};
-    if (argc < 3)
+    if (argc < 3) {
+        fprintf(stderr, "usage: bench_loss DIR TEXT [--moe] [--steps N] [--threads N] "
+                        "[--seed N] [--init-residual X]\n");
         return false;
+    }
     j->dir = argv[1];
     j->text = argv[2];
     for (int i = 3; i < argc; i++) {
-        bool has_value = i + 1 < argc;
-        if (!strcmp(argv[i], "--moe"))
+        if (!strcmp(argv[i], "--moe")) {
             make_moe(&j->train);
-        else if (!has_value)
+            continue;
+        }
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        const char *want = value ? take_option(j, argv[i], value) : "a value";
+        if (want) {
+            fprintf(stderr, "bench_loss: %s: got %s, want %s\n", argv[i],
+                    value ? value : "nothing", want);
             return false;
-        else if (!strcmp(argv[i], "--steps") && take_whole(&n, argv[i + 1], MAX_STEPS))
-            j->train.n_steps = n, i++;
-        else if (!strcmp(argv[i], "--threads") && take_whole(&n, argv[i + 1], 256))
-            j->threads = (int)n, i++;
-        else if (!strcmp(argv[i], "--seed") && take_whole(&n, argv[i + 1], 1e15))
-            j->train.seed = (uint64_t)n, i++;
-        else if (!strcmp(argv[i], "--init-residual") &&
-                 take(&j->train.init_residual, argv[i + 1]))
-            i++;
-        else
-            return false;
+        }
+        i++;
     }
     if (j->train.warmup_steps > j->train.n_steps)
         j->train.warmup_steps = j->train.n_steps;
-    return j->train.n_steps >= 1 && j->train.n_steps <= MAX_STEPS;
+    return true;
 }
 
 int main(int argc, char **argv)
 {
     job j;
     sm_err err = {0};
-    if (!parse(&j, argc, argv)) {
-        fprintf(stderr,
-                "usage: bench_loss DIR TEXT [--moe] [--steps 1..%d] "
-                "[--threads N] [--seed N] [--init-residual X]\n",
-                MAX_STEPS);
+    if (!parse(&j, argc, argv))
         return 2;
-    }
     sm_status s = sm_kern_get(&j.ctx.kern, NULL, &err);
     if (!s)
         s = sm_pool_create(&j.ctx.pool, j.threads, &err);

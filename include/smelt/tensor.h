@@ -33,7 +33,7 @@ enum {
     SM_KEY_BLOCK = 64,   /* keys a step of online softmax; part of the numerics          */
     SM_KEY_GROUP = 1024, /* keys (backward: and queries) a chain; groups join along a tree;
                             part of the numerics                                         */
-    SM_HEAD_ROWS = 64,   /* rows of the output head at once; not part of the numerics   */
+    SM_HEAD_ROWS = 128,  /* rows of the output head at once; not part of the numerics   */
     SM_ROW_BLOCK = 128,  /* rows a task takes at once; a multiple of SM_TOKEN_BLOCK; not
                             part of the numerics                                         */
     SM_EXPERT_ROWS = 160, /* rows of an expert that a task takes at most: some more, so
@@ -472,8 +472,9 @@ typedef struct sm_head {
 /** Plus sm_sliced_scratch_bytes of SM_HEAD_ROWS rows when n_slice > 1. */
 SM_API size_t sm_head_thread_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
                                    bool want_grad);
-/** Bytes of the packed blocks between the two phases. */
-SM_API size_t sm_head_shared_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d);
+/** Bytes of the packed blocks between the two phases, for n_tok tokens in all. */
+SM_API size_t sm_head_shared_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
+                                   int64_t n_tok);
 SM_API void sm_head_run(sm_pool *pool, const sm_head *h, void *shared, void *scratch,
                         size_t stride);
 

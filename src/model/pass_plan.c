@@ -332,7 +332,7 @@ static void plan_all(sm_pass *p, planner *pl)
     if (p->c.backward) {
         plan_backward(p, pl);
         p->head_shared =
-            take(pl, 1, sm_head_shared_bytes(p->prod, c->n_vocab, c->d_model));
+            take(pl, 1, sm_head_shared_bytes(p->prod, c->n_vocab, c->d_model, p->n_tok));
     }
     p->scratch_stride = sm_pass_scratch_need(p);
     p->scratch = take(pl, p->n_thread, p->scratch_stride);

@@ -21,14 +21,15 @@
 enum {
     HEAD_ROWS = SM_HEAD_ROWS,
     VOCAB_TILE = 256,
-    SPAN_ELEMENTS = 1 << 23, /* logits packed at once, whatever the vocabulary */
+    SPAN_ELEMENTS = 1 << 25, /* logits packed at once, whatever the vocabulary */
+    SPAN_BLOCKS_MIN = 2,     /* what threads share */
     SPAN_BLOCKS_MAX = 32
 };
 
 static int64_t span_blocks(int64_t n_vocab)
 {
     int64_t n = SPAN_ELEMENTS / (n_vocab * HEAD_ROWS);
-    return n < 1 ? 1 : sm_min_i64(n, SPAN_BLOCKS_MAX);
+    return n < SPAN_BLOCKS_MIN ? SPAN_BLOCKS_MIN : sm_min_i64(n, SPAN_BLOCKS_MAX);
 }
 
 typedef struct head_layout {
@@ -45,32 +46,33 @@ static int64_t logit_stride(int64_t n_vocab)
     return sm_ceil_to(n_vocab, line) + line;
 }
 
-static head_layout layout_of(const sm_prod *p, int64_t n_vocab, int64_t d)
+static head_layout layout_of(const sm_prod *p, int64_t n_vocab, int64_t d, int64_t n_tok)
 {
     size_t px = p->bytes_a(HEAD_ROWS, d), pz = p->bytes_a(HEAD_ROWS, n_vocab);
-    size_t span = (size_t)(span_blocks(n_vocab) * HEAD_ROWS / SM_TOKEN_BLOCK);
+    int64_t rows = sm_min_i64(span_blocks(n_vocab) * HEAD_ROWS, n_tok);
+    size_t span = (size_t)sm_ceil_div(rows, SM_TOKEN_BLOCK);
     int64_t ld = logit_stride(n_vocab);
     return (head_layout){.ld = ld,
                          .dz_t = span * sm_grad_unit_a(p, n_vocab),
                          .x_t = span * sm_grad_unit_b(p, d),
                          .norm = sm_line_bytes((size_t)(HEAD_ROWS * d) * sizeof(float)),
-                         .logit =
-                             sm_line_bytes((size_t)(HEAD_ROWS * ld) * sizeof(float)),
+                         .logit = sm_line_bytes((size_t)(HEAD_ROWS * ld) * sizeof(float)),
                          .pack = sm_line_bytes(px > pz ? px : pz)};
 }
 
 size_t sm_head_thread_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
                             bool want_grad)
 {
-    head_layout l = layout_of(prod, n_vocab, d);
+    head_layout l = layout_of(prod, n_vocab, d, 0);
     if (!want_grad)
         l.pack = sm_line_bytes(prod->bytes_a(HEAD_ROWS, d));
     return l.norm + l.logit + l.pack;
 }
 
-size_t sm_head_shared_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d)
+size_t sm_head_shared_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
+                            int64_t n_tok)
 {
-    head_layout l = layout_of(prod, n_vocab, d);
+    head_layout l = layout_of(prod, n_vocab, d, n_tok);
     return l.dz_t + l.x_t;
 }
 
@@ -189,7 +191,7 @@ void sm_head_run(sm_pool *pool, const sm_head *h, void *shared, void *scratch,
                  size_t stride)
 {
     head_run r = {.h = h,
-                  .lay = layout_of(h->prod, h->n_vocab, h->d),
+                  .lay = layout_of(h->prod, h->n_vocab, h->d, h->n_shard * h->shard_tok),
                   .shared = shared,
                   .scratch = scratch,
                   .stride = stride,

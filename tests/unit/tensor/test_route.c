@@ -283,7 +283,7 @@ static void test_head(void **state)
                  .dw = out + 2 * HT + HT * HD};
     size_t stride = sm_head_thread_bytes(p, HV, HD, true);
     void *scratch = sm_aligned_alloc(stride);
-    void *shared = sm_aligned_alloc(sm_head_shared_bytes(p, HV, HD));
+    void *shared = sm_aligned_alloc(sm_head_shared_bytes(p, HV, HD, HT));
     sm_head_run(NULL, &h, shared, scratch, stride);
     double dw[HD] = {0};
     for (int t = 0; t < HT; t++)
