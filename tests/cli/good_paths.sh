@@ -182,7 +182,7 @@ done
 
 object=$(cd other && smelt verify tiny --json >/dev/null; find .smelt/objects -type f -size +20k ! -name '*.leaf' | head -n 1)
 chmod u+w "other/$object"
-printf 'X' | dd of="other/$object" bs=1 seek=7000 conv=notrunc status=none
+flip "other/$object" 7000
 name=$(basename "$(dirname "$object")")$(basename "$object")
 expect 1 "${name:0:12}.*leaf 0|leaf 0.*${name:0:12}" verify --workspace other
 expect 1 '"clean": false' verify --workspace other --json

@@ -18,6 +18,13 @@ not_ok() {
   printf '#   %s\n' "$@"
 }
 
+flip() { # FILE OFFSET: change one bit of a byte; a second call takes it back
+  local value
+  value=$(od -An -tu1 -j "$2" -N1 "$1")
+  # shellcheck disable=SC2059
+  printf "\\x$(printf %x $((value ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
 # expect STATUS 'PATTERN' WORD...: run smelt, want this exit status and, somewhere in what
 # it prints, a line that matches the extended regular expression.
 expect() {
