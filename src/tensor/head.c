@@ -2,13 +2,13 @@
 /*
  * The output head with cross-entropy, forward and backward in one walk.
  *
- * Loss and gradients of a block of HEAD_ROWS tokens are made while its logits are in cache:
+ * Loss and gradients of a block of HEAD_ROWS tokens are made right after its logits:
  *   x^ = rmsnorm(x); z = x^ W^T; loss, dz = cross_entropy(z); dx = dz W;  dW += dz^T x^
  * so the logits are computed once and exist for a block only.  dW is a contraction over
  * tokens and must be chained in order: the blocks of a span leave dz^T and x^ packed, side
  * by side in runs that one product contracts, and a second phase chains the runs onto dW,
- * threaded over tiles of the vocabulary.  Gradients
- * are of the SUM of losses; the caller scales them when it knows the number of targets.
+ * threaded over tiles of the vocabulary.  Gradients are of the SUM of losses; the caller
+ * scales them when it knows the number of targets.
  *
  * Invariants: blocks start at multiples of 32 tokens inside their shard; the chain of a
  * shard's dW visits its runs ascending.
@@ -22,7 +22,7 @@ enum {
     HEAD_ROWS = SM_HEAD_ROWS,
     VOCAB_TILE = 256,
     SPAN_ELEMENTS = 1 << 25, /* logits packed at once, whatever the vocabulary */
-    SPAN_BLOCKS_MIN = 2,     /* what threads share */
+    SPAN_BLOCKS_MIN = 2,     /* one each for two threads */
     SPAN_BLOCKS_MAX = 32
 };
 
