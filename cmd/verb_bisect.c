@@ -36,17 +36,6 @@ static const sm_option options[] = {
     SM_OPTION_END,
 };
 
-static const char *text_of(const json_t *v, const char *key)
-{
-    const char *s = json_string_value(json_object_get(v, key));
-    return s ? s : "";
-}
-
-static double real_of(const json_t *v, const char *key)
-{
-    return json_number_value(json_object_get(v, key));
-}
-
 static void print_paths(char sign, const json_t *ids)
 {
     const char *id;
@@ -67,15 +56,15 @@ static void print_changes(const json_t *list)
     json_t *c;
     json_array_foreach(list, i, c)
     {
-        const char *kind = text_of(c, "kind");
+        const char *kind = sm_json_text(c, "kind");
         sm_buf good = {0}, bad = {0};
         if (json_object_get(c, "good")) {
             sm_json_canonical(&good, json_object_get(c, "good"), NULL);
             sm_json_canonical(&bad, json_object_get(c, "bad"), NULL);
-            printf("  %s.%s: %s -> %s\n", kind, text_of(c, "name"),
+            printf("  %s.%s: %s -> %s\n", kind, sm_json_text(c, "name"),
                    good.data ? good.data : "", bad.data ? bad.data : "");
         } else {
-            printf("  %s %s: %zu removed, %zu added\n", kind, text_of(c, "name"),
+            printf("  %s %s: %zu removed, %zu added\n", kind, sm_json_text(c, "name"),
                    json_object_size(json_object_get(c, "removed")),
                    json_object_size(json_object_get(c, "added")));
         }
@@ -93,8 +82,9 @@ static void print_report(const json_t *report)
     const json_t *made = json_object_get(report, "with_cause");
     const json_t *list = json_object_get(report, "differences");
     printf("%s: good %.5g (%.12s), bad %.5g (%.12s), threshold %.5g\n",
-           text_of(report, "metric"), real_of(good, "value"), text_of(good, "model"),
-           real_of(bad, "value"), text_of(bad, "model"), real_of(report, "threshold"));
+           sm_json_text(report, "metric"), sm_json_real(good, "value"),
+           sm_json_text(good, "model"), sm_json_real(bad, "value"),
+           sm_json_text(bad, "model"), sm_json_real(report, "threshold"));
     printf("%zu difference%s\n", json_array_size(list),
            json_array_size(list) == 1 ? "" : "s");
     print_changes(list);
@@ -110,8 +100,8 @@ static void print_report(const json_t *report)
            (int64_t)json_integer_value(json_object_get(report, "runs")));
     print_changes(json_object_get(report, "cause"));
     if (made && json_object_get(made, "value"))
-        printf("with it alone: %s %.5g (model %.12s)\n", text_of(report, "metric"),
-               real_of(made, "value"), text_of(made, "model"));
+        printf("with it alone: %s %.5g (model %.12s)\n", sm_json_text(report, "metric"),
+               sm_json_real(made, "value"), sm_json_text(made, "model"));
 }
 
 static sm_status parse_threshold(sm_bisect_config *c, const char *text, sm_err *err)

@@ -93,11 +93,6 @@ static sm_status draw_seed(uint64_t *seed, sm_err *err)
     return ok ? SM_OK : sm_fail(err, SM_EIO, "/dev/urandom: cannot read a seed");
 }
 
-static int64_t int_of(const json_t *v, const char *key)
-{
-    return json_integer_value(json_object_get(v, key));
-}
-
 static void print_odds(const json_t *report)
 {
     size_t i;
@@ -110,8 +105,8 @@ static void print_odds(const json_t *report)
     json_array_foreach(json_object_get(report, "caught"), i, v)
     {
         printf("  %.4f  if %" PRId64 " of %" PRId64 " segments were forged (%.1f %%)\n",
-               json_real_value(json_object_get(v, "probability")), int_of(v, "forged"),
-               int_of(report, "segments"),
+               sm_json_real(v, "probability"),
+               sm_json_int(v, "forged"), sm_json_int(report, "segments"),
                100 * json_real_value(json_object_get(v, "share")));
     }
 }
@@ -125,13 +120,13 @@ static void print_sample(const json_t *report)
     bool clean = json_array_size(json_object_get(report, "findings")) == 0;
     printf("%zu of %" PRId64 " segments of %" PRId64 " steps, seed %" PRId64 "; %" PRId64
            " of %" PRId64 " steps recomputed%s\n",
-           json_array_size(sampled), int_of(report, "segments"),
-           int_of(report, "commit_steps"), int_of(report, "seed"),
-           int_of(report, "steps_recomputed"), int_of(report, "steps"),
+           json_array_size(sampled), sm_json_int(report, "segments"),
+           sm_json_int(report, "commit_steps"), sm_json_int(report, "seed"),
+           sm_json_int(report, "steps_recomputed"), sm_json_int(report, "steps"),
            kept ? "" : " (no states were kept: from the beginning on)");
     json_array_foreach(json_object_get(report, "findings"), i, v)
     {
-        printf("  step %" PRId64 ": %s differs\n", int_of(v, "step"),
+        printf("  step %" PRId64 ": %s differs\n", sm_json_int(v, "step"),
                json_string_value(json_object_get(v, "what")));
     }
     if (clean)
@@ -198,8 +193,8 @@ static int run(app *a, const verb *self, const args *in)
         return app_usage(a, "replay: --sample, --whole and --without exclude each other");
     if (!sample && sm_opt_int(in->opt, "seed") >= 0)
         return app_usage(a, "replay: --seed is of --sample, which is not given");
-    if (!without && (asks || sm_opt_bool(in->opt, "retrain_tokenizer") ||
-                     *sm_opt_str(in->opt, "as")))
+    if (!without &&
+        (asks || sm_opt_bool(in->opt, "retrain_tokenizer") || *sm_opt_str(in->opt, "as")))
         return app_usage(a,
                          "replay: --prompt, --ask, --as and --retrain-tokenizer are of "
                          "--without, which is not given");

@@ -6,19 +6,13 @@
 #include "cmd.h"
 #include "smelt/scratch.h"
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *s = json_string_value(json_object_get(object, key));
-    return s ? s : "";
-}
-
 static const json_t *artifact_of(const json_t *list, const char *content)
 {
     size_t i;
     json_t *v;
     json_array_foreach(json_object_get(list, "artifacts"), i, v)
     {
-        if (!strcmp(text_of(v, "content"), content))
+        if (!strcmp(sm_json_text(v, "content"), content))
             return v;
     }
     return NULL;
@@ -32,13 +26,14 @@ static void print_refs(const json_t *list)
     json_array_foreach(json_object_get(list, "refs"), i, v)
     {
         char size[32];
-        const json_t *a = artifact_of(list, text_of(v, "content"));
+        const json_t *a = artifact_of(list, sm_json_text(v, "content"));
         bool newest = json_is_true(json_object_get(v, "newest"));
-        if (!newest && !*text_of(v, "tag"))
+        if (!newest && !*sm_json_text(v, "tag"))
             continue;
         human_bytes(size, json_integer_value(json_object_get(a, "bytes")));
-        printf("%-24s %-12s %.12s %10s  %s\n", text_of(v, "ref"), text_of(v, "kind"),
-               text_of(v, "content"), size, text_of(v, "moved"));
+        printf("%-24s %-12s %.12s %10s  %s\n", sm_json_text(v, "ref"),
+               sm_json_text(v, "kind"), sm_json_text(v, "content"), size,
+               sm_json_text(v, "moved"));
     }
 }
 
@@ -55,8 +50,9 @@ static void print_runs(const json_t *list)
         double s = json_number_value(json_object_get(run, "seconds"));
         if (i == 5)
             break;
-        printf("  %s  %-18s %-12s %.12s  %.1f s\n", text_of(v, "made"),
-               text_of(v, "step"), text_of(v, "kind"), text_of(v, "content"), s);
+        printf("  %s  %-18s %-12s %.12s  %.1f s\n", sm_json_text(v, "made"),
+               sm_json_text(v, "step"), sm_json_text(v, "kind"),
+               sm_json_text(v, "content"), s);
     }
 }
 
@@ -66,13 +62,14 @@ static void print_scratch(const json_t *scratch)
     json_t *v;
     if (json_array_size(scratch) == 0)
         return;
-    printf("\nunfinished recipes (the same step goes on; doctor --clean-scratch removes):\n");
+    printf("\nunfinished recipes (the same step goes on; doctor --clean-scratch "
+           "removes):\n");
     json_array_foreach((json_t *)(uintptr_t)scratch, i, v)
     {
         char size[32];
-        printf("  %s  %10s  %s  %s\n", text_of(v, "recipe"),
+        printf("  %s  %10s  %s  %s\n", sm_json_text(v, "recipe"),
                human_bytes(size, json_integer_value(json_object_get(v, "bytes"))),
-               text_of(v, "touched"),
+               sm_json_text(v, "touched"),
                json_is_true(json_object_get(v, "running")) ? "running" : "stopped");
     }
 }
@@ -127,7 +124,8 @@ static int run(app *a, const verb *self, const args *in)
 
 const verb verb_status = {
     .name = "status",
-    .summary = "show what the workspace holds: refs, artifacts, last runs, unfinished recipes",
+    .summary =
+        "show what the workspace holds: refs, artifacts, last runs, unfinished recipes",
     .example = "smelt status\nsmelt status --json",
     .run = run,
 };

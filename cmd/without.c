@@ -17,17 +17,6 @@ static const char **strings_of(const json_t *list, size_t *n)
     return s;
 }
 
-static double real_of(const json_t *v, const char *key)
-{
-    return json_number_value(json_object_get(v, key));
-}
-
-static const char *text_of(const json_t *v, const char *key)
-{
-    const char *s = json_string_value(json_object_get(v, key));
-    return s ? s : "";
-}
-
 static void print_removed(const json_t *report)
 {
     size_t i;
@@ -35,13 +24,14 @@ static void print_removed(const json_t *report)
     printf("removed:\n");
     json_array_foreach(json_object_get(report, "removed"), i, v)
     {
-        printf("  %.12s  %s%s%s  (was in %s)\n", text_of(v, "id"), text_of(v, "path"),
-               *text_of(v, "title") ? "  " : "", text_of(v, "title"), text_of(v, "part"));
+        printf("  %.12s  %s%s%s  (was in %s)\n", sm_json_text(v, "id"),
+               sm_json_text(v, "path"), *sm_json_text(v, "title") ? "  " : "",
+               sm_json_text(v, "title"), sm_json_text(v, "part"));
     }
     json_array_foreach(json_object_get(report, "moved"), i, v)
     {
-        printf("  %.12s  went from %s to %s\n", text_of(v, "id"), text_of(v, "before"),
-               text_of(v, "after"));
+        printf("  %.12s  went from %s to %s\n", sm_json_text(v, "id"),
+               sm_json_text(v, "before"), sm_json_text(v, "after"));
     }
 }
 
@@ -49,8 +39,8 @@ static void print_distance(const char *name, const json_t *v)
 {
     printf("  %-16s %10" PRId64 " of %-10" PRId64 " %10.4g  %9.3e%s\n", name,
            (int64_t)json_integer_value(json_object_get(v, "changed")),
-           (int64_t)json_integer_value(json_object_get(v, "n")), real_of(v, "l2"),
-           real_of(v, "relative"),
+           (int64_t)json_integer_value(json_object_get(v, "n")), sm_json_real(v, "l2"),
+           sm_json_real(v, "relative"),
            json_object_get(v, "shape") ? "  (other shapes left out)" : "");
 }
 
@@ -58,11 +48,11 @@ static void print_score(const char *name, const json_t *v)
 {
     if (!v)
         return;
-    printf("  %-16s %.4f -> %.4f  (%+.4f", name, real_of(v, "before"),
-           real_of(v, "after"), real_of(v, "difference"));
+    printf("  %-16s %.4f -> %.4f  (%+.4f", name, sm_json_real(v, "before"),
+           sm_json_real(v, "after"), sm_json_real(v, "difference"));
     if (json_object_get(v, "low"))
-        printf(", 95 %%: %+.4f..%+.4f, %" PRId64 " documents", real_of(v, "low"),
-               real_of(v, "high"),
+        printf(", 95 %%: %+.4f..%+.4f, %" PRId64 " documents", sm_json_real(v, "low"),
+               sm_json_real(v, "high"),
                (int64_t)json_integer_value(json_object_get(v, "documents")));
     printf(")\n");
 }
@@ -73,10 +63,10 @@ static void print_answers(const json_t *report)
     json_t *v;
     json_array_foreach(json_object_get(report, "answers"), i, v)
     {
-        printf("%s%s  (%s)\n  before: %s\n  after:  %s\n", text_of(v, "prompt"),
-               text_of(v, "question"),
+        printf("%s%s  (%s)\n  before: %s\n  after:  %s\n", sm_json_text(v, "prompt"),
+               sm_json_text(v, "question"),
                json_is_true(json_object_get(v, "changed")) ? "changed" : "the same",
-               text_of(v, "before"), text_of(v, "after"));
+               sm_json_text(v, "before"), sm_json_text(v, "after"));
     }
 }
 
@@ -86,10 +76,10 @@ static void print_report(const json_t *report)
     size_t i;
     json_t *v, *weights = json_object_get(report, "weights");
     print_removed(report);
-    printf("model %.12s -> %.12s%s; tokenizer %s\n", text_of(report, "before"),
-           text_of(report, "after"),
+    printf("model %.12s -> %.12s%s; tokenizer %s\n", sm_json_text(report, "before"),
+           sm_json_text(report, "after"),
            json_is_true(json_object_get(report, "same")) ? ": the same bits" : "",
-           text_of(report, "tokenizer"));
+           sm_json_text(report, "tokenizer"));
     printf("weights            changed of all                l2   relative\n");
     print_distance("all", weights);
     json_object_foreach(json_object_get(weights, "groups"), key, v)

@@ -33,6 +33,12 @@ SM_API sm_status sm_json_canonical(sm_buf *out, const json_t *value, sm_err *err
 /** Readable JSON (2 spaces, keys in insertion order), newline at the end. */
 SM_API sm_status sm_json_pretty(sm_buf *out, const json_t *value, sm_err *err);
 
+/** A member of an object: "" or 0 where it is absent or of another type, or where the
+ * object is NULL.  The text is the object's. */
+SM_API const char *sm_json_text(const json_t *object, const char *key);
+SM_API int64_t sm_json_int(const json_t *object, const char *key);
+SM_API double sm_json_real(const json_t *object, const char *key);
+
 /** Where each node of a YAML document came from: looked up by JSON pointer ("/steps/2/in").
  */
 typedef struct sm_positions sm_positions;

@@ -131,3 +131,19 @@ sm_status sm_json_load(json_t **out, const char *path, sm_err *err)
     free(data);
     return s;
 }
+
+const char *sm_json_text(const json_t *object, const char *key)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+    return s ? s : "";
+}
+
+int64_t sm_json_int(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+double sm_json_real(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}

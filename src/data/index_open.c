@@ -17,12 +17,6 @@ enum { CACHE_FORMAT = 4 };
 
 /* ------------------------------------------------------------ the passages */
 
-static const char *field(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
-
 static sm_status parse_lines(sm_index *x, const sm_map *m, const char *path, sm_err *err)
 {
     const char *p = (const char *)m->data, *end = p + m->len;
@@ -32,10 +26,13 @@ static sm_status parse_lines(sm_index *x, const sm_map *m, const char *path, sm_
         size_t n = (size_t)((nl ? nl : end) - p);
         json_error_t je;
         json_t *o = json_loadb(p, n, JSON_REJECT_DUPLICATES, &je);
-        if (!json_is_object(o) || !*field(o, "doc") || json_array_append_new(x->lines, o)) {
+        if (!json_is_object(o) || !*sm_json_text(o, "doc") ||
+            json_array_append_new(x->lines, o)) {
             json_decref(json_is_object(o) ? NULL : o);
-            return sm_fail(err, SM_ECORRUPT, "%s:%lld: got no passage, want a JSON object "
-                           "with \"doc\" and \"text\"", path, (long long)line);
+            return sm_fail(err, SM_ECORRUPT,
+                           "%s:%lld: got no passage, want a JSON object "
+                           "with \"doc\" and \"text\"",
+                           path, (long long)line);
         }
         p += n + 1;
     }
@@ -53,15 +50,20 @@ static sm_status bind_passages(sm_index *x, sm_err *err)
         return sm_fail(err, SM_ENOMEM, "index: out of memory");
     for (size_t i = 0; i < x->n_passage; i++) {
         const json_t *o = json_array_get(x->lines, i);
-        const char *id = field(o, "doc");
+        const char *id = sm_json_text(o, "doc");
         if (i == 0 || strcmp(id, x->passage[i - 1].id) != 0)
             x->first[x->n_doc++] = i;
-        x->passage[i] = (sm_passage){
-            .doc = (int32_t)(x->n_doc - 1), .id = id, .title = field(o, "title"),
-            .summary = field(o, "summary"), .section = field(o, "section"),
-            .heading = field(o, "heading"), .package = field(o, "package"),
-            .version = field(o, "version"), .licence = field(o, "licence"),
-            .path = field(o, "path"), .text = field(o, "text")};
+        x->passage[i] = (sm_passage){.doc = (int32_t)(x->n_doc - 1),
+                                     .id = id,
+                                     .title = sm_json_text(o, "title"),
+                                     .summary = sm_json_text(o, "summary"),
+                                     .section = sm_json_text(o, "section"),
+                                     .heading = sm_json_text(o, "heading"),
+                                     .package = sm_json_text(o, "package"),
+                                     .version = sm_json_text(o, "version"),
+                                     .licence = sm_json_text(o, "licence"),
+                                     .path = sm_json_text(o, "path"),
+                                     .text = sm_json_text(o, "text")};
     }
     x->first[x->n_doc] = x->n_passage;
     return SM_OK;
@@ -94,9 +96,10 @@ static sm_status open_db(sqlite3 **out, const char *path, sm_err *err)
 static bool stamp_fits(sqlite3 *db, const char *stamp)
 {
     sqlite3_stmt *q = NULL;
-    bool fits = sqlite3_prepare_v2(db, "SELECT stamp FROM meta", -1, &q, NULL) == SQLITE_OK &&
-                sqlite3_step(q) == SQLITE_ROW &&
-                !strcmp((const char *)sqlite3_column_text(q, 0), stamp);
+    bool fits =
+        sqlite3_prepare_v2(db, "SELECT stamp FROM meta", -1, &q, NULL) == SQLITE_OK &&
+        sqlite3_step(q) == SQLITE_ROW &&
+        !strcmp((const char *)sqlite3_column_text(q, 0), stamp);
     sqlite3_finalize(q);
     return fits;
 }
@@ -104,10 +107,10 @@ static bool stamp_fits(sqlite3 *db, const char *stamp)
 static sm_status fill(sm_index *x, const char *stamp, sm_err *err)
 {
     char sql[200];
-    snprintf(sql, sizeof sql, "CREATE TABLE meta(stamp TEXT); INSERT INTO meta VALUES('%s')",
-             stamp);
-    sm_status s = sm_index_sql(x->db, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN",
-                               err);
+    snprintf(sql, sizeof sql,
+             "CREATE TABLE meta(stamp TEXT); INSERT INTO meta VALUES('%s')", stamp);
+    sm_status s = sm_index_sql(
+        x->db, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN", err);
     if (!s)
         s = sm_index_fill(x, err);
     if (!s)

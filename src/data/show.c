@@ -59,9 +59,9 @@ static void put_parts(sm_buf *out, const json_t *summary)
     json_array_foreach(json_object_get(summary, "parts"), i, p)
     {
         char n[32], bytes[24];
-        sm_show_count(n, sm_show_int(p, "documents"));
-        sm_show_bytes(bytes, sm_show_int(p, "bytes"));
-        sm_buf_printf(out, "%-12s %10s documents %10s\n", sm_show_str(p, "name"), n,
+        sm_show_count(n, sm_json_int(p, "documents"));
+        sm_show_bytes(bytes, sm_json_int(p, "bytes"));
+        sm_buf_printf(out, "%-12s %10s documents %10s\n", sm_json_text(p, "name"), n,
                       bytes);
     }
 }
@@ -73,14 +73,15 @@ static void put_steps(sm_buf *out, const json_t *summary)
     const json_t *steps = json_object_get(summary, "steps");
     if (json_array_size(steps) == 0)
         return;
-    sm_buf_printf(out, "\nsteps (preset %s)%18s %9s\n", sm_show_str(summary, "preset"),
+    sm_buf_printf(out, "\nsteps (preset %s)%18s %9s\n", sm_json_text(summary, "preset"),
                   "removed", "changed");
     json_array_foreach((json_t *)(uintptr_t)steps, i, s)
     {
         char removed[32], changed[32];
-        sm_show_count(removed, sm_show_int(s, "removed"));
-        sm_show_count(changed, sm_show_int(s, "changed"));
-        sm_buf_printf(out, "  %-28s %9s %9s\n", sm_show_str(s, "step"), removed, changed);
+        sm_show_count(removed, sm_json_int(s, "removed"));
+        sm_show_count(changed, sm_json_int(s, "changed"));
+        sm_buf_printf(out, "  %-28s %9s %9s\n", sm_json_text(s, "step"), removed,
+                      changed);
     }
 }
 
@@ -95,9 +96,9 @@ static void put_reasons(sm_buf *out, const json_t *summary)
     json_array_foreach((json_t *)(uintptr_t)reasons, i, r)
     {
         char n[32], bytes[24];
-        sm_show_count(n, sm_show_int(r, "documents"));
-        sm_show_bytes(bytes, sm_show_int(r, "bytes"));
-        sm_buf_printf(out, "  %-28s %9s %10s\n", sm_show_str(r, "name"), n, bytes);
+        sm_show_count(n, sm_json_int(r, "documents"));
+        sm_show_bytes(bytes, sm_json_int(r, "bytes"));
+        sm_buf_printf(out, "  %-28s %9s %10s\n", sm_json_text(r, "name"), n, bytes);
     }
 }
 
@@ -116,10 +117,10 @@ static void put_table(sm_buf *out, const json_t *summary, const char *key, size_
             sm_buf_printf(out, "  ... and %zu more\n", json_array_size(rows) - most);
             break;
         }
-        sm_show_count(kept, sm_show_int(r, "kept"));
-        sm_show_count(rejected, sm_show_int(r, "rejected"));
-        sm_show_bytes(bytes, sm_show_int(r, "bytes"));
-        sm_buf_printf(out, "  %-28.60s %9s %9s %10s\n", sm_show_str(r, "name"), kept,
+        sm_show_count(kept, sm_json_int(r, "kept"));
+        sm_show_count(rejected, sm_json_int(r, "rejected"));
+        sm_show_bytes(bytes, sm_json_int(r, "bytes"));
+        sm_buf_printf(out, "  %-28.60s %9s %9s %10s\n", sm_json_text(r, "name"), kept,
                       rejected, bytes);
     }
 }
@@ -128,13 +129,13 @@ static void put_table(sm_buf *out, const json_t *summary, const char *key, size_
 static void put_sample(sm_buf *out, const json_t *s)
 {
     char bytes[24];
-    sm_show_bytes(bytes, sm_show_int(s, "bytes"));
-    sm_buf_printf(out, "\n  %s  (%s, %s, %s)\n", sm_show_str(s, "path"), bytes,
-                  sm_show_str(s, "lang"), sm_show_str(s, "licence"));
-    if (*sm_show_str(s, "reason"))
-        sm_buf_printf(out, "  reason: %s: %s\n", sm_show_str(s, "reason"),
-                      sm_show_str(s, "detail"));
-    const char *p = sm_show_str(s, "text");
+    sm_show_bytes(bytes, sm_json_int(s, "bytes"));
+    sm_buf_printf(out, "\n  %s  (%s, %s, %s)\n", sm_json_text(s, "path"), bytes,
+                  sm_json_text(s, "lang"), sm_json_text(s, "licence"));
+    if (*sm_json_text(s, "reason"))
+        sm_buf_printf(out, "  reason: %s: %s\n", sm_json_text(s, "reason"),
+                      sm_json_text(s, "detail"));
+    const char *p = sm_json_text(s, "text");
     for (int line = 0; line < 6 && *p; line++) {
         size_t n = strcspn(p, "\n"), shown = n < 84 ? n : 84;
         while (shown > 0 && shown < n && ((unsigned char)p[shown] & 0xc0) == 0x80)
@@ -191,8 +192,8 @@ static void put_errors(sm_buf *out, const json_t *summary)
 
 bool sm_show_text(sm_buf *out, const json_t *summary)
 {
-    sm_buf_printf(out, "%s: %s\n\n", sm_show_str(summary, "kind"),
-                  sm_show_str(summary, "name"));
+    sm_buf_printf(out, "%s: %s\n\n", sm_json_text(summary, "kind"),
+                  sm_json_text(summary, "name"));
     put_parts(out, summary);
     put_steps(out, summary);
     put_reasons(out, summary);

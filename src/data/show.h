@@ -38,8 +38,4 @@ void sm_show_bytes(char out[24], int64_t bytes);
 /** "12,345". */
 void sm_show_count(char out[32], int64_t n);
 
-/* Numbers and strings of a JSON object; 0 and "" when absent. */
-int64_t sm_show_int(const json_t *object, const char *key);
-const char *sm_show_str(const json_t *object, const char *key);
-
 #endif

@@ -8,26 +8,15 @@
 #define N_LENGTHS 26
 #define SAMPLE_BYTES 1200
 
-int64_t sm_show_int(const json_t *object, const char *key)
-{
-    return json_integer_value(json_object_get(object, key));
-}
-
-const char *sm_show_str(const json_t *object, const char *key)
-{
-    const char *s = json_string_value(json_object_get(object, key));
-    return s ? s : "";
-}
-
 /* ---------------------------------------------------------------- sorting */
 
 static int compare_rows(const void *x, const void *y, const char *by)
 {
     json_t *const *a = x, *const *b = y;
-    int64_t na = sm_show_int(*a, by), nb = sm_show_int(*b, by);
+    int64_t na = sm_json_int(*a, by), nb = sm_json_int(*b, by);
     if (na != nb)
         return na > nb ? -1 : 1;
-    return strcmp(sm_show_str(*a, "name"), sm_show_str(*b, "name"));
+    return strcmp(sm_json_text(*a, "name"), sm_json_text(*b, "name"));
 }
 
 static int by_bytes(const void *x, const void *y)
@@ -65,11 +54,11 @@ static json_t *rows_of(const json_t *object)
     const char *key;
     json_object_foreach((json_t *)(uintptr_t)object, key, v)
     {
-        json_int_t kept = sm_show_int(v, "train") + sm_show_int(v, "heldout");
+        json_int_t kept = sm_json_int(v, "train") + sm_json_int(v, "heldout");
         json_array_append_new(
             out, json_pack("{s:s,s:I,s:I,s:I}", "name", key, "kept", kept, "rejected",
-                           (json_int_t)sm_show_int(v, "rejected"), "bytes",
-                           (json_int_t)sm_show_int(v, "kept_bytes")));
+                           (json_int_t)sm_json_int(v, "rejected"), "bytes",
+                           (json_int_t)sm_json_int(v, "kept_bytes")));
     }
     return sorted(out, by_bytes);
 }
@@ -114,7 +103,7 @@ static int64_t count_reason(const json_t *samples, const char *reason)
     int64_t n = 0;
     json_array_foreach((json_t *)(uintptr_t)samples, i, v)
     {
-        n += strcmp(sm_show_str(v, "reason"), reason) == 0;
+        n += strcmp(sm_json_text(v, "reason"), reason) == 0;
     }
     return n;
 }
@@ -141,7 +130,7 @@ static json_t *choose(const sm_dataset *d, int64_t n, uint64_t seed, const char 
             bool seen = false;
             json_array_foreach(out, j, v)
             {
-                seen = seen || strcmp(sm_show_str(v, "id"), doc.id) == 0;
+                seen = seen || strcmp(sm_json_text(v, "id"), doc.id) == 0;
             }
             if (!seen)
                 json_array_append_new(out, sample(&doc));
@@ -170,8 +159,8 @@ static json_t *part(const char *name, const json_t *stats)
     const json_t *p = json_object_get(stats, name);
     json_t *lengths = json_object_get(p, "lengths");
     return json_pack("{s:s,s:I,s:I,s:O}", "name", name, "documents",
-                     (json_int_t)sm_show_int(p, "documents"), "bytes",
-                     (json_int_t)sm_show_int(p, "bytes"), "lengths",
+                     (json_int_t)sm_json_int(p, "documents"), "bytes",
+                     (json_int_t)sm_json_int(p, "bytes"), "lengths",
                      lengths ? lengths : json_null());
 }
 
@@ -190,7 +179,7 @@ static sm_status gather_dataset(json_t *out, const sm_ctx *ctx, const sm_data_fi
     if (s)
         goto done;
     json_object_set_new(out, "kind", json_string("dataset"));
-    json_object_set_new(out, "preset", json_string(sm_show_str(stats, "preset")));
+    json_object_set_new(out, "preset", json_string(sm_json_text(stats, "preset")));
     json_object_set_new(out, "parts",
                         json_pack("[ooo]", part("train", stats), part("heldout", stats),
                                   part("rejected", stats)));
@@ -217,9 +206,9 @@ static void bump(json_t *object, const char *key, int64_t bytes)
         row = json_pack("{s:i,s:i}", "train", 0, "kept_bytes", 0);
         json_object_set_new(object, *key ? key : "(none)", row);
     }
-    json_object_set_new(row, "train", json_integer(sm_show_int(row, "train") + 1));
+    json_object_set_new(row, "train", json_integer(sm_json_int(row, "train") + 1));
     json_object_set_new(row, "kept_bytes",
-                        json_integer(sm_show_int(row, "kept_bytes") + bytes));
+                        json_integer(sm_json_int(row, "kept_bytes") + bytes));
 }
 
 static void tally(json_t *out, const sm_dataset *d)
@@ -279,7 +268,7 @@ static sm_status gather_source(json_t *out, const sm_ctx *ctx, const sm_data_fil
     tally(out, d);
     json_object_set(out, "skipped", json_object_get(source, "skipped"));
     json_object_set_new(out, "errors", all_errors(source));
-    json_object_set_new(out, "aliases", json_integer(sm_show_int(source, "aliases")));
+    json_object_set_new(out, "aliases", json_integer(sm_json_int(source, "aliases")));
     json_object_set_new(out, "samples",
                         json_pack("{s:o}", "kept",
                                   choose(d, sm_opt_int(options, "n_samples"),

@@ -84,9 +84,9 @@ static void put_tiles(sm_buf *out, const json_t *summary)
     json_array_foreach(json_object_get(summary, "parts"), i, p)
     {
         char n[32], bytes[24], label[64];
-        const char *name = sm_show_str(p, "name");
-        sm_show_count(n, sm_show_int(p, "documents"));
-        sm_show_bytes(bytes, sm_show_int(p, "bytes"));
+        const char *name = sm_json_text(p, "name");
+        sm_show_count(n, sm_json_int(p, "documents"));
+        sm_show_bytes(bytes, sm_json_int(p, "bytes"));
         bool source = strcmp(name, "documents") == 0;
         snprintf(label, sizeof label, source ? "%.20s" : "documents, %.20s",
                  strcmp(name, "heldout") == 0 ? "held out" : name);
@@ -109,7 +109,7 @@ static void put_lengths(sm_buf *out, const json_t *summary)
     json_array_foreach((json_t *)(uintptr_t)parts, i, p)
     {
         sm_buf_printf(out, "<span><i class=\"c%zu\"></i>", i);
-        sm_html_put(out, sm_show_str(p, "name"));
+        sm_html_put(out, sm_json_text(p, "name"));
         sm_buf_puts(out, "</span>");
     }
     sm_buf_puts(out, "</p>\n");
@@ -123,7 +123,7 @@ static void put_table(sm_buf *out, const json_t *summary, const char *key,
     size_t i;
     json_t *r;
     const json_t *rows = json_object_get(summary, key);
-    bool dataset = strcmp(sm_show_str(summary, "kind"), "dataset") == 0;
+    bool dataset = strcmp(sm_json_text(summary, "kind"), "dataset") == 0;
     if (json_array_size(rows) == 0)
         return;
     sm_buf_printf(out,
@@ -138,12 +138,12 @@ static void put_table(sm_buf *out, const json_t *summary, const char *key,
                           json_array_size(rows) - most);
             break;
         }
-        sm_show_count(n, sm_show_int(r, "kept"));
-        sm_show_bytes(bytes, sm_show_int(r, "bytes"));
+        sm_show_count(n, sm_json_int(r, "kept"));
+        sm_show_bytes(bytes, sm_json_int(r, "bytes"));
         sm_buf_puts(out, "<tr><td class=\"w\">");
-        sm_html_put(out, sm_show_str(r, "name"));
+        sm_html_put(out, sm_json_text(r, "name"));
         sm_buf_printf(out, "</td><td class=\"n\">%s</td>", n);
-        sm_show_count(n, sm_show_int(r, "rejected"));
+        sm_show_count(n, sm_json_int(r, "rejected"));
         if (dataset)
             sm_buf_printf(out, "<td class=\"n\">%s</td>", n);
         sm_buf_printf(out, "<td class=\"n\">%s</td></tr>\n", bytes);
@@ -192,12 +192,12 @@ static void put_steps(sm_buf *out, const json_t *summary)
     {
         char n[32];
         sm_buf_puts(out, "<tr><td>");
-        sm_html_put(out, sm_show_str(s, "step"));
+        sm_html_put(out, sm_json_text(s, "step"));
         sm_buf_puts(out, "</td><td>");
-        sm_html_put(out, sm_show_str(s, "does"));
-        sm_show_count(n, sm_show_int(s, "removed"));
+        sm_html_put(out, sm_json_text(s, "does"));
+        sm_show_count(n, sm_json_int(s, "removed"));
         sm_buf_printf(out, "</td><td class=\"n\">%s</td>", n);
-        sm_show_count(n, sm_show_int(s, "changed"));
+        sm_show_count(n, sm_json_int(s, "changed"));
         sm_buf_printf(out, "<td class=\"n\">%s</td><td class=\"w\"><small>", n);
         put_parameters(out, json_object_get(s, "parameters"));
         sm_buf_puts(out, "</small></td></tr>\n");
@@ -208,27 +208,27 @@ static void put_steps(sm_buf *out, const json_t *summary)
 static void put_sample(sm_buf *out, const json_t *s, bool open)
 {
     char bytes[24];
-    sm_show_bytes(bytes, sm_show_int(s, "bytes"));
+    sm_show_bytes(bytes, sm_json_int(s, "bytes"));
     sm_buf_printf(out, "<details%s><summary>", open ? " open" : "");
-    if (*sm_show_str(s, "reason")) {
+    if (*sm_json_text(s, "reason")) {
         sm_buf_puts(out, "<span class=\"why\">");
-        sm_html_put(out, sm_show_str(s, "reason"));
+        sm_html_put(out, sm_json_text(s, "reason"));
         sm_buf_puts(out, "</span> ");
     }
-    const char *title = sm_show_str(s, "title");
-    sm_html_put(out, *title ? title : sm_show_str(s, "path"));
+    const char *title = sm_json_text(s, "title");
+    sm_html_put(out, *title ? title : sm_json_text(s, "path"));
     sm_buf_puts(out, " <small>");
-    sm_html_put(out, sm_show_str(s, "package"));
+    sm_html_put(out, sm_json_text(s, "package"));
     sm_buf_printf(out, " · %s · ", bytes);
-    sm_html_put(out, sm_show_str(s, "licence"));
+    sm_html_put(out, sm_json_text(s, "licence"));
     sm_buf_puts(out, "</small></summary>\n<small>");
-    sm_html_put(out, sm_show_str(s, "path"));
-    if (*sm_show_str(s, "detail")) {
+    sm_html_put(out, sm_json_text(s, "path"));
+    if (*sm_json_text(s, "detail")) {
         sm_buf_puts(out, "<br>");
-        sm_html_put(out, sm_show_str(s, "detail"));
+        sm_html_put(out, sm_json_text(s, "detail"));
     }
     sm_buf_puts(out, "</small><pre>");
-    sm_html_put(out, sm_show_str(s, "text"));
+    sm_html_put(out, sm_json_text(s, "text"));
     sm_buf_puts(out, "</pre></details>\n");
 }
 
@@ -263,9 +263,9 @@ static void put_pairs(sm_buf *out, const json_t *summary)
         if (i == 10)
             break;
         sm_buf_puts(out, "<tr><td class=\"w\">");
-        sm_html_put(out, sm_show_str(p, "kept"));
+        sm_html_put(out, sm_json_text(p, "kept"));
         sm_buf_puts(out, "</td><td class=\"w\">");
-        sm_html_put(out, sm_show_str(p, "removed"));
+        sm_html_put(out, sm_json_text(p, "removed"));
         sm_buf_printf(out, "</td><td class=\"n\">%.2f</td></tr>\n",
                       json_number_value(json_object_get(p, "estimate")));
     }
@@ -295,15 +295,15 @@ bool sm_show_html(sm_buf *out, const json_t *summary)
 {
     sm_buf_puts(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                      "<meta name=\"viewport\" content=\"width=device-width\"><title>");
-    sm_html_put(out, sm_show_str(summary, "name"));
+    sm_html_put(out, sm_json_text(summary, "name"));
     sm_buf_printf(out, " · smelt data</title><style>%s</style></head><body><main>\n<h1>",
                   style);
-    sm_html_put(out, sm_show_str(summary, "name"));
+    sm_html_put(out, sm_json_text(summary, "name"));
     sm_buf_puts(out, "</h1><p class=\"sub\">");
-    sm_html_put(out, sm_show_str(summary, "kind"));
-    if (*sm_show_str(summary, "preset")) {
+    sm_html_put(out, sm_json_text(summary, "kind"));
+    if (*sm_json_text(summary, "preset")) {
         sm_buf_puts(out, ", preset ");
-        sm_html_put(out, sm_show_str(summary, "preset"));
+        sm_html_put(out, sm_json_text(summary, "preset"));
     }
     sm_buf_puts(out, "</p>\n");
     put_tiles(out, summary);

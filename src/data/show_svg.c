@@ -94,7 +94,7 @@ bool sm_svg_lengths(sm_buf *out, const json_t *parts)
                 sm_buf_printf(out,
                               "<rect class=\"c%zu\" x=\"%.1f\" y=\"%.2f\" width=\"%.1f\" "
                               "height=\"%.2f\"><title>%s, from %s: %lld</title></rect>",
-                              k, x + 2, y, step - 4, h, sm_show_str(part, "name"), name,
+                              k, x + 2, y, step - 4, h, sm_json_text(part, "name"), name,
                               (long long)n);
         }
         sm_buf_printf(out,
@@ -140,11 +140,11 @@ bool sm_svg_reasons(sm_buf *out, const json_t *reasons)
         return sm_buf_puts(out, "<p>nothing was rejected</p>\n");
     if (n > 24)
         n = 24;
-    int64_t most = sm_show_int(json_array_get(reasons, 0), "documents");
+    int64_t most = sm_json_int(json_array_get(reasons, 0), "documents");
     open_bars(out, n, "documents rejected by reason");
     for (size_t i = 0; i < n; i++) {
         const json_t *r = json_array_get(reasons, i);
-        bar(out, (int)i, sm_show_str(r, "name"), sm_show_int(r, "documents"), most, 2);
+        bar(out, (int)i, sm_json_text(r, "name"), sm_json_int(r, "documents"), most, 2);
     }
     return sm_buf_puts(out, "</svg>\n");
 }
@@ -158,15 +158,15 @@ bool sm_svg_steps(sm_buf *out, const json_t *summary)
     json_t *p;
     json_array_foreach(json_object_get(summary, "parts"), i, p)
     {
-        left += sm_show_int(p, "documents");
+        left += sm_json_int(p, "documents");
     }
     int64_t most = left;
     open_bars(out, n + 1, "documents left after each step");
     bar(out, 0, "read", left, most, 0);
     for (i = 0; i < n; i++) {
         const json_t *s = json_array_get(steps, i);
-        left -= sm_show_int(s, "removed");
-        bar(out, (int)i + 1, sm_show_str(s, "step"), left, most, 0);
+        left -= sm_json_int(s, "removed");
+        bar(out, (int)i + 1, sm_json_text(s, "step"), left, most, 0);
     }
     return sm_buf_puts(out, "</svg>\n");
 }

@@ -159,9 +159,6 @@ char *tracks_scratch(sm_store *store, const char *recipe, const char *file);
 
 /* --------------------------------------------------------------- the report */
 
-/** What a report has under a key: "" and 0 when it is not there. */
-const char *tracks_str(const json_t *v, const char *key);
-double tracks_num(const json_t *v, const char *key);
 /** A bound of a fitted parameter as text: "none" where the fit gives none. */
 const char *tracks_bound(char out[32], const json_t *v, const char *key);
 /** Drawing: loss against FLOPs and against seconds; `alone` adds a style of its own. */

@@ -53,15 +53,17 @@ static void put_interval(sm_buf *out, const json_t *v, bool is_signed)
         sm_buf_puts(out, "<td></td>");
         return;
     }
-    if (tracks_num(v, "low") == tracks_num(v, "high")) { /* one seed has no interval */
+    if (sm_json_real(v, "low") ==
+        sm_json_real(v, "high")) { /* one seed has no interval */
         sm_buf_printf(out, is_signed ? "<td><b>%+.4f</b></td>" : "<td><b>%.4f</b></td>",
-                      tracks_num(v, "value"));
+                      sm_json_real(v, "value"));
         return;
     }
     sm_buf_printf(out,
                   is_signed ? "<td><b>%+.4f</b> <small>%+.4f … %+.4f</small></td>"
                             : "<td><b>%.4f</b> <small>%.4f … %.4f</small></td>",
-                  tracks_num(v, "value"), tracks_num(v, "low"), tracks_num(v, "high"));
+                  sm_json_real(v, "value"), sm_json_real(v, "low"),
+                  sm_json_real(v, "high"));
 }
 
 static void put_tracks(sm_buf *out, const json_t *report)
@@ -77,16 +79,16 @@ static void put_tracks(sm_buf *out, const json_t *report)
     {
         bool stopped = json_is_true(json_object_get(r, "stopped"));
         sm_buf_printf(out, "<tr><td><i class=\"dot k%zu\"></i>",
-                      tracks_colour(report, tracks_str(r, "track")) % 8);
-        put(out, tracks_str(r, "track"));
+                      tracks_colour(report, sm_json_text(r, "track")) % 8);
+        put(out, sm_json_text(r, "track"));
         sm_buf_printf(out, "%s</td><td>%.0f</td>",
-                      stopped ? " <small>dropped</small>" : "", tracks_num(r, "runs"));
-        put_count(out, tracks_num(r, "parameters"));
-        put_count(out, tracks_num(r, "active"));
-        sm_buf_printf(out, "<td>%.0f</td>", tracks_num(r, "step"));
-        put_count(out, tracks_num(r, "tokens"));
-        sm_buf_printf(out, "<td>%.3g</td><td>%.1f</td>", tracks_num(r, "flops"),
-                      tracks_num(r, "seconds"));
+                      stopped ? " <small>dropped</small>" : "", sm_json_real(r, "runs"));
+        put_count(out, sm_json_real(r, "parameters"));
+        put_count(out, sm_json_real(r, "active"));
+        sm_buf_printf(out, "<td>%.0f</td>", sm_json_real(r, "step"));
+        put_count(out, sm_json_real(r, "tokens"));
+        sm_buf_printf(out, "<td>%.3g</td><td>%.1f</td>", sm_json_real(r, "flops"),
+                      sm_json_real(r, "seconds"));
         put_interval(out, json_object_get(r, "bpb"), false);
         put_interval(out, json_object_get(r, "difference"), true);
         sm_buf_puts(out, "</tr>\n");
@@ -102,13 +104,13 @@ static void put_law(sm_buf *out, const json_t *fit)
     const char *key;
     json_t *v;
     sm_buf_puts(out, "<td>L = ");
-    put(out, tracks_str(fit, "law"));
+    put(out, sm_json_text(fit, "law"));
     sm_buf_puts(out, "</td><td class=\"wrap\">");
     json_object_foreach(json_object_get(fit, "parameters"), key, v)
     {
         char low[32], high[32];
         sm_buf_printf(out, "<span>%s = <b>%.4g</b> <small>%s … %s</small></span> ", key,
-                      tracks_num(v, "value"), tracks_bound(low, v, "low"),
+                      sm_json_real(v, "value"), tracks_bound(low, v, "low"),
                       tracks_bound(high, v, "high"));
     }
     sm_buf_puts(out, "</td></tr>\n");
@@ -127,15 +129,15 @@ static void put_fits(sm_buf *out, const json_t *report)
     {
         for (int k = 0; k < 2; k++) {
             sm_buf_puts(out, "<tr><td>");
-            put(out, tracks_str(f, "family"));
-            sm_buf_printf(out, "</td><td>%.0f</td>", tracks_num(f, "points"));
+            put(out, sm_json_text(f, "family"));
+            sm_buf_printf(out, "</td><td>%.0f</td>", sm_json_real(f, "points"));
             if (json_object_get(f, law[k])) {
                 put_law(out, json_object_get(f, law[k]));
                 continue;
             }
             sm_buf_puts(out, "<td class=\"no wrap\" colspan=\"2\">"
                              "not fitted: ");
-            put(out, tracks_str(f, refused[k]));
+            put(out, sm_json_text(f, refused[k]));
             sm_buf_puts(out, "</td></tr>\n");
         }
     }
@@ -152,13 +154,13 @@ static void put_runs(sm_buf *out, const json_t *report)
     json_array_foreach(json_object_get(report, "runs"), i, r)
     {
         sm_buf_puts(out, "<tr><td>");
-        put(out, tracks_str(r, "track"));
+        put(out, sm_json_text(r, "track"));
         sm_buf_printf(out,
                       "</td><td>%.0f</td><td>%.0f</td><td>%.3g</td><td>%.1f</td>"
                       "<td>%.4f</td><td><code>%.12s</code></td></tr>\n",
-                      tracks_num(r, "seed"), tracks_num(r, "step"),
-                      tracks_num(r, "flops"), tracks_num(r, "seconds"),
-                      tracks_num(r, "bpb"), tracks_str(r, "model"));
+                      sm_json_real(r, "seed"), sm_json_real(r, "step"),
+                      sm_json_real(r, "flops"), sm_json_real(r, "seconds"),
+                      sm_json_real(r, "bpb"), sm_json_text(r, "model"));
     }
     sm_buf_puts(out, "</table></section>\n");
 }
@@ -167,9 +169,9 @@ bool tracks_page(sm_buf *out, const json_t *report)
 {
     sm_buf_printf(out, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta "
                        "name=\"viewport\" content=\"width=device-width\"><title>");
-    put(out, tracks_str(report, "title"));
+    put(out, sm_json_text(report, "title"));
     sm_buf_printf(out, "</title><style>%s%s</style><main><h1>", tracks_style, page_style);
-    put(out, tracks_str(report, "title"));
+    put(out, sm_json_text(report, "title"));
     sm_buf_printf(out, "</h1><p class=\"sub\">%zu runs</p>\n",
                   json_array_size(json_object_get(report, "runs")));
     sm_buf_puts(out, "<section class=\"card\">");
@@ -183,7 +185,7 @@ bool tracks_page(sm_buf *out, const json_t *report)
     put_runs(out, report);
     sm_buf_puts(out, "<details class=\"card\"><summary>What was declared and resolved"
                      "</summary><pre>");
-    put(out, tracks_str(report, "declaration"));
+    put(out, sm_json_text(report, "declaration"));
     sm_buf_puts(out, "</pre></details></main></html>\n");
     return !out->failed;
 }

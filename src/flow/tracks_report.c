@@ -10,21 +10,10 @@
 #include "smelt/scaling.h"
 #include "tracks.h"
 
-const char *tracks_str(const json_t *v, const char *key)
-{
-    const char *s = json_string_value(json_object_get(v, key));
-    return s ? s : "";
-}
-
-double tracks_num(const json_t *v, const char *key)
-{
-    return json_number_value(json_object_get(v, key));
-}
-
 const char *tracks_bound(char out[32], const json_t *v, const char *key)
 {
     if (json_is_number(json_object_get(v, key)))
-        snprintf(out, 32, "%.4g", tracks_num(v, key));
+        snprintf(out, 32, "%.4g", sm_json_real(v, key));
     else
         snprintf(out, 32, "none");
     return out;
@@ -32,8 +21,8 @@ const char *tracks_bound(char out[32], const json_t *v, const char *key)
 
 static bool same_cell(const json_t *a, const json_t *b)
 {
-    return !strcmp(tracks_str(a, "track"), tracks_str(b, "track")) &&
-           tracks_num(a, "budget") == tracks_num(b, "budget");
+    return !strcmp(sm_json_text(a, "track"), sm_json_text(b, "track")) &&
+           sm_json_real(a, "budget") == sm_json_real(b, "budget");
 }
 
 /* ----------------------------------------------------------------- summary */
@@ -51,12 +40,12 @@ static const json_t *partner(const json_t *runs, const json_t *run)
     const json_t *first = NULL;
     json_array_foreach((json_t *)(uintptr_t)runs, i, v)
     {
-        if (tracks_num(v, "budget") != tracks_num(run, "budget"))
+        if (sm_json_real(v, "budget") != sm_json_real(run, "budget"))
             continue;
         if (!first && !json_is_true(json_object_get(v, "stopped")))
             first = v;
         if (first && same_cell(v, first) &&
-            tracks_num(v, "seed") == tracks_num(run, "seed"))
+            sm_json_real(v, "seed") == sm_json_real(run, "seed"))
             return v;
     }
     return NULL;
@@ -75,18 +64,19 @@ static json_t *cell(const json_t *runs, const json_t *first, double *x, double *
         const json_t *p = partner(runs, v);
         if (!same_cell(v, first))
             continue;
-        x[n++] = tracks_num(v, "bpb");
-        seconds += tracks_num(v, "seconds");
+        x[n++] = sm_json_real(v, "bpb");
+        seconds += sm_json_real(v, "seconds");
         stopped = stopped || json_is_true(json_object_get(v, "stopped"));
         if (p && p != v && !json_is_true(json_object_get(v, "stopped")))
-            d[n_pair++] = tracks_num(v, "bpb") - tracks_num(p, "bpb");
+            d[n_pair++] = sm_json_real(v, "bpb") - sm_json_real(p, "bpb");
     }
     sm_stat_student(mean, x, n);
-    json_t *row = json_pack(
-        "{s:s, s:s, s:O, s:I, s:b, s:o, s:f, s:f}", "track", tracks_str(first, "track"),
-        "family", tracks_str(first, "family"), "budget", json_object_get(first, "budget"),
-        "runs", (json_int_t)n, "stopped", stopped, "bpb", interval(mean), "flops",
-        tracks_num(first, "flops"), "seconds", seconds / (double)n);
+    json_t *row =
+        json_pack("{s:s, s:s, s:O, s:I, s:b, s:o, s:f, s:f}", "track",
+                  sm_json_text(first, "track"), "family", sm_json_text(first, "family"),
+                  "budget", json_object_get(first, "budget"), "runs", (json_int_t)n,
+                  "stopped", stopped, "bpb", interval(mean), "flops",
+                  sm_json_real(first, "flops"), "seconds", seconds / (double)n);
     static const char *const copied[] = {"parameters", "active", "step", "tokens"};
     for (size_t k = 0; row && k < sizeof copied / sizeof *copied; k++)
         json_object_set(row, copied[k], json_object_get(first, copied[k]));
@@ -132,12 +122,12 @@ static int64_t points_of(sm_scaling_point *out, const json_t *runs, const char *
     int64_t n = 0;
     json_array_foreach((json_t *)(uintptr_t)runs, i, v)
     {
-        if (!strcmp(tracks_str(v, "family"), family) &&
+        if (!strcmp(sm_json_text(v, "family"), family) &&
             !json_is_true(json_object_get(v, "stopped")))
-            out[n++] = (sm_scaling_point){.n = tracks_num(v, "active"),
-                                          .d = tracks_num(v, "tokens"),
-                                          .f = tracks_num(v, "flops"),
-                                          .loss = tracks_num(v, "bpb")};
+            out[n++] = (sm_scaling_point){.n = sm_json_real(v, "active"),
+                                          .d = sm_json_real(v, "tokens"),
+                                          .f = sm_json_real(v, "flops"),
+                                          .loss = sm_json_real(v, "bpb")};
     }
     return n;
 }
@@ -202,10 +192,11 @@ json_t *tracks_fits(const json_t *runs, int32_t n_resample, sm_err *err)
         bool there = false;
         json_array_foreach(fits, k, f)
         {
-            there = there || !strcmp(tracks_str(f, "family"), tracks_str(v, "family"));
+            there =
+                there || !strcmp(sm_json_text(f, "family"), sm_json_text(v, "family"));
         }
         json_t *one =
-            there ? NULL : fit_family(runs, tracks_str(v, "family"), n_resample);
+            there ? NULL : fit_family(runs, sm_json_text(v, "family"), n_resample);
         if (!there && (!one || json_array_append_new(fits, one))) {
             json_decref(fits);
             sm_fail(err, SM_ENOMEM, "tracks: out of memory");
@@ -225,11 +216,12 @@ static void put_interval(sm_buf *out, const json_t *v, const char *format)
         return;
     }
     /* the formats are this file's own */
-    snprintf(a, sizeof a, "%+.4f", tracks_num(v, "value"));
-    snprintf(b, sizeof b, "%+.4f", tracks_num(v, "low"));
-    snprintf(c, sizeof c, "%+.4f", tracks_num(v, "high"));
+    snprintf(a, sizeof a, "%+.4f", sm_json_real(v, "value"));
+    snprintf(b, sizeof b, "%+.4f", sm_json_real(v, "low"));
+    snprintf(c, sizeof c, "%+.4f", sm_json_real(v, "high"));
     bool plain = *format == 'p';
-    if (tracks_num(v, "low") == tracks_num(v, "high")) { /* one seed has no interval */
+    if (sm_json_real(v, "low") ==
+        sm_json_real(v, "high")) { /* one seed has no interval */
         sm_buf_printf(out, "%8s%18s", a + plain, "");
         return;
     }
@@ -239,10 +231,10 @@ static void put_interval(sm_buf *out, const json_t *v, const char *format)
 static void put_row(sm_buf *out, const json_t *r, size_t width)
 {
     sm_buf_printf(out, "%-*s %2lld %9.4g %9.4g %7lld %9.3g %8.1f  ", (int)width,
-                  tracks_str(r, "track"), (long long)tracks_num(r, "runs"),
-                  tracks_num(r, "parameters"), tracks_num(r, "active"),
-                  (long long)tracks_num(r, "step"), tracks_num(r, "flops"),
-                  tracks_num(r, "seconds"));
+                  sm_json_text(r, "track"), (long long)sm_json_real(r, "runs"),
+                  sm_json_real(r, "parameters"), sm_json_real(r, "active"),
+                  (long long)sm_json_real(r, "step"), sm_json_real(r, "flops"),
+                  sm_json_real(r, "seconds"));
     put_interval(out, json_object_get(r, "bpb"), "plain");
     sm_buf_puts(out, "  ");
     if (json_object_get(r, "difference"))
@@ -254,28 +246,28 @@ static void put_law(sm_buf *out, const json_t *fit)
 {
     const char *key;
     json_t *v;
-    sm_buf_printf(out, "  L = %s:", tracks_str(fit, "law"));
+    sm_buf_printf(out, "  L = %s:", sm_json_text(fit, "law"));
     json_object_foreach(json_object_get(fit, "parameters"), key, v)
     {
         char low[32], high[32];
         sm_buf_printf(out, "%s %s %.4g [%s, %s]", strcmp(key, "E") ? "," : "", key,
-                      tracks_num(v, "value"), tracks_bound(low, v, "low"),
+                      sm_json_real(v, "value"), tracks_bound(low, v, "low"),
                       tracks_bound(high, v, "high"));
     }
-    sm_buf_printf(out, "; rms %.2g\n", tracks_num(fit, "rms"));
+    sm_buf_printf(out, "; rms %.2g\n", sm_json_real(fit, "rms"));
 }
 
 static void put_fit(sm_buf *out, const json_t *f)
 {
     static const char *const law[] = {"size", "compute"};
     static const char *const refused[] = {"size_refused", "compute_refused"};
-    sm_buf_printf(out, "%s, %lld points\n", tracks_str(f, "family"),
-                  (long long)tracks_num(f, "points"));
+    sm_buf_printf(out, "%s, %lld points\n", sm_json_text(f, "family"),
+                  (long long)sm_json_real(f, "points"));
     for (int k = 0; k < 2; k++) {
         if (json_object_get(f, law[k]))
             put_law(out, json_object_get(f, law[k]));
         else
-            sm_buf_printf(out, "  not fitted: %s\n", tracks_str(f, refused[k]));
+            sm_buf_printf(out, "  not fitted: %s\n", sm_json_text(f, refused[k]));
     }
 }
 
@@ -285,7 +277,7 @@ bool sm_tracks_table(sm_buf *out, const json_t *report)
     json_t *v;
     json_array_foreach(json_object_get(report, "tracks"), i, v)
     {
-        size_t n = strlen(tracks_str(v, "track"));
+        size_t n = strlen(sm_json_text(v, "track"));
         width = n > width ? n : width;
     }
     sm_buf_printf(out, "%-*s %2s %9s %9s %7s %9s %8s  %-26s  %s\n", (int)width, "track",

@@ -60,10 +60,10 @@ size_t tracks_colour(const json_t *report, const char *track)
     const json_t *rows = json_object_get(report, "tracks");
     size_t n = json_array_size(rows), place = 0;
     for (size_t i = 0; i < n; i++) {
-        const char *name = tracks_str(json_array_get(rows, i), "track");
+        const char *name = sm_json_text(json_array_get(rows, i), "track");
         bool seen = false;
         for (size_t k = 0; k < i && !seen; k++)
-            seen = !strcmp(tracks_str(json_array_get(rows, k), "track"), name);
+            seen = !strcmp(sm_json_text(json_array_get(rows, k), "track"), name);
         if (!seen && !strcmp(name, track))
             return place;
         place += !seen;
@@ -92,10 +92,10 @@ static void set_ranges(panel *p)
     {
         json_array_foreach(json_object_get(run, "points"), k, pt)
         {
-            if (tracks_num(pt, p->x.key) > 0)
-                widen(&p->x, tracks_num(pt, p->x.key), &any_x);
-            if (4 * tracks_num(pt, "step") > tracks_num(run, "step"))
-                widen(&p->y, tracks_num(pt, "bpb"), &any_y);
+            if (sm_json_real(pt, p->x.key) > 0)
+                widen(&p->x, sm_json_real(pt, p->x.key), &any_x);
+            if (4 * sm_json_real(pt, "step") > sm_json_real(run, "step"))
+                widen(&p->y, sm_json_real(pt, "bpb"), &any_y);
         }
     }
     if (!any_x || !any_y)
@@ -197,9 +197,10 @@ static void put_polyline(panel *p, const json_t *points, const char *class, size
                   colour % N_COLOURS);
     json_array_foreach((json_t *)(uintptr_t)points, i, pt)
     {
-        if (tracks_num(pt, p->x.key) > 0)
-            sm_buf_printf(p->out, " %.1f,%.1f", on_axis(&p->x, tracks_num(pt, p->x.key)),
-                          on_axis(&p->y, tracks_num(pt, "bpb")));
+        if (sm_json_real(pt, p->x.key) > 0)
+            sm_buf_printf(p->out, " %.1f,%.1f",
+                          on_axis(&p->x, sm_json_real(pt, p->x.key)),
+                          on_axis(&p->y, sm_json_real(pt, "bpb")));
     }
     sm_buf_puts(p->out, "\"/>\n");
 }
@@ -215,13 +216,13 @@ static json_t *mean_points(const json_t *report, const json_t *row, const char *
         json_array_foreach(json_object_get(report, "runs"), i, run)
         {
             const json_t *pt = json_array_get(json_object_get(run, "points"), k);
-            if (strcmp(tracks_str(run, "track"), tracks_str(row, "track")) != 0 ||
-                tracks_num(run, "budget") != tracks_num(row, "budget"))
+            if (strcmp(sm_json_text(run, "track"), sm_json_text(row, "track")) != 0 ||
+                sm_json_real(run, "budget") != sm_json_real(row, "budget"))
                 continue;
             missing += !pt;
             n += pt != NULL;
-            x += tracks_num(pt, key);
-            y += tracks_num(pt, "bpb");
+            x += sm_json_real(pt, key);
+            y += sm_json_real(pt, "bpb");
         }
         if (missing || n == 0)
             return out;
@@ -231,7 +232,7 @@ static json_t *mean_points(const json_t *report, const json_t *row, const char *
 
 static void put_end(panel *p, const json_t *run, size_t colour)
 {
-    double x = tracks_num(run, p->x.key), y = on_axis(&p->y, tracks_num(run, "bpb"));
+    double x = sm_json_real(run, p->x.key), y = on_axis(&p->y, sm_json_real(run, "bpb"));
     if (x <= 0)
         return;
     x = on_axis(&p->x, x);
@@ -244,8 +245,8 @@ static void put_end(panel *p, const json_t *run, size_t colour)
                       "r=\"4.5\">",
                       colour % N_COLOURS, x, y);
     sm_buf_printf(p->out, "<title>%s, seed %lld: %.4f bits per byte</title></%s>\n",
-                  tracks_str(run, "track"), (long long)tracks_num(run, "seed"),
-                  tracks_num(run, "bpb"),
+                  sm_json_text(run, "track"), (long long)sm_json_real(run, "seed"),
+                  sm_json_real(run, "bpb"),
                   json_is_true(json_object_get(run, "stopped")) ? "path" : "circle");
 }
 
@@ -256,8 +257,8 @@ static size_t family_colour(const json_t *report, const char *family)
     json_t *v;
     json_array_foreach(json_object_get(report, "tracks"), i, v)
     {
-        if (!strcmp(tracks_str(v, "family"), family))
-            return tracks_colour(report, tracks_str(v, "track")) % N_COLOURS;
+        if (!strcmp(sm_json_text(v, "family"), family))
+            return tracks_colour(report, sm_json_text(v, "track")) % N_COLOURS;
     }
     return 0;
 }
@@ -271,7 +272,7 @@ static void put_fits(panel *p)
     {
         const json_t *band = json_object_get(f, "band");
         size_t n = json_array_size(band);
-        size_t colour = family_colour(p->report, tracks_str(f, "family"));
+        size_t colour = family_colour(p->report, sm_json_text(f, "family"));
         if (n == 0 || !p->x.is_log)
             continue;
         sm_buf_printf(p->out, "<polygon class=\"band k%zu\" points=\"", colour);
@@ -305,17 +306,17 @@ static void put_panel(panel *p)
     json_array_foreach(json_object_get(p->report, "runs"), i, v)
     {
         put_polyline(p, json_object_get(v, "points"), "seed",
-                     tracks_colour(p->report, tracks_str(v, "track")));
+                     tracks_colour(p->report, sm_json_text(v, "track")));
     }
     json_array_foreach(json_object_get(p->report, "tracks"), i, v)
     {
         json_t *mean = mean_points(p->report, v, p->x.key);
-        put_polyline(p, mean, "mean", tracks_colour(p->report, tracks_str(v, "track")));
+        put_polyline(p, mean, "mean", tracks_colour(p->report, sm_json_text(v, "track")));
         json_decref(mean);
     }
     json_array_foreach(json_object_get(p->report, "runs"), i, v)
     {
-        put_end(p, v, tracks_colour(p->report, tracks_str(v, "track")));
+        put_end(p, v, tracks_colour(p->report, sm_json_text(v, "track")));
     }
     sm_buf_puts(p->out, "</g>\n");
 }
@@ -327,7 +328,7 @@ static double put_legend(sm_buf *out, const json_t *report)
     json_t *v;
     json_array_foreach(json_object_get(report, "tracks"), i, v)
     {
-        size_t k = tracks_colour(report, tracks_str(v, "track"));
+        size_t k = tracks_colour(report, sm_json_text(v, "track"));
         double x = 64 + 245 * (double)(k % 4), y = 22 + 22 * (double)(k / 4);
         if (k < n)
             continue;
@@ -335,7 +336,7 @@ static double put_legend(sm_buf *out, const json_t *report)
         sm_buf_printf(out,
                       "<circle class=\"end k%zu\" cx=\"%.0f\" cy=\"%.0f\" r=\"6\"/>"
                       "<text x=\"%.0f\" y=\"%.0f\">%s</text>\n",
-                      k % N_COLOURS, x, y - 4, x + 13, y, tracks_str(v, "track"));
+                      k % N_COLOURS, x, y - 4, x + 13, y, sm_json_text(v, "track"));
     }
     return 22 * (double)((n + 3) / 4);
 }

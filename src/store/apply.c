@@ -9,19 +9,13 @@
 
 #include "internal.h"
 
-static const char *field(const json_t *detail, const char *key)
-{
-    const char *text = json_string_value(json_object_get(detail, key));
-    return text ? text : "";
-}
-
 static sm_status put_ref(sqlite3 *db, const audit_record *rec, const json_t *ref,
                          const char *manifest, const char *content, sm_err *err)
 {
     int64_t version = json_integer_value(json_object_get(ref, "version"));
     return catalog_run(db, err, "INSERT OR REPLACE INTO ref VALUES(?,?,?,?,?,?,?)",
-                       "sissssi", field(ref, "name"), version, field(ref, "tag"),
-                       manifest, content, rec->time, rec->n);
+                       "sissssi", sm_json_text(ref, "name"), version,
+                       sm_json_text(ref, "tag"), manifest, content, rec->time, rec->n);
 }
 
 static sm_status put_files(sqlite3 *db, const char *manifest, const sm_artifact *a,
@@ -58,7 +52,7 @@ static sm_status put_run(sqlite3 *db, sm_store *s, const audit_record *rec,
     sm_id id;
     json_t *run = NULL;
     char *text = NULL;
-    const char *object = field(rec->detail, "run");
+    const char *object = sm_json_text(rec->detail, "run");
     if (!*object)
         return SM_OK;
     if (!sm_id_parse(&id, object))
@@ -67,7 +61,7 @@ static sm_status put_run(sqlite3 *db, sm_store *s, const audit_record *rec,
     sm_status st = object_load_json(&run, &text, s, &id, err);
     if (st)
         return SM_ECORRUPT;
-    const char *name = field(run, "id");
+    const char *name = sm_json_text(run, "id");
     st = catalog_run(db, err, "INSERT OR IGNORE INTO run VALUES(?,?,?,?,?)", "issss",
                      rec->n, *name ? name : object, manifest, object, text);
     json_decref(run);
@@ -82,14 +76,15 @@ static sm_status apply_commit(sqlite3 *db, sm_store *s, const audit_record *rec,
     sm_artifact a = {0};
     json_t *json = NULL;
     char *text = NULL, *recipe = NULL;
-    const char *manifest = field(rec->detail, "manifest");
+    const char *manifest = sm_json_text(rec->detail, "manifest");
     const json_t *ref = json_object_get(rec->detail, "ref");
     if (!sm_id_parse(&id, manifest))
         return sm_fail(err, SM_ECORRUPT, "audit record %lld: bad manifest id",
                        (long long)rec->n);
     /* The move needs the record alone: a ref to a damaged artifact stays a ref. */
     sm_status st =
-        ref ? put_ref(db, rec, ref, manifest, field(rec->detail, "content"), err) : SM_OK;
+        ref ? put_ref(db, rec, ref, manifest, sm_json_text(rec->detail, "content"), err)
+            : SM_OK;
     if (st)
         return st;
     st = object_load_json(&json, &text, s, &id, err);
@@ -119,7 +114,7 @@ sm_status apply_record(sqlite3 *db, sm_store *s, const audit_record *rec, sm_err
     if (!strcmp(rec->event, "artifact.commit") || !strcmp(rec->event, "artifact.copy"))
         return apply_commit(db, s, rec, err);
     if (!strcmp(rec->event, "ref.set"))
-        return put_ref(db, rec, rec->detail, field(rec->detail, "manifest"),
-                       field(rec->detail, "content"), err);
+        return put_ref(db, rec, rec->detail, sm_json_text(rec->detail, "manifest"),
+                       sm_json_text(rec->detail, "content"), err);
     return SM_OK;
 }

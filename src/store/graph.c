@@ -6,12 +6,6 @@
 
 #include "graph.h"
 
-static const char *text_of(const json_t *node, const char *key)
-{
-    const char *text = json_string_value(json_object_get(node, key));
-    return text ? text : "";
-}
-
 static bool index_of(size_t *out, const graph *g, const char *id)
 {
     for (size_t i = 0; i < g->n_node; i++) {
@@ -35,9 +29,9 @@ static void read_node(graph_node *n, const json_t *json)
 {
     const char *ref = json_string_value(json_array_get(json_object_get(json, "refs"), 0));
     *n = (graph_node){.json = json,
-                      .id = text_of(json, "id"),
-                      .kind = text_of(json, "kind"),
-                      .step = text_of(json, "step"),
+                      .id = sm_json_text(json, "id"),
+                      .kind = sm_json_text(json, "kind"),
+                      .step = sm_json_text(json, "step"),
                       .ref = ref ? ref : "",
                       .bytes = json_integer_value(json_object_get(json, "bytes"))};
 }
