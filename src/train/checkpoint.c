@@ -10,7 +10,9 @@
  * Invariants:
  *  1. a directory of that name is complete: it is written as ckpt-...tmp, every file is
  *     synced, and the rename comes last, followed by a sync of <scratch>;
- *  2. an older checkpoint is removed only after a newer one is in place; two are kept;
+ *  2. an older checkpoint is removed only after a newer one is in place; two are kept, none
+ *     of a step past the one just saved: whoever saves it began before those, because they
+ *     did not verify;
  *  3. nothing is copied into the state before every checksum has been compared, so a
  *     damaged checkpoint leaves the state as it was and the one before is tried.
  *
@@ -249,20 +251,31 @@ static sm_status sync_dir(const char *dir, sm_err *err)
     return SM_OK;
 }
 
-/* Remove all but the newest; a failure here is only untidy. */
-static void forget_old(const char *scratch, const train_state *t, const sm_ctx *ctx)
+/* A failure here is only untidy. */
+static void forget(const char *scratch, const train_state *t, int64_t step,
+                   const sm_ctx *ctx)
+{
+    sm_err why;
+    char *path = train_ckpt_path(scratch, t, step, "");
+    if (path && sm_remove_tree(path, &why))
+        sm_log_line(ctx->log, SM_LOG_WARN, "checkpoint of no use: %s", why.msg);
+    free(path);
+}
+
+/* Invariant 2, once the checkpoint of step `saved` is in place. */
+static void forget_others(const char *scratch, const train_state *t, int64_t saved,
+                          const sm_ctx *ctx)
 {
     int64_t *step = NULL;
-    size_t n = 0;
+    size_t n = 0, kept = 0;
     sm_err why;
     if (train_ckpt_steps(&step, &n, scratch, t, &why))
         return;
-    for (size_t i = KEEP; i < n; i++) {
-        char *old = train_ckpt_path(scratch, t, step[i], "");
-        if (old && sm_remove_tree(old, &why))
-            sm_log_line(ctx->log, SM_LOG_WARN, "old checkpoint: %s", why.msg);
-        free(old);
-    }
+    for (size_t i = 0; i < n; i++)
+        if (step[i] <= saved && kept < KEEP)
+            kept++;
+        else
+            forget(scratch, t, step[i], ctx);
     free(step);
 }
 
@@ -290,7 +303,7 @@ sm_status train_ckpt_save(const char *scratch, const train_state *t, int64_t ste
     if (s)
         s = sm_fail_context(err, s, "checkpoint of step %lld: ", (long long)step);
     else
-        forget_old(scratch, t, ctx);
+        forget_others(scratch, t, step, ctx);
     free(tmp);
     free(path);
     return s;

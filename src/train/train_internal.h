@@ -207,7 +207,7 @@ typedef struct train_state {
 } train_state;
 
 sm_status train_state_name(train_state *t, sm_err *err);
-/** Save as <scratch>/ckpt-<run>-<step>, keep the two newest. */
+/** Save as <scratch>/ckpt-<run>-<step>; keep it and the newest one before it. */
 sm_status train_ckpt_save(const char *scratch, const train_state *t, int64_t step,
                           const sm_ctx *ctx, sm_err *err);
 /** Load the newest checkpoint that verifies; *step = 0 when there is none (the state is

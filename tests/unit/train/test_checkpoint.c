@@ -206,6 +206,39 @@ static void test_truncated_and_missing(void **state)
     teardown(&f);
 }
 
+/* Neither kept one is usable, and the next is saved before the run is where they were. */
+static void test_both_damaged(void **state)
+{
+    (void)state;
+    fixture f;
+    sm_err err;
+    char path[160];
+    int64_t step = -1;
+    setup(&f);
+    save(&f, 20);
+    save(&f, 30);
+    for (int64_t at = 20; at <= 30; at += 10) {
+        path_of(path, &f, at, "tensors.safetensors");
+        assert_int_equal(truncate(path, 5000), 0);
+    }
+    OK(train_ckpt_resume(&step, f.dir, &f.state, &f.ctx, &err));
+    assert_int_equal(step, 0);
+    save(&f, 5);
+    expect(&f, 5);
+    for (int64_t at = 20; at <= 30; at += 10) { /* refused then, of no use later */
+        path_of(path, &f, at, "");
+        assert_false(sm_path_exists(path));
+    }
+    save(&f, 10);
+    save(&f, 15);
+    path_of(path, &f, 5, "");
+    assert_false(sm_path_exists(path));
+    path_of(path, &f, 15, "state.json");
+    assert_int_equal(unlink(path), 0);
+    expect(&f, 10);
+    teardown(&f);
+}
+
 static void test_other_runs(void **state)
 {
     (void)state;
@@ -304,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_flipped_byte),
         cmocka_unit_test(test_truncated_and_missing),
+        cmocka_unit_test(test_both_damaged),
         cmocka_unit_test(test_other_runs),
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_full_tmpfs),
