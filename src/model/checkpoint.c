@@ -90,6 +90,17 @@ static const sm_tensor_entry *find(const sm_safetensors *s, const char *name)
     return sm_safetensors_find(s, longer);
 }
 
+/* Element i of a tensor, which has to be finite. */
+static sm_status load_element(float *x, const sm_tensor_entry *e, size_t i,
+                              const char *name, sm_err *err)
+{
+    *x = element(e, i);
+    if (*x - *x == 0)
+        return SM_OK;
+    return sm_fail(err, SM_ENUMERIC, "%s: element %zu: got %g, want a finite number",
+                   name, i, (double)*x);
+}
+
 static sm_status load_param(float *w, const sm_param *p, const sm_safetensors *s,
                             sm_err *err)
 {
@@ -101,18 +112,15 @@ static sm_status load_param(float *w, const sm_param *p, const sm_safetensors *s
     if (st)
         return st;
     int64_t rows = p->shape[1], cols = p->shape[2];
-    for (int64_t i = 0; i < p->n; i++) {
+    for (int64_t i = 0; !st && i < p->n; i++) {
         int64_t from = i;
         if (is_turned) {
             int64_t x = i / (rows * cols), r = i / cols % rows, c = i % cols;
             from = (x * cols + c) * rows + r;
         }
-        w[i] = element(e, (size_t)from);
-        if (!(w[i] - w[i] == 0))
-            return sm_fail(err, SM_ENUMERIC, "%s: element %lld: NaN or infinity", p->name,
-                           (long long)from);
+        st = load_element(&w[i], e, (size_t)from, p->name, err);
     }
-    return SM_OK;
+    return st;
 }
 
 static sm_status load_bias(sm_model *m, const sm_safetensors *s, sm_err *err)
@@ -123,7 +131,7 @@ static sm_status load_bias(sm_model *m, const sm_safetensors *s, sm_err *err)
         return SM_OK;
     sm_status st = check_entry(e, shape, 2, bias_name, err);
     for (int64_t i = 0; !st && i < shape[0] * shape[1]; i++)
-        m->router_bias[i] = element(e, (size_t)i);
+        st = load_element(&m->router_bias[i], e, (size_t)i, bias_name, err);
     return st;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* safetensors and model directories: round trips, a real file, hostile files. */
+#include <math.h>
 #include <unistd.h>
 
 #include "fixture.h"
@@ -70,6 +71,39 @@ static void test_llama4_layout(void **state)
     memcpy(&x, (const char *)e->data + 4 * ((2 * d + 5) * f2 + 3), sizeof x);
     assert_true(x == w[(2 * f2 + 3) * d + 5]);
     sm_safetensors_close(s);
+    sm_model_free(m);
+    assert_int_equal(sm_remove_tree(dir, NULL), SM_OK);
+}
+
+/* A weight or a router's bias that is no number. */
+static void test_not_finite(void **state)
+{
+    (void)state;
+    char dir[64];
+    sm_err err = {0};
+    sm_model *m = make_model(&kinds[3].config), *loaded = NULL;
+    const struct {
+        float *at;
+        const char *want;
+    } spot[] = {
+        {&m->weight[5], "model.embed_tokens.weight: element 5"},
+        {&m->router_bias[0], "smelt.router_bias: element 0"},
+        {&m->router_bias[6], "smelt.router_bias: element 6"},
+    };
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    temp_dir(dir);
+    for (size_t i = 0; i < sizeof spot / sizeof *spot; i++)
+        for (size_t j = 0; j < sizeof bad / sizeof *bad; j++) {
+            float was = *spot[i].at;
+            *spot[i].at = bad[j];
+            assert_int_equal(sm_model_save(m, dir, SM_F32, NULL), SM_OK);
+            assert_int_equal(load_dir(&loaded, dir, &err), SM_ENUMERIC);
+            assert_non_null(strstr(err.msg, spot[i].want));
+            *spot[i].at = was;
+        }
+    assert_int_equal(sm_model_save(m, dir, SM_F32, NULL), SM_OK);
+    assert_int_equal(load_dir(&loaded, dir, &err), SM_OK);
+    sm_model_free(loaded);
     sm_model_free(m);
     assert_int_equal(sm_remove_tree(dir, NULL), SM_OK);
 }
@@ -187,9 +221,9 @@ static void test_greedy_config(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_llama4_layout),
-        cmocka_unit_test(test_real_file),     cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_greedy_config),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_llama4_layout),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_real_file),
+        cmocka_unit_test(test_hostile),    cmocka_unit_test(test_greedy_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
