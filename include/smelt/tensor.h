@@ -357,7 +357,7 @@ SM_API void sm_attn_backward(sm_pool *pool, const sm_attn *a, void *scratch, siz
 
 /**
  * Choose the k best experts of each row by logit + bias (bias NULL: none); ties go to the
- * lower id.  The bias takes part in the choice only.
+ * lower id, and a NaN comes after every number.  The bias takes part in the choice only.
  * is_sigmoid false: weight[t,:] = softmax over the k chosen logits (of the output);
  * is_sigmoid true:  weight[t,j] = sigmoid(logit) (of the expert's input).
  * @param[out] expert [n, k] best first; always valid ids, NaN logits included

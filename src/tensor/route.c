@@ -16,8 +16,13 @@ static float score(const float *logit, const float *bias, int32_t e)
     return bias ? logit[e] + bias[e] : logit[e];
 }
 
-/* Better than the best so far, or the first candidate; a NaN never wins over a number, and
- * equal scores leave the lower id in place. */
+/* A number wins over what it is greater than and over a NaN; a NaN over nothing. */
+static bool wins(float x, float best)
+{
+    return x == x && !(best >= x);
+}
+
+/* The first of those left unless another wins: of equal scores the lower id. */
 static int32_t best_left(const float *logit, const float *bias, const int32_t *taken,
                          int32_t n_taken, int32_t n_expert)
 {
@@ -26,7 +31,8 @@ static int32_t best_left(const float *logit, const float *bias, const int32_t *t
         bool is_taken = false;
         for (int32_t j = 0; j < n_taken; j++)
             is_taken = is_taken || taken[j] == e;
-        if (!is_taken && (best < 0 || score(logit, bias, e) > score(logit, bias, best)))
+        if (!is_taken &&
+            (best < 0 || wins(score(logit, bias, e), score(logit, bias, best))))
             best = e;
     }
     return best;

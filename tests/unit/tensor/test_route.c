@@ -28,6 +28,25 @@ static void test_choice(void **state)
     near((double)w[0], 1 / (1 + exp(-2)), 1e-6, "sigmoid", 0);
 }
 
+/* Wherever a NaN stands, in logits or in the bias, it comes after every number. */
+static void test_nan_comes_last(void **state)
+{
+    (void)state;
+    enum { E = 5 };
+    static const int32_t order[E] = {3, 2, 1, 0, 4};
+    for (int at = 0; at < E; at++)
+        for (int in_bias = 0; in_bias < 2; in_bias++) {
+            float logit[E] = {1, 2, 3, 4, -INFINITY}, bias[E] = {0}, w[E];
+            int32_t e[E], n = 0;
+            (in_bias ? bias : logit)[at] = NAN;
+            sm_route_rows(rung(0), e, w, logit, bias, 1, E, E, false);
+            for (int j = 0; j < E; j++)
+                if (order[j] != at)
+                    assert_int_equal(e[n++], order[j]);
+            assert_int_equal(e[n], at);
+        }
+}
+
 static void test_router_gradient(void **state)
 {
     (void)state;
@@ -343,9 +362,13 @@ static void test_rope(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choice),      cmocka_unit_test(test_router_gradient),
-        cmocka_unit_test(test_permutation), cmocka_unit_test(test_embedding),
-        cmocka_unit_test(test_head),        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_nan_comes_last),
+        cmocka_unit_test(test_router_gradient),
+        cmocka_unit_test(test_permutation),
+        cmocka_unit_test(test_embedding),
+        cmocka_unit_test(test_head),
+        cmocka_unit_test(test_rope),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
