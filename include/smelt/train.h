@@ -275,7 +275,7 @@ typedef struct sm_train_segment {
 /** What the loop is given.  All borrowed for the call. */
 typedef struct sm_train_io {
     const sm_token_data *data;     /* n_ctx equal to the config's                      */
-    const sm_token_data *held_out; /* may be NULL: no evaluation                       */
+    const sm_token_data *held_out; /* may be NULL: no evaluation; rank 0's is used     */
     const char *scratch; /* directory for checkpoints; NULL: none are kept.  A valid one
                             of the same config and data is resumed from.               */
     /** Called after every step on the calling thread; a step may be reported again after
@@ -288,7 +288,8 @@ typedef struct sm_train_io {
      * after a resume and is the same then.  On rank 0 alone.  NULL: never. */
     sm_status (*on_commit)(void *self, const sm_train_commit *c, sm_err *err);
     void *commit_self;
-    int64_t commit_steps; /* 0: before the first and after the last step only          */
+    int64_t commit_steps; /* 0: before the first and after the last step only; the same on
+                             every rank                                                 */
     /** Not the whole run but these steps; scratch is then not used, and the model is the
      * one after `to` steps.  NULL: all. */
     const sm_train_segment *segment;

@@ -244,12 +244,11 @@ static sm_status save(run *r, int64_t done, sm_err *err)
     return train_ranks_agree(r->ctx, s, err);
 }
 
+/* Collective also where nobody listens: on_commit is rank 0's alone. */
 static sm_status commit(run *r, int64_t done, sm_err *err)
 {
     sm_status s = SM_OK;
-    if (!r->io->on_commit)
-        return SM_OK;
-    if (!r->ctx->comm || r->ctx->comm->rank == 0)
+    if (r->io->on_commit && (!r->ctx->comm || r->ctx->comm->rank == 0))
         s = train_commit(r->io, &r->state, done, err);
     return train_ranks_agree(r->ctx, s, err);
 }
@@ -275,15 +274,19 @@ static bool is_evaluated(const run *r, int64_t done)
 }
 
 /* A stop during the evaluation after a step left its figure out of what was reported, and
- * the checkpoint has the step behind it: evaluate and report that step again. */
+ * the checkpoint has the step behind it: evaluate and report that step again, on the ranks
+ * that have held-out documents. */
 static sm_status report_again(run *r, sm_err *err)
 {
+    sm_status s = SM_OK;
     int64_t done = r->summary.resumed_step;
-    if (r->io->segment || !r->io->held_out || done == 0 || !is_evaluated(r, done))
+    if (r->io->segment || done == 0 || !is_evaluated(r, done))
         return SM_OK;
-    sm_status s = evaluate(r, &r->summary.last, err);
-    if (!s && r->io->on_step)
-        s = r->io->on_step(r->io->self, &r->summary.last, err);
+    if (r->io->held_out) {
+        s = evaluate(r, &r->summary.last, err);
+        if (!s && r->io->on_step)
+            s = r->io->on_step(r->io->self, &r->summary.last, err);
+    }
     return train_ranks_agree(r->ctx, s, err);
 }
 
