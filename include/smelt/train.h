@@ -149,7 +149,7 @@ typedef struct sm_train_config {
                                  memory_bytes (the whole batch when it does)     */
     bool recompute;           /* keep block inputs only                                */
     size_t memory_bytes;      /* for one pass: activations, packed weights, scratch    */
-    int64_t checkpoint_steps; /* steps between checkpoints; 0: none                    */
+    int64_t checkpoint_steps; /* steps between checkpoints; 0: none is saved           */
     int64_t eval_steps;       /* steps between held-out evaluations; 0: at the end only */
     double ceiling_gflops;    /* the machine's measured product rate; 0: unknown       */
 } sm_train_config;
@@ -277,7 +277,8 @@ typedef struct sm_train_io {
     const sm_token_data *data;     /* n_ctx equal to the config's                      */
     const sm_token_data *held_out; /* may be NULL: no evaluation; rank 0's is used     */
     const char *scratch; /* directory for checkpoints; NULL: none are kept.  A valid one
-                            of the same config and data is resumed from.               */
+                            of the same config and data is resumed from, also with
+                            checkpoint_steps 0.                                        */
     /** Called after every step on the calling thread; a step may be reported again after
      * a resume, and the later report counts.  Another status than SM_OK ends the run with
      * it at once, without saving. */
@@ -307,7 +308,8 @@ typedef struct sm_train_summary {
 
 /**
  * Train.  Progress ("train", steps) and log lines go to ctx.
- * Stop request: the step is finished, a checkpoint saved, SM_ECANCEL returned.
+ * Stop request: the step is finished, a checkpoint saved (unless checkpoint_steps is 0),
+ * SM_ECANCEL returned.
  * Ranks: collective over ctx->comm (NULL: alone), a power of two of ranks up to n_shard
  * that share `scratch`; rank 0 writes checkpoints and evaluates; every rank returns the
  * same model.  The number of ranks may change between a checkpoint and its resumption.

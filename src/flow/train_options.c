@@ -128,7 +128,7 @@ const sm_option train_options[] = {
      .def = "100",
      .min = 0,
      .max = 1e9,
-     .help = "steps between checkpoints; 0: none"},
+     .help = "steps between checkpoints; 0: none is saved"},
     SM_OPTION_END,
 };
 

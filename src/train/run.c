@@ -46,9 +46,15 @@ static sm_status check_io(const sm_train_config *c, const sm_train_io *io, sm_er
     return SM_OK;
 }
 
+/* Where checkpoints are looked for, whether or not any will be saved; NULL: nowhere. */
+static const char *scratch_of(const run *r)
+{
+    return r->io->segment ? NULL : r->io->scratch;
+}
+
 static bool keeps_checkpoints(const run *r)
 {
-    return r->io->scratch && !r->io->segment && r->config->checkpoint_steps > 0;
+    return scratch_of(r) && r->config->checkpoint_steps > 0;
 }
 
 static sm_train_metrics measure(const run *r, const train_step_result *f, int64_t step,
@@ -104,8 +110,9 @@ static sm_status resume(run *r, sm_err *err)
     if (r->io->segment && r->io->segment->state_path) {
         s = train_state_load(&r->state, r->io->segment->state_path, err);
         step = r->io->segment->from;
-    } else if (keeps_checkpoints(r)) {
-        s = sm_mkdirs(r->io->scratch, err);
+    } else if (scratch_of(r)) {
+        if (keeps_checkpoints(r))
+            s = sm_mkdirs(r->io->scratch, err);
         if (!s)
             s = train_ckpt_resume(&step, r->io->scratch, &r->state, r->ctx, err);
     }

@@ -171,6 +171,37 @@ static void test_resume_moe(void **state)
     resumes(tiny_moe());
 }
 
+/* A run that saves nothing goes on from what another saved, and leaves it. */
+static void test_resume_without_saving(void **state)
+{
+    (void)state;
+    sm_train_config c = tiny_dense();
+    sm_train_summary sum;
+    uint64_t want = 0, got = 0;
+    sm_err err;
+    char dir[32], none[48];
+    watch w = {0};
+    c.n_steps = 12;
+    c.checkpoint_steps = 5;
+    OK(train(&want, &sum, &w, &c, NULL, &err));
+    make_dir(dir);
+    w = (watch){.kill_at = 7};
+    assert_int_equal(train(&got, &sum, &w, &c, dir, &err), SM_EIO);
+    c.checkpoint_steps = 0;
+    for (int i = 0; i < 2; i++) {
+        w = (watch){.stop_at = i ? 0 : 9};
+        assert_int_equal(train(&got, &sum, &w, &c, dir, &err), i ? SM_OK : SM_ECANCEL);
+        assert_int_equal(sum.resumed_step, 5);
+    }
+    assert_true(got == want);
+    snprintf(none, sizeof none, "%s/none", dir);
+    w = (watch){0};
+    OK(train(&got, &sum, &w, &c, none, &err));
+    assert_int_equal(sum.resumed_step, 0);
+    assert_false(sm_path_exists(none));
+    OK(sm_remove_tree(dir, &err));
+}
+
 /* Stopped while the finished model is evaluated: all is saved, the figure comes later. */
 static void test_stop_in_last_evaluation(void **state)
 {
@@ -354,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_overfits_mixtral),
         cmocka_unit_test(test_resume_dense),
         cmocka_unit_test(test_resume_moe),
+        cmocka_unit_test(test_resume_without_saving),
         cmocka_unit_test(test_stop_in_last_evaluation),
         cmocka_unit_test(test_nan_names_tensor),
         cmocka_unit_test(test_explosion_keeps_checkpoint),
