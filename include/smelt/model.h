@@ -151,6 +151,9 @@ SM_API sm_status sm_safetensors_parse(sm_safetensors **out, const void *data, si
 SM_API size_t sm_safetensors_n(const sm_safetensors *s);
 SM_API const sm_tensor_entry *sm_safetensors_at(const sm_safetensors *s, size_t i);
 SM_API const sm_tensor_entry *sm_safetensors_find(const sm_safetensors *s, const char *name);
+/** What the file says of itself ("__metadata__"): strings by name in a file that was written
+ * as the format wants, unchecked in another; borrowed until close.  NULL: it says nothing. */
+SM_API const json_t *sm_safetensors_metadata(const sm_safetensors *s);
 SM_API void sm_safetensors_close(sm_safetensors *s);
 /** Write entries in the order given, atomically. metadata: object of strings or NULL. */
 SM_API sm_status sm_safetensors_write(const char *path, const sm_tensor_entry *entry,

@@ -267,8 +267,9 @@ SM_API sm_status sm_train_model_tensors(sm_tensor_entry **out, size_t *n,
 
 /** A part of a run, to be computed alone. */
 typedef struct sm_train_segment {
-    const char *state_path; /* state after `from` steps, written by
-                               sm_train_commit_save; NULL: the initial one, from = 0   */
+    const char *state_path; /* state after `from` steps of this config and data, written
+                               by sm_train_commit_save, and checked to be that; NULL:
+                               the initial one, from = 0                               */
     int64_t from, to;       /* 0 <= from <= to <= n_steps                              */
 } sm_train_segment;
 
@@ -315,7 +316,8 @@ typedef struct sm_train_summary {
  * same model.  The number of ranks may change between a checkpoint and its resumption.
  * @param[out] out  the trained model, owned by the caller
  * @param[out] summary may be NULL
- * @return SM_EINVAL (config, data), SM_ENUMERIC (names step and tensor; the newest
+ * @return SM_EINVAL (config, data, a state of another run or step), SM_ECORRUPT (a state
+ *         that is damaged), SM_ENUMERIC (names step and tensor; the newest
  *         checkpoint is older than the fault), SM_ENOSPC or SM_EIO (a checkpoint could
  *         not be written; the one before is intact), SM_ECANCEL, SM_ENOMEM
  */

@@ -22,6 +22,7 @@ struct sm_safetensors {
     sm_map map; /* handle NULL: parsed from memory */
     sm_tensor_entry *entry;
     size_t n;
+    json_t *metadata; /* an object, or NULL */
 };
 
 typedef struct dtype_size {
@@ -147,8 +148,10 @@ static sm_status parse_header(const parse *p, sm_safetensors *s, const json_t *h
     sm_status st = SM_OK;
     json_object_foreach(all, name, v)
     {
-        if (!strcmp(name, "__metadata__"))
+        if (!strcmp(name, "__metadata__")) {
+            s->metadata = json_is_object(v) ? json_incref(v) : NULL;
             continue;
+        }
         st = parse_entry(p, &s->entry[s->n], name, v);
         if (st)
             break;
@@ -223,12 +226,18 @@ const sm_tensor_entry *sm_safetensors_find(const sm_safetensors *s, const char *
     return NULL;
 }
 
+const json_t *sm_safetensors_metadata(const sm_safetensors *s)
+{
+    return s->metadata;
+}
+
 void sm_safetensors_close(sm_safetensors *s)
 {
     if (!s)
         return;
     if (s->map.data)
         sm_map_close(&s->map);
+    json_decref(s->metadata);
     free(s->entry);
     free(s);
 }

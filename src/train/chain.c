@@ -15,6 +15,8 @@
 
 #include "train_internal.h"
 
+static const char STATE_FORMAT[] = "smelt-train-state/1";
+
 sm_status train_commit(const sm_train_io *io, const train_state *t, int64_t step,
                        sm_err *err)
 {
@@ -42,10 +44,9 @@ sm_status sm_train_commit_save(const char *path, const sm_train_commit *c, sm_er
     snprintf(step, sizeof step, "%" PRId64, c->step);
     train_ckpt_hex(data, c->data_checksum);
     sm_status s = sm_json_canonical(&config, c->config, err);
-    json_t *meta =
-        s ? NULL
-          : json_pack("{s:s, s:s, s:s, s:s}", "format", "smelt-train-state/1", "step",
-                      step, "data_checksum", data, "config", config.data);
+    json_t *meta = s ? NULL
+                     : json_pack("{s:s, s:s, s:s, s:s}", "format", STATE_FORMAT, "step",
+                                 step, "data_checksum", data, "config", config.data);
     if (!s && !meta)
         s = sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
     if (!s)
@@ -55,13 +56,36 @@ sm_status sm_train_commit_save(const char *path, const sm_train_commit *c, sm_er
     return s;
 }
 
-sm_status train_state_load(train_state *t, const char *path, sm_err *err)
+sm_status train_state_check(const sm_safetensors *f, const train_state *t, int64_t step,
+                            sm_err *err)
+{
+    const json_t *said = sm_safetensors_metadata(f);
+    const char *text = sm_json_text(said, "config");
+    json_t *config = NULL;
+    sm_status s = SM_OK;
+    if (*text)
+        s = sm_json_parse(&config, text, strlen(text), "config", err);
+    if (s && s != SM_ENOMEM)
+        s = SM_ECORRUPT;
+    train_claim claim = {.format = sm_json_text(said, "format"),
+                         .step = sm_json_text(said, "step"),
+                         .data_checksum = sm_json_text(said, "data_checksum"),
+                         .config = config};
+    if (!s)
+        s = train_claim_check(&claim, STATE_FORMAT, t, step, err);
+    json_decref(config);
+    return s ? sm_fail_context(err, s, "metadata: ") : SM_OK;
+}
+
+sm_status train_state_load(train_state *t, const char *path, int64_t step, sm_err *err)
 {
     size_t n = 0;
     sm_safetensors *f = NULL;
     sm_tensor_entry *e = train_ckpt_entries(&n, t);
     sm_status s = e ? sm_safetensors_open(&f, path, err)
                     : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
+    if (!s)
+        s = train_state_check(f, t, step, err);
     if (!s && sm_safetensors_n(f) != n)
         s = sm_fail(err, SM_ECORRUPT, "got %zu tensors, want %zu", sm_safetensors_n(f),
                     n);

@@ -14,7 +14,7 @@
 sm_status train_ckpt_check_state(json_t *j, const train_state *t, int64_t step,
                                  sm_err *err)
 {
-    char want[17], data[17];
+    char want[17], at[24];
     const char *got = json_string_value(json_object_get(j, "checksum"));
     char found[17] = "";
     uint64_t sum = 0;
@@ -27,22 +27,13 @@ sm_status train_ckpt_check_state(json_t *j, const train_state *t, int64_t step,
     if (strcmp(found, want))
         return sm_fail(err, SM_ECORRUPT, "state.json: checksum: got \"%s\", want %s",
                        found, want);
-    train_ckpt_hex(data, t->data_checksum);
-    const char *format = json_string_value(json_object_get(j, "format"));
-    const char *seen = json_string_value(json_object_get(j, "data_checksum"));
-    if (!format || strcmp(format, TRAIN_CKPT_FORMAT))
-        return sm_fail(err, SM_EUNSUPPORTED, "state.json: format: got \"%s\", want %s",
-                       format ? format : "", TRAIN_CKPT_FORMAT);
-    /* canonical text, not json_equal: a float without a fraction reads back as an integer
-     */
-    uint64_t ours = 0, theirs = 0;
-    s = train_ckpt_json_sum(&ours, t->config, 4, err);
-    if (!s)
-        s = train_ckpt_json_sum(&theirs, json_object_get(j, "config"), 4, err);
-    if (!s && (!seen || strcmp(seen, data) || ours != theirs ||
-               json_integer_value(json_object_get(j, "step")) != step))
-        s = sm_fail(err, SM_EINVAL, "state.json: of another run or step");
-    return s;
+    snprintf(at, sizeof at, "%" PRId64, sm_json_int(j, "step"));
+    train_claim claim = {.format = sm_json_text(j, "format"),
+                         .step = at,
+                         .data_checksum = sm_json_text(j, "data_checksum"),
+                         .config = json_object_get(j, "config")};
+    s = train_claim_check(&claim, TRAIN_CKPT_FORMAT, t, step, err);
+    return s ? sm_fail_context(err, s, "state.json: ") : SM_OK;
 }
 
 static sm_status read_state(json_t **out, const char *dir, const train_state *t,

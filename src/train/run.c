@@ -108,8 +108,8 @@ static sm_status resume(run *r, sm_err *err)
     int64_t step = 0;
     sm_status s = SM_OK;
     if (r->io->segment && r->io->segment->state_path) {
-        s = train_state_load(&r->state, r->io->segment->state_path, err);
         step = r->io->segment->from;
+        s = train_state_load(&r->state, r->io->segment->state_path, step, err);
     } else if (scratch_of(r)) {
         if (keeps_checkpoints(r))
             s = sm_mkdirs(r->io->scratch, err);

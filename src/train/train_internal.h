@@ -207,6 +207,16 @@ typedef struct train_state {
 } train_state;
 
 sm_status train_state_name(train_state *t, sm_err *err);
+
+/** What a saved state says of itself; "" and NULL where it does not. */
+typedef struct train_claim {
+    const char *format, *step, *data_checksum; /* step in decimal, checksum in hex */
+    const json_t *config;
+} train_claim;
+/** SM_EINVAL (what, found, wanted) unless it is of this format, run and step. */
+sm_status train_claim_check(const train_claim *c, const char *format,
+                            const train_state *t, int64_t step, sm_err *err);
+
 /** Save as <scratch>/ckpt-<run>-<step>; keep it and the newest one before it. */
 sm_status train_ckpt_save(const char *scratch, const train_state *t, int64_t step,
                           const sm_ctx *ctx, sm_err *err);
@@ -218,8 +228,12 @@ sm_status train_ckpt_resume(int64_t *step, const char *scratch, train_state *t,
 /** Hand the state after `step` steps to io->on_commit. */
 sm_status train_commit(const sm_train_io *io, const train_state *t, int64_t step,
                        sm_err *err);
-/** Take the arrays from a file that sm_train_commit_save wrote; all or none. */
-sm_status train_state_load(train_state *t, const char *path, sm_err *err);
+/** Take the arrays from a file that sm_train_commit_save wrote of this run after `step`
+ * steps; all or none. */
+sm_status train_state_load(train_state *t, const char *path, int64_t step, sm_err *err);
+/** The check that comes first: SM_ECORRUPT (metadata), errors of train_claim_check. */
+sm_status train_state_check(const sm_safetensors *f, const train_state *t, int64_t step,
+                            sm_err *err);
 
 /* What writing and reading share: kinds of array (weight, first moment, second moment), the
  * tensors in the order in which they are written, checksums, names. */

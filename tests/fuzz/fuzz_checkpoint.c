@@ -46,6 +46,7 @@ static void try_tensors(const train_state *t, const json_t *state, const uint8_t
     size_t n = 0;
     sm_tensor_entry *e = train_ckpt_entries(&n, t);
     if (e && !sm_safetensors_parse(&f, data, size, "fuzz", NULL)) {
+        train_state_check(f, t, 10, NULL);
         if (!train_ckpt_check_tensors(f, e, n, state, NULL))
             for (size_t i = 0; i < n; i++) {
                 const sm_tensor_entry *got = sm_safetensors_find(f, e[i].name);

@@ -25,7 +25,8 @@ static void check_tensors(const sm_safetensors *s, const uint8_t *data, size_t s
         if (!sm_safetensors_find(s, e->name))
             abort();
     }
-    if (sum > size * 255)
+    const json_t *said = sm_safetensors_metadata(s);
+    if (sum > size * 255 || (said && !json_is_object(said)))
         abort();
 }
 

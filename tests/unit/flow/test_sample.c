@@ -351,7 +351,7 @@ static void forge_from(forger *f, size_t i)
     memcpy(w, e[0].data, e[0].bytes);
     w[3] += 0.5f;
     e[0].data = w;
-    OK(sm_safetensors_write(path, e, n, NULL, &err));
+    OK(sm_safetensors_write(path, e, n, sm_safetensors_metadata(file), &err));
     sm_safetensors_close(file);
     OK(chain_hash_file(&f->chain.at[i], &f->from->ctx, &f->chain.header,
                        f->chain.at[i].step, path, &err));

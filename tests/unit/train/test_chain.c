@@ -210,15 +210,13 @@ static void a_state_has_one_file(void **state)
     OK(sm_remove_tree(b.dir, &err));
 }
 
-static sm_status try(const sm_train_segment *g)
+static sm_status try(const sm_train_config *c, const sm_train_segment *g, sm_err *err)
 {
-    sm_err err = {0};
     sm_model *m = NULL;
-    sm_train_config c = tiny_moe();
     sm_ctx ctx = make_ctx("ref", 1);
     sm_token_data *data = tiny_data(32);
     sm_train_io io = {.data = data, .segment = g};
-    sm_status s = sm_train_run(&m, NULL, &ctx, &c, &io, &err);
+    sm_status s = sm_train_run(&m, NULL, &ctx, c, &io, err);
     sm_model_free(m);
     sm_token_data_free(data);
     free_ctx(&ctx);
@@ -228,24 +226,42 @@ static sm_status try(const sm_train_segment *g)
 static void bad_segments_are_refused(void **state)
 {
     (void)state;
+    static const struct {
+        sm_train_segment segment;
+        sm_status want;
+    } bad[] = {
+        {{.from = 1, .to = 2}, SM_EINVAL},
+        {{.from = 0, .to = 51}, SM_EINVAL},
+        {{.from = 3, .to = 2, .state_path = "x"}, SM_EINVAL},
+        {{.from = 1, .to = 2, .state_path = "/none"}, SM_ENOENT},
+    };
     sm_err err = {0};
-    keeper k = {.n = 0};
-    sm_train_config dense = tiny_dense();
-    char other[64];
-    assert_int_equal(try(&(sm_train_segment){.from = 1, .to = 2}), SM_EINVAL);
-    assert_int_equal(try(&(sm_train_segment){.from = 0, .to = 51}), SM_EINVAL);
-    assert_int_equal(try(&(sm_train_segment){.from = 3, .to = 2, .state_path = "x"}),
-                     SM_EINVAL);
-    assert_int_equal(try(&(sm_train_segment){.from = 1, .to = 2, .state_path = "/none"}),
-                     SM_ENOENT);
-    make_dir(k.dir);
-    dense.n_steps = 2;
-    dense.warmup_steps = 1;
-    train(&k, &dense, NULL, 0);
-    path_at(other, &k, 2); /* a state of another shape */
-    assert_int_equal(try(&(sm_train_segment){.from = 2, .to = 3, .state_path = other}),
-                     SM_ECORRUPT);
-    OK(sm_remove_tree(k.dir, &err));
+    sm_train_config c = tiny_moe();
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(try(&c, &bad[i].segment, &err), bad[i].want);
+}
+
+/* ------------------------------------------------------ states of something else */
+
+/* A run of four steps whose state after two is kept at path_at(k, 2). */
+static sm_train_config keep_state(keeper *k)
+{
+    sm_train_config c = tiny_moe();
+    make_dir(k->dir);
+    c.n_steps = 4;
+    c.warmup_steps = 1;
+    train(k, &c, NULL, 2);
+    return c;
+}
+
+static void expect_refusal(const sm_train_config *c, const char *path, int64_t from,
+                           sm_status want, const char *says)
+{
+    sm_err err = {0};
+    const sm_train_segment g = {.from = from, .to = 4, .state_path = path};
+    assert_int_equal(try(c, &g, &err), want);
+    if (!strstr(err.msg, path) || !strstr(err.msg, says))
+        fail_msg("got \"%s\", want \"%s\" in it", err.msg, says);
 }
 
 /* The same names and bytes, one matrix on its side. */
@@ -254,13 +270,9 @@ static void a_state_of_other_shapes_is_refused(void **state)
     (void)state;
     sm_err err = {0};
     keeper k = {.n = 0};
-    sm_train_config c = tiny_moe();
+    sm_train_config c = keep_state(&k);
     sm_safetensors *f = NULL;
     char kept[64], turned[80];
-    make_dir(k.dir);
-    c.n_steps = 2;
-    c.warmup_steps = 1;
-    train(&k, &c, NULL, 0);
     path_at(kept, &k, 2);
     snprintf(turned, sizeof turned, "%s.turned", kept);
     OK(sm_safetensors_open(&f, kept, &err));
@@ -272,13 +284,89 @@ static void a_state_of_other_shapes_is_refused(void **state)
     int64_t rows = e[0].shape[0];
     e[0].shape[0] = e[0].shape[1];
     e[0].shape[1] = rows;
-    OK(sm_safetensors_write(turned, e, n, NULL, &err));
-    const sm_train_segment bad = {.from = 2, .to = 3, .state_path = turned};
+    OK(sm_safetensors_write(turned, e, n, sm_safetensors_metadata(f), &err));
+    expect_refusal(&c, turned, 2, SM_ECORRUPT, "in dimension 0 of 2");
     const sm_train_segment good = {.from = 2, .to = 3, .state_path = kept};
-    assert_int_equal(try(&bad), SM_ECORRUPT);
-    assert_int_equal(try(&good), SM_OK);
+    OK(try(&c, &good, &err));
     free(e);
     sm_safetensors_close(f);
+    OK(sm_remove_tree(k.dir, &err));
+}
+
+static void a_state_of_another_run_is_refused(void **state)
+{
+    (void)state;
+    sm_err err = {0};
+    keeper k = {.n = 0};
+    char kept[64];
+    sm_train_config c = keep_state(&k), other = c;
+    path_at(kept, &k, 2);
+    expect_refusal(&c, kept, 3, SM_EINVAL, "step: got \"2\", want 3");
+    other.lr = 3e-3;
+    expect_refusal(&other, kept, 2, SM_EINVAL, "config: lr: got 0.01, want 0.003");
+    other = c;
+    other.model.n_vocab = 128; /* other tensors, too */
+    expect_refusal(&other, kept, 2, SM_EINVAL, "config: vocab_size: got 64, want 128");
+    other = c;
+    other.mup_base_width = 16; /* a field that is not written when it is off */
+    expect_refusal(&other, kept, 2, SM_EINVAL,
+                   "config: mup_base_width: got nothing, want 16");
+    other = c; /* what has no part in the result may differ */
+    other.stop_step = 3;
+    other.recompute = true;
+    const sm_train_segment good = {.from = 2, .to = 3, .state_path = kept};
+    OK(try(&other, &good, &err));
+    OK(sm_remove_tree(k.dir, &err));
+}
+
+/* The file with one entry of its metadata changed; NULL: removed. */
+static void rewrite(const char *to, const char *from, const char *key, const char *value)
+{
+    sm_err err = {0};
+    sm_safetensors *f = NULL;
+    OK(sm_safetensors_open(&f, from, &err));
+    json_t *meta = json_deep_copy(sm_safetensors_metadata(f));
+    assert_int_equal(json_object_size(meta), 4);
+    if (value)
+        json_object_set_new(meta, key, json_string(value));
+    else
+        json_object_del(meta, key);
+    OK(sm_safetensors_write(to, sm_safetensors_at(f, 0), sm_safetensors_n(f), meta,
+                            &err));
+    json_decref(meta);
+    sm_safetensors_close(f);
+}
+
+static void a_state_is_what_it_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *value;
+        sm_status want;
+        const char *says;
+    } bad[] = {
+        {"format", NULL, SM_EINVAL, "format: got \"\", want smelt-train-state/1"},
+        {"format", "pt", SM_EINVAL, "format: got \"pt\", want smelt-train-state/1"},
+        {"step", NULL, SM_EINVAL, "step: got \"\", want 2"},
+        {"step", "02", SM_EINVAL, "step: got \"02\", want 2"},
+        {"data_checksum", NULL, SM_EINVAL, "data_checksum: got \"\", want "},
+        {"data_checksum", "0123456789abcdef", SM_EINVAL,
+         "data_checksum: got \"0123456789abcdef\", want "},
+        {"config", NULL, SM_EINVAL, "config: got none, want an object"},
+        {"config", "[]", SM_EINVAL, "config: got none, want an object"},
+        {"config", "{}", SM_EINVAL, "got nothing, want "},
+        {"config", "{", SM_ECORRUPT, "metadata: config:1:"},
+    };
+    sm_err err = {0};
+    keeper k = {.n = 0};
+    char kept[64], changed[80];
+    sm_train_config c = keep_state(&k);
+    path_at(kept, &k, 2);
+    snprintf(changed, sizeof changed, "%s.changed", kept);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        rewrite(changed, kept, bad[i].key, bad[i].value);
+        expect_refusal(&c, changed, 2, bad[i].want, bad[i].says);
+    }
     OK(sm_remove_tree(k.dir, &err));
 }
 
@@ -307,6 +395,8 @@ int main(void)
         cmocka_unit_test(a_state_has_one_file),
         cmocka_unit_test(bad_segments_are_refused),
         cmocka_unit_test(a_state_of_other_shapes_is_refused),
+        cmocka_unit_test(a_state_of_another_run_is_refused),
+        cmocka_unit_test(a_state_is_what_it_says),
         cmocka_unit_test(the_models_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
