@@ -257,7 +257,9 @@ typedef struct sm_train_commit {
     const sm_tensor_entry *tensor; /* weight/NAME, then the optimizer's, router_bias   */
     size_t n_tensor;
 } sm_train_commit;
-/** Keep a state as a safetensors file: the same state gives the same bytes. */
+#define SM_TRAIN_STATE_FORMAT "smelt-train-state/1"
+/** Keep a state as a safetensors file: the same state gives the same bytes.  Its metadata is
+ * format, step (decimal), data_checksum (hex) and config (canonical JSON). */
 SM_API sm_status sm_train_commit_save(const char *path, const sm_train_commit *c,
                                       sm_err *err);
 /** The model's part of a state (weight/NAME, router_bias) as a commitment would list it.

@@ -45,7 +45,7 @@ sm_status chain_header_of(chain_header *out, const sm_train_config *c,
 /** Hash a state of a run; tensors in the order of sm_train_commit, in parallel. */
 sm_status chain_hash(chain_state *out, const sm_ctx *ctx, const chain_header *h,
                      int64_t step, const sm_tensor_entry *e, size_t n, sm_err *err);
-/** The same of a kept file. */
+/** The same of a kept file; SM_ECORRUPT when its metadata is of another state. */
 sm_status chain_hash_file(chain_state *out, const sm_ctx *ctx, const chain_header *h,
                           int64_t step, const char *path, sm_err *err);
 /** The hash of a model's part alone, as in chain_state.weights. */

@@ -104,6 +104,31 @@ sm_status chain_hash(chain_state *out, const sm_ctx *ctx, const chain_header *h,
     return s;
 }
 
+/* A file that says it is another state is no place to begin from, whatever it holds. */
+static sm_status check_metadata(const sm_safetensors *f, const chain_header *h,
+                                int64_t step, sm_err *err)
+{
+    const json_t *said = sm_safetensors_metadata(f);
+    const char *config = sm_json_text(said, "config");
+    char at[24];
+    sm_id id;
+    sm_status s = sm_id_of_bytes(&id, config, strlen(config), err);
+    if (s)
+        return s;
+    snprintf(at, sizeof at, "%lld", (long long)step);
+    const struct {
+        const char *what, *found, *wanted;
+    } row[] = {{"format", sm_json_text(said, "format"), SM_TRAIN_STATE_FORMAT},
+               {"step", sm_json_text(said, "step"), at},
+               {"data_checksum", sm_json_text(said, "data_checksum"), h->data},
+               {"SHA-256 of config", id.hex, h->config.hex}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        if (strcmp(row[i].found, row[i].wanted))
+            return sm_fail(err, SM_ECORRUPT, "metadata: %s: got \"%.64s\", want %s",
+                           row[i].what, row[i].found, row[i].wanted);
+    return SM_OK;
+}
+
 sm_status chain_hash_file(chain_state *out, const sm_ctx *ctx, const chain_header *h,
                           int64_t step, const char *path, sm_err *err)
 {
@@ -111,9 +136,11 @@ sm_status chain_hash_file(chain_state *out, const sm_ctx *ctx, const chain_heade
     sm_status s = sm_safetensors_open(&f, path, err);
     if (s)
         return s;
-    s = chain_hash(out, ctx, h, step,
-                   sm_safetensors_n(f) ? sm_safetensors_at(f, 0) : NULL,
-                   sm_safetensors_n(f), err);
+    s = check_metadata(f, h, step, err);
+    if (!s)
+        s = chain_hash(out, ctx, h, step,
+                       sm_safetensors_n(f) ? sm_safetensors_at(f, 0) : NULL,
+                       sm_safetensors_n(f), err);
     sm_safetensors_close(f);
     return s;
 }

@@ -15,8 +15,6 @@
 
 #include "train_internal.h"
 
-static const char STATE_FORMAT[] = "smelt-train-state/1";
-
 sm_status train_commit(const sm_train_io *io, const train_state *t, int64_t step,
                        sm_err *err)
 {
@@ -44,9 +42,10 @@ sm_status sm_train_commit_save(const char *path, const sm_train_commit *c, sm_er
     snprintf(step, sizeof step, "%" PRId64, c->step);
     train_ckpt_hex(data, c->data_checksum);
     sm_status s = sm_json_canonical(&config, c->config, err);
-    json_t *meta = s ? NULL
-                     : json_pack("{s:s, s:s, s:s, s:s}", "format", STATE_FORMAT, "step",
-                                 step, "data_checksum", data, "config", config.data);
+    json_t *meta =
+        s ? NULL
+          : json_pack("{s:s, s:s, s:s, s:s}", "format", SM_TRAIN_STATE_FORMAT, "step",
+                      step, "data_checksum", data, "config", config.data);
     if (!s && !meta)
         s = sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
     if (!s)
@@ -72,7 +71,7 @@ sm_status train_state_check(const sm_safetensors *f, const train_state *t, int64
                          .data_checksum = sm_json_text(said, "data_checksum"),
                          .config = config};
     if (!s)
-        s = train_claim_check(&claim, STATE_FORMAT, t, step, err);
+        s = train_claim_check(&claim, SM_TRAIN_STATE_FORMAT, t, step, err);
     json_decref(config);
     return s ? sm_fail_context(err, s, "metadata: ") : SM_OK;
 }

@@ -476,6 +476,35 @@ static void a_tampered_state_is_found_by_its_hash(void **state)
     forger_close(&f);
 }
 
+/* The numbers are as they were, but the file says that they are another state's. */
+static void a_state_that_says_it_is_another_is_found(void **state)
+{
+    static const char *const key[] = {"format", "step", "data_checksum", "config"};
+    for (size_t i = 0; i < sizeof key / sizeof *key; i++) {
+        forger f;
+        sm_err err = {0};
+        json_t *report = NULL;
+        sm_safetensors *file = NULL;
+        forger_open(&f, *state);
+        char *path = sm_path_join(f.state_dir, "state-00000008.safetensors");
+        OK(sm_safetensors_open(&file, path, &err));
+        json_t *said = json_deep_copy(sm_safetensors_metadata(file));
+        json_object_set_new(said, key[i], json_string("6"));
+        OK(sm_safetensors_write(path, sm_safetensors_at(file, 0), sm_safetensors_n(file),
+                                said, &err));
+        sm_safetensors_close(file);
+        json_decref(said);
+        free(path);
+        forger_commit(&f);
+        assert_int_equal(audit_of(&report, &f.to, "model", 1000, 1, &err), SM_EDENIED);
+        assert_string_equal(finding(report, "what"), "kept state");
+        assert_int_equal(finding_step(report), 8);
+        assert_non_null(strstr(finding(report, "got"), key[i]));
+        json_decref(report);
+        forger_close(&f);
+    }
+}
+
 /* Other weights behind an honest chain. */
 static void exchanged_weights_are_found(void **state)
 {
@@ -635,6 +664,7 @@ int main(void)
         cmocka_unit_test(states_that_were_not_kept_are_made_again),
         cmocka_unit_test(a_forged_run_is_caught),
         cmocka_unit_test(a_tampered_state_is_found_by_its_hash),
+        cmocka_unit_test(a_state_that_says_it_is_another_is_found),
         cmocka_unit_test(exchanged_weights_are_found),
         cmocka_unit_test(a_line_that_fits_other_weights_is_found),
         cmocka_unit_test(a_chain_file_has_one_spelling),
