@@ -128,13 +128,12 @@ void sm_pass_set_label(const sm_pass *p, pass_part part, bool backward)
 }
 
 /* Keys that the queries of the batch see, counted. */
-static double n_keys(const sm_pass *p, const stage *g, int64_t chunk)
+static double n_keys(const sm_pass *p, const stage *g, int32_t chunk)
 {
     double n = 0;
     for (int64_t t = 0; t < p->n_tok; t++) {
-        int64_t at = t % p->c.n_ctx, first = g->b->doc_start[t];
-        int64_t from = chunk > 0 ? at / chunk * chunk : 0;
-        n += (double)(at - (first > from ? first : from) + 1);
+        int32_t at = (int32_t)(t % p->c.n_ctx);
+        n += at - sm_attn_first(at, g->b->doc_start[t], chunk) + 1;
     }
     return n;
 }

@@ -94,6 +94,23 @@ static double expected(const sm_model *m)
     return sum * N_TOK;
 }
 
+/* Pairs of a query and a key that it sees: in its document, at most its own index, and in
+ * layers with rope in the chunk of positions, which are counted from the document's first
+ * token. */
+static double n_pairs(const sm_model *m, const batch_data *d)
+{
+    double n = 0;
+    for (int32_t l = 0; l < m->config.n_layer; l++) {
+        int32_t chunk = sm_model_layer(m, l).has_rope ? m->config.attn_chunk : 0;
+        for (int32_t q = 0; q < N_TOK; q++) {
+            int32_t first = q - q % N_CTX + d->doc_start[q];
+            for (int32_t k = first; k <= q; k++)
+                n += chunk == 0 || (q - first) / chunk == (k - first) / chunk;
+        }
+    }
+    return n;
+}
+
 static void flops_are_six_a_weight(void **state)
 {
     (void)state;
@@ -111,7 +128,8 @@ static void flops_are_six_a_weight(void **state)
         assert_true(products(&three) == want);
         double head = 6.0 * N_TOK * c->n_vocab * c->d_model + 6.0 * N_TOK * c->n_vocab;
         assert_true(flops_of(&one, "head and loss") == head);
-        assert_true(flops_of(&one, "attention") > 0);
+        double pairs = n_pairs(m, data);
+        assert_true(flops_of(&one, "attention") == 4 * pairs * c->n_head * c->d_head);
         assert_true(flops_of(&one, "attention backward") ==
                     2.5 * flops_of(&one, "attention"));
         assert_true(flops_of(&one, "attention") == flops_of(&three, "attention"));
