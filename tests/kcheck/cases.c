@@ -227,7 +227,7 @@ const kc_case kc_cases[] = {
     {CASE(rmsnorm), 3, {Y, X, X}, call_rmsnorm, 1, 1},
     {CASE(rmsnorm_bwd), 5, {XY, XY, X, X, X}, call_rmsnorm_bwd, 1, 1},
     {CASE(swiglu), 3, {Y, X, X}, call_swiglu, 0, 1},
-    {CASE(swiglu_bwd), 6, {Y, Y, Y, X, X, X}, call_swiglu_bwd, 0, 2},
+    {CASE(swiglu_bwd), 6, {Y, Y, Y, X, X, X}, call_swiglu_bwd, 0, 1},
     {CASE(sigmoid), 2, {Y, X}, call_sigmoid, 0, 1},
     {CASE(rope), 3, {XY, HALF, HALF}, call_rope, 0, 2},
     {CASE(attn_softmax), 1, {XY}, call_attn_softmax, 0, 1},
