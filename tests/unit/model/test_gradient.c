@@ -6,8 +6,9 @@
 #include "fixture.h"
 #include "oracle_double.h"
 
-/* Two shards of the fixture are enough; rows are longer than a block of keys. */
-enum { N_SAMPLE = 1, GRAD_SEQ = 2 * PER_SHARD, GRAD_TOK = GRAD_SEQ * N_CTX };
+/* Two shards of the fixture are enough, and one of the models in slices, which are larger;
+ * rows are longer than a block of keys. */
+enum { N_SAMPLE = 1 };
 
 typedef struct grads {
     sm_model *model;
@@ -16,6 +17,7 @@ typedef struct grads {
     double *w;
     oracle o;
     double loss;
+    int64_t n_seq, n_tok;
 } grads;
 
 static void setup(grads *g, const kind *k)
@@ -30,14 +32,16 @@ static void setup(grads *g, const kind *k)
     g->model = make_model(c);
     g->data = calloc(1, sizeof *g->data);
     make_batch(g->data, c->n_vocab);
-    g->data->b.n_seq = GRAD_SEQ;
+    g->n_seq = (c->n_slice > 1 ? 1 : 2) * PER_SHARD;
+    g->n_tok = g->n_seq * N_CTX;
+    g->data->b.n_seq = g->n_seq;
     g->grad = calloc((size_t)g->model->n_weight, sizeof *g->grad);
     g->w = calloc((size_t)g->model->n_weight, sizeof *g->w);
     for (int64_t i = 0; i < g->model->n_weight; i++)
         g->w[i] = (double)g->model->weight[i];
     sm_pass_config pc = {.model = g->model,
                          .profile = "f32/1",
-                         .n_seq = GRAD_SEQ,
+                         .n_seq = g->n_seq,
                          .n_ctx = N_CTX,
                          .seq_per_shard = PER_SHARD,
                          .n_micro = 1,
@@ -46,18 +50,18 @@ static void setup(grads *g, const kind *k)
     if (sm_pass_create(&pass, &ctx, &pc, &err) ||
         sm_pass_forward(pass, &g->data->b, 0, stats, counts, NULL, &err) ||
         sm_pass_backward(pass, &g->data->b, 0, g->grad, counts,
-                         count_targets(g->data, GRAD_TOK), GRAD_TOK, &err))
+                         count_targets(g->data, g->n_tok), g->n_tok, &err))
         fail_msg("%s: %s", k->name, err.msg);
-    for (int i = 0; i < GRAD_SEQ / PER_SHARD; i++)
+    for (int i = 0; i < g->n_seq / PER_SHARD; i++)
         g->loss += stats[i].loss_sum;
     sm_pass_free(pass);
-    size_t slots = (size_t)(c->n_layer * GRAD_TOK * (c->k_expert + 1));
+    size_t slots = (size_t)(c->n_layer * g->n_tok * (c->k_expert + 1));
     g->o = (oracle){.model = g->model,
                     .w = g->w,
                     .b = &g->data->b,
                     .loss = k->loss,
                     .expert = calloc(slots, sizeof(int32_t)),
-                    .token_loss = calloc(GRAD_TOK, sizeof(double))};
+                    .token_loss = calloc((size_t)g->n_tok, sizeof(double))};
     oracle_loss(&g->o);
     g->o.is_frozen = 1;
 }
@@ -125,7 +129,7 @@ static void test_kind(const kind *k)
     grads g = {0};
     setup(&g, k);
     double sum = 0;
-    for (int i = 0; i < GRAD_TOK; i++)
+    for (int i = 0; i < g.n_tok; i++)
         sum += g.o.token_loss[i];
     if (fabs(sum - g.loss) > 1e-5 * sum)
         fail_msg("%s: loss %.9g, oracle %.9g", k->name, g.loss, sum);
@@ -156,6 +160,18 @@ static void test_llama4(void **state)
 {
     (void)state;
     test_kind(&kinds[3]);
+}
+
+static void test_dense_in_slices(void **state)
+{
+    (void)state;
+    test_kind(&kinds[4]);
+}
+
+static void test_experts_in_slices(void **state)
+{
+    (void)state;
+    test_kind(&kinds[5]);
 }
 
 /* Rows of one token, one row, rows as long as the model allows. */
@@ -219,9 +235,13 @@ static void test_edge_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_edge_shapes),  cmocka_unit_test(test_dense_tied),
-        cmocka_unit_test(test_dense_untied), cmocka_unit_test(test_mixtral),
+        cmocka_unit_test(test_edge_shapes),
+        cmocka_unit_test(test_dense_tied),
+        cmocka_unit_test(test_dense_untied),
+        cmocka_unit_test(test_mixtral),
         cmocka_unit_test(test_llama4),
+        cmocka_unit_test(test_dense_in_slices),
+        cmocka_unit_test(test_experts_in_slices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
