@@ -171,14 +171,14 @@ sm_status sm_tree_finish(float **sum, sm_tree *t, const sm_ctx *ctx, sm_err *err
     if (t->n_added != t->n_leaf)
         return sm_fail(err, SM_EINVAL, "tree: got %lld leaves, want %lld",
                        (long long)t->n_added, (long long)t->n_leaf);
+    if (!is_power_of_two(c->n_ranks))
+        return sm_fail(err, SM_EINVAL, "tree: got %d ranks, want a power of two",
+                       c->n_ranks);
     float *root = t->level[t->n_level - 1];
     if (c->n_ranks > 1) {
         size_t bytes = (size_t)t->n * sizeof(float);
         join_f32 j = {.ctx = ctx, .n = t->n};
         float *incoming = t->n_level > 1 ? t->level[0] : sm_aligned_alloc(bytes);
-        if (!is_power_of_two(c->n_ranks))
-            return sm_fail(err, SM_EINVAL, "tree: got %d ranks, want a power of two",
-                           c->n_ranks);
         if (!incoming)
             return sm_fail(err, SM_ENOMEM, "tree: receive buffer: out of memory");
         sm_status s = over_ranks(c, root, incoming, bytes, join_vectors, &j, err);

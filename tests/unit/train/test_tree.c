@@ -146,6 +146,18 @@ static void test_refuses(void **state)
     assert_int_equal(sm_tree_finish(&sum, t, &ctx, &err), SM_EINVAL);
     assert_non_null(strstr(err.msg, "got 1 leaves, want 2"));
     sm_tree_free(t);
+    sm_comm three = {.n_ranks = 3};
+    ctx.comm = &three;
+    for (int64_t n_leaf = 1; n_leaf <= 2; n_leaf++) {
+        OK(sm_tree_create(&t, 10, n_leaf, &err));
+        for (int64_t i = 0; i < n_leaf; i++) {
+            memset(sm_tree_leaf(t), 0, 10 * sizeof(float));
+            sm_tree_add(t, &ctx);
+        }
+        assert_int_equal(sm_tree_finish(&sum, t, &ctx, &err), SM_EINVAL);
+        assert_non_null(strstr(err.msg, "got 3 ranks, want a power of two"));
+        sm_tree_free(t);
+    }
     sm_tree_free(NULL);
     free_ctx(&ctx);
 }
