@@ -125,7 +125,7 @@ typedef struct sm_train_config {
     int64_t n_seq;       /* sequences in the global batch                             */
     int64_t n_shard;     /* logical shards V: a power of two that divides n_seq; a
                             shard's tokens are a multiple of 32                     */
-    int64_t n_steps;
+    int64_t n_steps;     /* n_seq * n_ctx * n_steps < 2^63                            */
     int64_t stop_step;   /* end after this step of the schedule of n_steps; 0: at its end.
                             The state at a step does not depend on it, so a checkpoint of
                             one serves the other                                     */

@@ -44,9 +44,20 @@ static sm_status check_batch(const sm_train_config *c, sm_err *err)
                        "train: micro_shards: got %lld, want 0 or a power of two up to "
                        "n_shard = %lld",
                        (long long)c->micro_shards, (long long)c->n_shard);
+    return SM_OK;
+}
+
+/* n_seq and n_ctx have been checked. */
+static sm_status check_steps(const sm_train_config *c, sm_err *err)
+{
     if (c->n_steps < 1 || c->n_steps > 1 << 30)
         return sm_fail(err, SM_EINVAL, "train: n_steps: got %lld, want 1..2^30",
                        (long long)c->n_steps);
+    if (c->n_steps > INT64_MAX / (c->n_seq * c->n_ctx))
+        return sm_fail(err, SM_EINVAL,
+                       "train: n_steps: got %lld of n_seq * n_ctx = %lld positions, want "
+                       "less than 2^63 in all",
+                       (long long)c->n_steps, (long long)(c->n_seq * c->n_ctx));
     if (c->stop_step < 0 || c->stop_step > c->n_steps)
         return sm_fail(err, SM_EINVAL,
                        "train: stop_step: got %lld, want 0..n_steps = %lld",
@@ -122,6 +133,8 @@ sm_status sm_train_config_check(const sm_train_config *c, sm_err *err)
                        "train: init_gain: got 0, want more: width transfer needs initial "
                        "weights that follow fan_in");
     s = check_batch(c, err);
+    if (!s)
+        s = check_steps(c, err);
     if (!s)
         s = check_numbers(c, err);
     if (!s && c->bias_rate > 0 && !c->model.router_bias)

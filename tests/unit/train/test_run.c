@@ -337,6 +337,28 @@ static void test_plan(void **state)
     free_ctx(&ctx);
 }
 
+/* As many positions as 64 bits count, and one step more. */
+static void test_plan_counts_positions(void **state)
+{
+    (void)state;
+    sm_train_config c = tiny_dense();
+    sm_ctx ctx = make_ctx(NULL, 1);
+    sm_train_plan p;
+    sm_err err;
+    c.n_seq = c.n_shard = 65536;
+    c.n_ctx = c.model.max_ctx = 262144; /* 2^34 positions a step */
+    c.micro_shards = 1;
+    c.n_steps = (1 << 29) - 1;
+    OK(sm_train_plan_make(&p, &ctx, &c, &err));
+    assert_true(p.n_tok == ((INT64_C(1) << 29) - 1) << 34);
+    assert_true(p.flops > 0);
+    c.n_steps++;
+    assert_int_equal(sm_train_plan_make(&p, &ctx, &c, &err), SM_EINVAL);
+    assert_non_null(
+        strstr(err.msg, "n_steps: got 536870912 of n_seq * n_ctx = 17179869184"));
+    free_ctx(&ctx);
+}
+
 /* A pass takes no more than it may, and forwards run twice only where they must. */
 static void test_plan_memory(void **state)
 {
@@ -391,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_explosion_keeps_checkpoint),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_plan_counts_positions),
         cmocka_unit_test(test_plan_memory),
         cmocka_unit_test(test_metrics_json),
     };
