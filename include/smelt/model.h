@@ -36,7 +36,8 @@ typedef struct sm_model_config {
     int32_t k_expert;       /* experts a token visits; 1 for SM_ROUTER_SIGMOID_TOP1      */
     int32_t d_expert;       /* hidden width of one expert                                */
     int32_t d_shared;       /* hidden width of the shared expert, 0: none                */
-    int32_t moe_every;      /* layer i is MoE when (i+1) % moe_every == 0                */
+    int32_t moe_every;      /* layer i is MoE when (i+1) % moe_every == 0; with experts at
+                               most n_layer, so that one is                              */
     sm_router router;
     bool router_bias;       /* selection by logit + bias (loss-free balancing)           */
     float rope_theta;
@@ -173,7 +174,8 @@ typedef struct sm_batch {
                                  position is index - doc_start                           */
 } sm_batch;
 
-/** Coefficients of the auxiliary terms; 0 = off.  Each MoE layer adds its own terms.  P_i is
+/** Coefficients of the auxiliary terms; 0 = off, and aux_coef and z_coef act on MoE layers
+ * alone, so a dense model may have them.  Each MoE layer adds its own terms.  P_i is
  * the mean over all tokens of softmax(router logits)_i, for either router; f_i = tokens
  * routed to i / (k * tokens).  Tokens without a target count too. */
 typedef struct sm_loss_config {

@@ -27,7 +27,7 @@ static sm_status check_ints(const sm_model_config *c, sm_err *err)
         {"k_expert", c->k_expert, c->n_expert ? 1 : 0, c->n_expert ? 64 : 4096},
         {"d_expert", c->d_expert, c->n_expert ? 1 : 0, 1 << 20},
         {"d_shared", c->d_shared, 0, 1 << 20},
-        {"moe_every", c->moe_every, 1, 1024},
+        {"moe_every", c->moe_every, 1, c->n_expert ? c->n_layer : 1024},
         {"nope_every", c->nope_every, 0, 1024},
         {"attn_chunk", c->attn_chunk, 0, 1 << 26},
         {"max_ctx", c->max_ctx, 1, 1 << 24},

@@ -203,6 +203,14 @@ static void test_check_names_field(void **state)
     c = kinds[0].config;
     c.n_layer = 0;
     expect_bad(c, "n_layer");
+    c = kinds[3].config; /* of two layers: the last may be the only one with experts */
+    c.moe_every = 2;
+    assert_int_equal(sm_model_config_check(&c, NULL), SM_OK);
+    c.moe_every = 3;
+    expect_bad(c, "moe_every: got 3, want 1..2");
+    c.n_expert = 0; /* a dense twin keeps the field */
+    c.router_bias = false;
+    assert_int_equal(sm_model_config_check(&c, NULL), SM_OK);
 }
 
 static void test_check_slices(void **state)
