@@ -232,7 +232,8 @@ typedef struct sm_train_metrics {
     double epoch;    /* sequences seen / rows                                       */
     double loss;     /* nats a target, mean over the global batch                   */
     double aux_loss; /* the load-balance term, exact over the global batch          */
-    double router_z; /* mean lse^2 of the routers                                   */
+    double router_z; /* the router z-loss: z_coef * sum over MoE layers of the mean over
+                        tokens of lse^2                                             */
     double lr;
     double grad_norm; /* before clipping                                             */
     double weight_norm;

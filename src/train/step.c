@@ -278,7 +278,7 @@ static sm_status forwards_first(train_step *t, int64_t n_target, sm_err *err)
 
 /* ---------------------------------------------------------------- figures */
 
-/* Mean loss and router z over the global batch, and its auxiliary loss: a tree over
+/* Mean loss and router z-loss over the global batch, and its auxiliary loss: a tree over
  * shards, then ranks. */
 static sm_status sum_stats(train_step_result *out, const train_step *t, int64_t n_target,
                            sm_err *err)
