@@ -34,7 +34,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 from harness import machine, report  # noqa: E402
-from harness.measure import PEER_AVX2, run_program  # noqa: E402
+from harness.measure import PEER_AVX2, fit_blas, run_program, sha256_of  # noqa: E402
 
 F32_MUST, BF16_MUST = 2.0, 1.5
 
@@ -208,7 +208,7 @@ def distance(a, b):
 
 def torch_runs(directory):
     """{name: losses} of PyTorch's runs, each in a process of its own."""
-    out, version = {}, None
+    out, version, fit = {}, None, fit_blas(sys.executable)
     for name, dtype, threads, env in (("f32, 1 thread", "f32", 1, {}),
                                       ("f32, 2 threads", "f32", 2, {}),
                                       ("f32, 1 thread, AVX2 kernels", "f32", 1, PEER_AVX2),
@@ -219,8 +219,8 @@ def torch_runs(directory):
         path = os.path.join(directory, "torch.json")
         run_program([sys.executable, os.path.abspath(__file__), "--torch-run", directory, dtype,
                      str(threads), path],
-                    dict(env, OMP_WAIT_POLICY="passive", OMP_NUM_THREADS=str(threads),
-                         OPENBLAS_NUM_THREADS=str(threads)))
+                    dict(fit, OMP_WAIT_POLICY="passive", OMP_NUM_THREADS=str(threads),
+                         OPENBLAS_NUM_THREADS=str(threads), **env))
         with open(path, encoding="utf-8") as f:
             r = json.load(f)
         out[name], version = r["loss"], r["torch"]
@@ -306,6 +306,7 @@ def main(argv):
         with tempfile.TemporaryDirectory(prefix="smelt-loss-") as directory:
             runs.append(one_run(a, seed, directory))
     out = {"format": "smelt-loss-vs-torch/1", "text": os.path.basename(a.text),
+           "text_sha256": sha256_of(a.text), "torch_env": fit_blas(sys.executable),
            "model": "moe" if a.moe else "dense", "n_steps": a.steps,
            "init_residual": a.init_residual,
            "date": machine.now(), "cpu": machine.cpu()}

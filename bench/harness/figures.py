@@ -134,7 +134,8 @@ def busy_note(runs, note=None):
 def vs_torch(shape, which, profile, dtype, rung=None, env=None, seq=4, ctx=512):
     """Tokens a second over those of the rival, same shape, full steps with AdamW."""
     def run(bench):
-        reason = bench.check_peer(dtype == "f32", env, rung)
+        facts = bench.check_peer(env)
+        reason = dtype == "f32" and bench.slow_blas(facts, bench.ceilings(rung)["f32_gflops"])
         if reason:
             return Outcome(note="refused: " + reason)
         if rung and bench.ceilings(rung)["kernels"] != rung:
@@ -144,6 +145,9 @@ def vs_torch(shape, which, profile, dtype, rung=None, env=None, seq=4, ctx=512):
                      lambda: bench.torch(which, dtype, seq=seq, ctx=ctx, env=env),
                      lambda a, b: a["tok_per_s"] / b["tok_per_s"])
         ours = [p[1] for p in pairs]
+        reason = dtype == "f32" and bench.slow_blas(facts, ceiling_of_runs(ours))
+        if reason:
+            return Outcome(note="refused: " + reason)
         detail = {"smelt_tok_per_s": tok_per_s(pairs, 1), "torch_tok_per_s": tok_per_s(pairs, 2),
                   "smelt_gflops": rounded(median([r["gflops"] for r in ours])),
                   "ceiling_gflops": rounded(ceiling_of_runs(ours)),

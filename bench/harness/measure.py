@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run smelt's bench programs and rivals, and turn pairs of runs into figures."""
+import hashlib
 import json
 import os
 import re
@@ -8,9 +9,15 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 
+from . import machine
+
 TIMEOUT_S = 3600
 # A rival's f32 product slower than this share of ours runs on an unoptimised BLAS.
-SLOW_BLAS_FRAC = 0.15
+SLOW_BLAS_FRAC = 0.4
+# Kernels of OpenBLAS that use no AVX.  It knows CPUs by their model number, and takes
+# Prescott (SSE3, a fifth of the speed) for one that is newer than itself.
+CORES_WITHOUT_AVX = {"Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Atom",
+                     "Opteron", "Opteron_SSE3", "Barcelona", "Bobcat"}
 # Both sides without AVX-512 and AMX: what most laptops are.
 PEER_AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2",
              "OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "avx2"}
@@ -26,6 +33,33 @@ class Peer:
     path: str
     python: str
     facts: dict = field(default_factory=dict)
+
+
+def blas_core(python):
+    """The kernels that OpenBLAS chooses in torch's python; None with another BLAS."""
+    try:
+        done = subprocess.run([python, "-c", "import torch"], text=True, capture_output=True,
+                              env=dict(os.environ, OPENBLAS_VERBOSE="2"),
+                              timeout=TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise RunError(f"{python}: {e}") from e
+    found = re.findall(r"^Core: (\w+)", done.stderr + done.stdout, re.M)
+    return found[-1] if found else None
+
+
+def fit_blas(python):
+    """Environment in which OpenBLAS uses the kernels that this CPU can run: empty where
+    it finds them itself."""
+    features = machine.cpu()["features"]
+    want = "SkylakeX" if "avx512f" in features else "Haswell" if "avx2" in features else None
+    if not want or blas_core(python) not in CORES_WITHOUT_AVX:
+        return {}
+    return {"OPENBLAS_CORETYPE": want}
+
+
+def sha256_of(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
 
 
 def parse_peers(arguments, python):
@@ -94,6 +128,7 @@ class Bench:
         self.tokens, self.peers = tokens, peers
         self.load_average = [round(x, 2) for x in os.getloadavg()]
         self._ceilings = {}
+        self._peer_env = None
 
     def program(self, name):
         path = os.path.join(self.build, name)
@@ -137,26 +172,35 @@ class Bench:
         """Version, BLAS and speed of products of torch's python under an environment."""
         peer = self.peers["torch"]
         text = run_program([peer.python, "-c", ASK_TORCH, str(self.threads)],
-                           dict(self.peer_threads(), **(env or {})))
+                           dict(self.peer_env(), **(env or {})))
         return last_json(text, "torch")
 
-    def peer_threads(self):
-        return {"OMP_NUM_THREADS": str(self.threads),
-                "OPENBLAS_NUM_THREADS": str(self.threads)}
+    def peer_env(self):
+        """Threads, and kernels that fit the CPU."""
+        if self._peer_env is None:
+            self._peer_env = dict(fit_blas(self.peers["torch"].python),
+                                  OMP_NUM_THREADS=str(self.threads),
+                                  OPENBLAS_NUM_THREADS=str(self.threads))
+        return self._peer_env
 
-    def check_peer(self, f32, env=None, rung=None):
-        """None, or why a comparison with torch would not be fair."""
+    def check_peer(self, env=None):
+        """Facts of torch under an environment: version, BLAS, speed of products."""
         peer = self.peers["torch"]
         facts = self.ask_peer(env)
         if not peer.facts or not env:
-            peer.facts = dict(facts, script=os.path.basename(peer.path))
-        own = self.ceilings(rung)["f32_gflops"]
+            peer.facts = dict(facts, script=os.path.basename(peer.path),
+                              script_sha256=sha256_of(peer.path), env=self.peer_env())
+        return facts
+
+    def slow_blas(self, facts, own):
+        """None, or why a comparison of f32 would not be fair; own: GFLOP/s of our product
+        kernel in the same run."""
         rate = min(facts["f32_mm_gflops"], facts["f32_linear_gflops"])
-        if f32 and rate < SLOW_BLAS_FRAC * own:
-            return (f"torch multiplies f32 at {rate:.0f} GFLOP/s where {own:.0f} is possible "
-                    f"(BLAS {', '.join(facts['blas']) or 'unknown'}): install "
-                    "libopenblas0-pthread")
-        return None
+        if rate >= SLOW_BLAS_FRAC * own:
+            return None
+        return (f"torch multiplies f32 at {rate:.0f} GFLOP/s where {own:.0f} is possible "
+                f"(BLAS {', '.join(facts['blas']) or 'unknown'}): install "
+                "libopenblas0-pthread")
 
     def torch(self, which, dtype, seq=4, ctx=512, steps=3, env=None):
         """Tokens a second of the peer's script; its median step, or its best if the
@@ -164,7 +208,7 @@ class Bench:
         peer = self.peers["torch"]
         command = [peer.python, peer.path, which, dtype, str(self.threads), str(seq),
                    str(ctx), str(steps)]
-        text = run_program(command, dict(self.peer_threads(), **(env or {})))
+        text = run_program(command, dict(self.peer_env(), **(env or {})))
         found = PEER_LINE.search(text)
         if not found:
             raise RunError(f"{peer.path}: no 'median|best X ms/step' in: {text.strip()[-200:]}")
