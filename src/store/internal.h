@@ -130,6 +130,8 @@ sm_status object_check(object_report *r, sm_store *s, const sm_id *id, sm_err *e
 
 sm_status catalog_open(sqlite3 **out, const char *path, bool durable, sm_err *err);
 sm_status catalog_create(sqlite3 *db, sm_err *err); /* the schema, in any database */
+/* A view or a trigger can show each reader another catalog: SM_ECORRUPT names it. */
+sm_status catalog_check_plain(sqlite3 *db, sm_err *err);
 sm_status catalog_fail(sm_err *err, sqlite3 *db, const char *what);
 sm_status catalog_exec(sqlite3 *db, const char *sql, sm_err *err);
 /* Prepare and bind: 's' const char * (NULL = SQL NULL), 'i' int64_t, 'd' double. */
@@ -216,8 +218,10 @@ typedef struct ref_name {
 bool ref_parse(ref_name *out, const char *text);
 void ref_format(char out[256], const char *name, int64_t version, const char *tag);
 
-/* The manifest id that `ref` means. */
-sm_status find_manifest(sm_id *out, sm_store *s, const char *ref, sm_err *err);
+/* The manifest id that `ref` means in a catalog: the workspace's, or one made from its
+ * log. */
+sm_status find_manifest(sm_id *out, const sm_store *s, sqlite3 *db, const char *ref,
+                        sm_err *err);
 sm_status load_manifest(sm_artifact *out, sm_store *s, const char *manifest, sm_err *err);
 /* Manifest of a content id (the first made), SM_ENOENT when none. */
 sm_status manifest_of_content(sm_id *out, sqlite3 *db, const char *content, sm_err *err);

@@ -133,7 +133,7 @@ static sm_status lineage(json_t **out, sm_store *s, const char *ref, sm_err *err
 {
     walk w = {s, json_array(), json_array(), json_object()};
     sm_id manifest;
-    sm_status st = find_manifest(&manifest, s, ref, err);
+    sm_status st = find_manifest(&manifest, s, s->db, ref, err);
     if (!st)
         st = visit(&w, manifest.hex, 0, err);
     if (!st)

@@ -169,6 +169,8 @@ static sm_status open_catalog(bool *was_lost, sm_store *s, sm_err *err)
     if (!st) {
         st = catalog_open(&s->db, path, true, err);
         if (!st)
+            st = catalog_check_plain(s->db, err);
+        if (!st)
             st = is_blank(was_lost, s->db, err);
         if (!st)
             st = *was_lost ? catalog_create(s->db, err) : check_schema(s->db, err);

@@ -268,6 +268,85 @@ static void test_changed_catalog_rows(void **state)
     free_history(&h);
 }
 
+/* A catalog of another making: the same rows for the comparison with the log, others for
+ * who looks a ref up. */
+static void test_changed_schema(void **state)
+{
+    world *w = *state;
+    history h = {0};
+    static const struct {
+        const char *change, *name;
+        bool refused; /* by open already */
+    } cases[] = {
+        {"ALTER TABLE ref RENAME TO honest; CREATE TABLE forged AS SELECT * FROM honest;"
+         "UPDATE forged SET (manifest, content) = (SELECT manifest, content FROM artifact"
+         " WHERE kind = 'source') WHERE name = 'unix';"
+         "CREATE VIEW ref AS SELECT * FROM honest WHERE EXISTS(SELECT 1 FROM"
+         " pragma_database_list WHERE name = 'disk') UNION ALL SELECT * FROM forged"
+         " WHERE NOT EXISTS(SELECT 1 FROM pragma_database_list WHERE name = 'disk')",
+         "view ref", true},
+        {"CREATE TRIGGER later AFTER INSERT ON ref BEGIN DELETE FROM run; END",
+         "trigger later", true},
+        {"CREATE TABLE more(x)", "table more", false},
+        {"DROP INDEX ref_manifest", "index ref_manifest", false},
+    };
+    make_history(w, &h);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sm_store *late = NULL;
+        reopen(w);
+        sql(w, cases[i].change); /* under a handle that is open */
+        expect_found(w, NULL, cases[i].name, "schema");
+        expect_found(w, "unix:stable", cases[i].name, "schema");
+        sm_status st = sm_store_open(&late, w->dir, &err);
+        assert_int_equal(st, cases[i].refused ? SM_ECORRUPT : SM_OK);
+        if (cases[i].refused)
+            assert_non_null(strstr(err.msg, "want tables and indexes alone"));
+        sm_store_close(late);
+        sm_store_close(w->s);
+        w->s = NULL;
+        OK(sm_store_rebuild(w->dir, &err));
+        OK(sm_store_open(&w->s, w->dir, &err));
+        expect_clean(w, NULL);
+    }
+    free_history(&h);
+}
+
+/* What a ref means is in the log: a ref of the catalog alone is a finding, whatever else
+ * is whole, and the maker of an input is checked also where it cannot be read. */
+static void test_ref_by_the_log(void **state)
+{
+    world *w = *state;
+    history h = {0};
+    sm_list list = {0};
+    make_history(w, &h);
+    sql(w, "INSERT INTO ref SELECT 'fake', version, tag, manifest, content, moved, record "
+           "FROM ref WHERE name='docs'");
+    expect_found(w, "fake", "fake", "nothing by the audit log");
+    sql(w, "DELETE FROM ref WHERE name = 'fake'");
+    char *objects = path_of(w->dir, ".smelt/objects");
+    OK(sm_list_files(&list, objects, &err));
+    int n_manifest = 0;
+    for (size_t i = 0; i < list.n; i++) {
+        char *path = path_of(objects, list.item[i]), *text = NULL, name[70];
+        OK(sm_file_read(&text, NULL, path, 0, &err));
+        snprintf(name, sizeof name, "%.2s%.62s", list.item[i], list.item[i] + 3);
+        if (strstr(text, "\"manifest\":\"1\"")) {
+            n_manifest++;
+            flip(path, 5, 1);
+            expect_found(w, h.model.content.hex, name, "leaf 0");
+            expect_found(w, "unix", name, "leaf 0");
+            flip(path, 5, 1);
+        }
+        free(text);
+        free(path);
+    }
+    assert_int_equal(n_manifest, 3);
+    expect_clean(w, "unix");
+    sm_list_free(&list);
+    free(objects);
+    free_history(&h);
+}
+
 /* Bytes of the file that hold a ref, one after another: each flip is found, whether by
  * SQLite's own check or by the comparison with the log. */
 static void test_flip_in_a_ref_row(void **state)
@@ -440,6 +519,8 @@ int main(void)
         T(test_damaged_object_is_repaired),
         T(test_flip_in_every_record),
         T(test_changed_catalog_rows),
+        T(test_changed_schema),
+        T(test_ref_by_the_log),
         T(test_flip_in_a_ref_row),
         T(test_ambiguous_prefix),
         T(test_stray_files),
