@@ -91,6 +91,7 @@ SM_API sm_status sm_store_commit(sm_artifact *out, sm_store *s, const char *kind
                                  const char *ref, const json_t *run, sm_err *err);
 
 /** Find by ref ("docs", "docs@v3", "unix:stable"), content id or its prefix (>= 8 digits).
+ * 64 hex digits are an id and never a ref; a ref wins over a shorter prefix.
  * SM_ENOENT names the nearest ref; SM_EINVAL when a prefix is ambiguous. */
 SM_API sm_status sm_store_find(sm_artifact *out, sm_store *s, const char *ref, sm_err *err);
 /** The artifact that a recipe has already made here; SM_ENOENT when none. */

@@ -129,8 +129,8 @@ sm_status catalog_check_plain(sqlite3 *db, sm_err *err)
         st = catalog_step(&row, db, q, err);
     if (!st && row)
         st = sm_fail(err, SM_ECORRUPT,
-                     "%s: got a %.20s \"%.60s\", want tables and indexes alone; "
-                     STORE_REBUILD_HINT,
+                     "%s: got a %.20s \"%.60s\", want tables and indexes "
+                     "alone; " STORE_REBUILD_HINT,
                      sqlite3_db_filename(db, "main"), catalog_text(q, 0),
                      catalog_text(q, 1));
     sqlite3_finalize(q);

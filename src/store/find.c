@@ -39,10 +39,13 @@ static bool parse_version(int64_t *out, const char *digits)
 bool ref_parse(ref_name *out, const char *text)
 {
     *out = (ref_name){0};
+    sm_id id;
     size_t n = name_length(text);
     if (n == 0 || n >= sizeof out->name)
         return false;
     memcpy(out->name, text, n);
+    if (sm_id_parse(&id, out->name)) /* an id means itself, whoever names what */
+        return false;
     const char *rest = text + n;
     if (*rest == 0)
         return true;
@@ -215,6 +218,8 @@ sm_status find_manifest(sm_id *out, const sm_store *s, sqlite3 *db, const char *
         st = by_prefix(out, db, ref, err);
     if (st != SM_ENOENT)
         return st;
+    if (sm_id_parse(out, ref))
+        return sm_fail(err, SM_ENOENT, "%.64s: no such content id in %s", ref, s->root);
     if (!is_ref)
         return sm_fail(err, SM_ENOENT,
                        "\"%.200s\": got no ref, want NAME, NAME@vN, NAME:TAG or an id",

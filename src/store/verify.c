@@ -148,8 +148,10 @@ static sm_status compare_schema(verifier *v, bool *same, sm_err *err)
     *same = true;
     sm_status st = catalog_query(&q, v->mem, err, both, "");
     while (!st && !(st = catalog_step(&row, v->mem, q, err)) && row) {
-        found(v, "catalog.db: %.200s: differs from the schema of a catalog; "
-              STORE_REBUILD_HINT, catalog_text(q, 0));
+        found(v,
+              "catalog.db: %.200s: differs from the schema of a "
+              "catalog; " STORE_REBUILD_HINT,
+              catalog_text(q, 0));
         *same = false;
     }
     sqlite3_finalize(q);
@@ -418,8 +420,10 @@ static sm_status check_ref(verifier *v, const char *ref, sm_err *err)
         store_leave(v->s);
         if (!on_disk)
             return v->found.n ? SM_OK : st;
-        found(v, "catalog.db: %.200s: is manifest %s there, and nothing by the audit log "
-              "and the objects", ref, manifest.hex);
+        found(v,
+              "catalog.db: %.200s: is manifest %s there, and nothing by the audit log "
+              "and the objects",
+              ref, manifest.hex);
         st = SM_OK;
     }
     if (!st)

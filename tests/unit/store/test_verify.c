@@ -319,8 +319,9 @@ static void test_ref_by_the_log(void **state)
     history h = {0};
     sm_list list = {0};
     make_history(w, &h);
-    sql(w, "INSERT INTO ref SELECT 'fake', version, tag, manifest, content, moved, record "
-           "FROM ref WHERE name='docs'");
+    sql(w,
+        "INSERT INTO ref SELECT 'fake', version, tag, manifest, content, moved, record "
+        "FROM ref WHERE name='docs'");
     expect_found(w, "fake", "fake", "nothing by the audit log");
     sql(w, "DELETE FROM ref WHERE name = 'fake'");
     char *objects = path_of(w->dir, ".smelt/objects");
