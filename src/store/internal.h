@@ -178,9 +178,14 @@ typedef struct audit_scan {
     int64_t n_bad;
 } audit_scan;
 sm_status audit_read(audit_scan *scan, sm_store *s, const audit_head *from, sm_err *err);
-/* Remove what follows the last good record, kept in audit/removed-SHA256; *what gets
- * {"bytes", "removed"}. */
-sm_status audit_cut(json_t **what, sm_store *s, const audit_scan *scan, sm_err *err);
+/* Copy the unfinished line at the end to audit/removed-SHA256; *what gets {"bytes",
+ * "removed"}. */
+sm_status audit_keep_tail(json_t **what, sm_store *s, const audit_scan *scan,
+                          sm_err *err);
+/* Instead of what follows head->bytes, this line: by one rename, so that a crash leaves
+ * the log with the tail or the log with the record that says that it is gone. */
+sm_status audit_replace_tail(sm_store *s, const audit_head *head, const sm_buf *line,
+                             sm_err *err);
 
 /* audit_check.c: the first record binds the key; the end is what the catalog has seen. */
 sm_status audit_check_record(sm_store *s, const audit_record *rec, sm_err *err);
