@@ -41,13 +41,23 @@ SM_API sm_status sm_store_init(const char *dir, sm_err *err);
  * left: a recorded move that did not become visible becomes visible. */
 SM_API sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err);
 SM_API void sm_store_close(sm_store *s);
-/** Put a damaged catalog.db aside and make it again from the audit log and the objects
- * (metrics are carried over as far as they can be read).  `dir` as for open; no other
- * process may have the workspace open.  A catalog that is gone is made by open itself.
+/** What became of the metrics, the one thing in a catalog that is not in the log. */
+typedef struct sm_rebuilt {
+    int64_t n_metric; /* rows carried over                                        */
+    int64_t n_bad;    /* rows that could be read and are no metric: left out       */
+    char lost[300];   /* "" = all could be read; else between which rows some could
+                         not (how many is not known) */
+} sm_rebuilt;
+
+/** Put a damaged catalog.db aside and make it again from the audit log and the objects.
+ * Metrics are carried over row by row, from both ends as far as they can be read.  `dir`
+ * as for open; no other process may have the workspace open.  A catalog that is gone is
+ * made by open itself.
+ * @param[out] out  may be NULL; unchanged after an error
  * @return SM_EDENIED when another process is making something there, and when the catalog
  *         can still tell that the log was cut or rewritten: making it again would hide
  *         that */
-SM_API sm_status sm_store_rebuild(const char *dir, sm_err *err);
+SM_API sm_status sm_store_rebuild(sm_rebuilt *out, const char *dir, sm_err *err);
 /** The directory that holds .smelt, and .smelt itself; borrowed. */
 SM_API const char *sm_store_root(const sm_store *s);
 SM_API const char *sm_store_dir(const sm_store *s);

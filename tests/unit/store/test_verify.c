@@ -304,7 +304,7 @@ static void test_changed_schema(void **state)
         sm_store_close(late);
         sm_store_close(w->s);
         w->s = NULL;
-        OK(sm_store_rebuild(w->dir, &err));
+        OK(sm_store_rebuild(NULL, w->dir, &err));
         OK(sm_store_open(&w->s, w->dir, &err));
         expect_clean(w, NULL);
     }
@@ -453,6 +453,83 @@ static void test_keys(void **state)
     free_history(&h);
 }
 
+/* A page of nonsense among the metrics costs what is on it, not the rest. */
+static void test_rebuild_metrics(void **state)
+{
+    world *w = *state;
+    enum { N = 4000 };
+    json_t *m = NULL;
+    sm_rebuilt told;
+    sql(w,
+        "WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < 4000)"
+        " INSERT INTO metric SELECT 'run', 'loss', i, 1.0 / i FROM k");
+    sm_store_close(w->s);
+    w->s = NULL;
+    char *db = path_of(w->dir, ".smelt/catalog.db"), *text = NULL;
+    OK(sm_store_rebuild(&told, w->dir, &err));
+    assert_int_equal(told.n_metric, N);
+    assert_string_equal(told.lost, "");
+    size_t len = 0, page = 0;
+    OK(sm_file_read(&text, &len, db, 0, &err));
+    int seen = 0; /* pages full of rows of the run; one in the middle */
+    for (size_t at = 4096; at + 4096 <= len && seen < 8; at += 4096) {
+        int n = 0;
+        for (size_t i = at; i + 7 < at + 4096; i++)
+            n += memcmp(text + i, "runloss", 7) == 0;
+        if (n > 50 && ++seen == 8)
+            page = at;
+    }
+    assert_true(page > 0);
+    FILE *f = fopen(db, "r+b");
+    char junk[4096];
+    memset(junk, 0x5a, sizeof junk);
+    fseek(f, (long)page, SEEK_SET);
+    fwrite(junk, 1, sizeof junk, f);
+    fclose(f);
+    OK(sm_store_rebuild(&told, w->dir, &err));
+    assert_in_range(told.n_metric, N - 400, N - 50);
+    if (!strstr(told.lost, "between loss of run run, step "))
+        fail_msg("got \"%s\"", told.lost);
+    OK(sm_store_open(&w->s, w->dir, &err));
+    OK(sm_store_metrics_read(&m, w->s, "run", "loss", &err));
+    const json_t *loss = json_object_get(m, "loss");
+    assert_int_equal(json_array_size(loss), told.n_metric);
+    json_t *last = json_array_get(loss, json_array_size(loss) - 1);
+    assert_int_equal(json_integer_value(json_array_get(last, 0)), N); /* both ends */
+    json_decref(m);
+    free(text);
+    free(db);
+}
+
+/* A catalog that cannot be made again is not taken away either. */
+static void test_rebuild_fails(void **state)
+{
+    world *w = *state;
+    void *other = NULL;
+    char *text = NULL;
+    size_t len = 0;
+    OK(sm_store_metric(w->s, "run", "loss", 1, 2.5, &err));
+    sm_store_close(w->s);
+    w->s = NULL;
+    assert_int_equal(world_setup(&other), 0);
+    char *log = path_of(w->dir, ".smelt/audit/log.jsonl");
+    char *db = path_of(w->dir, ".smelt/catalog.db");
+    char *foreign = path_of(((world *)other)->dir, ".smelt/audit/log.jsonl");
+    OK(sm_file_read(&text, &len, foreign, 0, &err));
+    OK(sm_file_write_atomic(log, text, len, 0644, &err));
+    free(text);
+    flip(db, 3, 1);
+    assert_int_equal(sm_store_rebuild(NULL, w->dir, &err), SM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "no record verifies"));
+    OK(sm_file_read(&text, &len, db, 0, &err));
+    assert_int_equal(text[3], 'i' ^ 1); /* "SQLite format 3", as it was */
+    free(text);
+    free(foreign);
+    free(db);
+    free(log);
+    world_teardown(&other);
+}
+
 static void test_rebuild(void **state)
 {
     world *w = *state;
@@ -471,7 +548,7 @@ static void test_rebuild(void **state)
     fseek(f, 4096 * 4, SEEK_SET);
     fwrite(junk, 1, sizeof junk, f);
     fclose(f);
-    OK(sm_store_rebuild(w->dir, &err));
+    OK(sm_store_rebuild(NULL, w->dir, &err));
     OK(sm_store_open(&w->s, w->dir, &err));
     expect_clean(w, NULL);
     OK(sm_store_list(&after, w->s, &err));
@@ -489,7 +566,7 @@ static void test_rebuild(void **state)
     flip(db, 3, 1);
     sql(w, "UPDATE meta SET value = '2' WHERE key = 'schema'");
     assert_int_equal(sm_store_open(&w->s, w->dir, &err), SM_ECORRUPT);
-    OK(sm_store_rebuild(w->dir, &err));
+    OK(sm_store_rebuild(NULL, w->dir, &err));
     OK(sm_store_open(&w->s, w->dir, &err));
     /* a catalog that is gone, or that was never filled */
     for (int i = 0; i < 2; i++) {
@@ -527,6 +604,8 @@ int main(void)
         T(test_stray_files),
         T(test_keys),
         T(test_rebuild),
+        T(test_rebuild_metrics),
+        T(test_rebuild_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
