@@ -111,6 +111,11 @@ SM_API sm_status sm_store_find_recipe(sm_artifact *out, sm_store *s, const sm_id
  * *out malloc'd. SM_ENOENT when the artifact has no such file or the object is gone. */
 SM_API sm_status sm_store_path(char **out, sm_store *s, const sm_artifact *a,
                                const char *path, sm_err *err);
+/** The same, for who is about to read it: the bytes are compared with the object's id the
+ * first time that this handle is asked (verify counts), in one pass and without a copy.
+ * @return SM_ECORRUPT names artifact, file, object and the leaf that is wrong */
+SM_API sm_status sm_store_whole_path(char **out, sm_store *s, const sm_artifact *a,
+                                     const char *path, sm_err *err);
 /** Point a movable tag ("name:tag") or a ref (a new version of "name") at an artifact;
  * nothing happens when it points there already. SM_ENOENT: no such content here. */
 SM_API sm_status sm_store_set_ref(sm_store *s, const char *ref, const sm_id *content,

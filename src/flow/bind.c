@@ -49,7 +49,7 @@ sm_status sm_bind_model(sm_bound_model *out, const sm_ctx *ctx, sm_store *store,
     if (!s && strcmp(model->kind, "model") != 0)
         s = sm_fail(err, SM_EINVAL, "got a %s, want a model", model->kind);
     for (int i = 0; i < 3 && !s; i++)
-        s = sm_store_path(&path[i], store, model, file[i], err);
+        s = sm_store_whole_path(&path[i], store, model, file[i], err);
     if (!s && profile)
         memcpy(trained, profile, strlen(profile) + 1);
     else if (!s)
@@ -90,7 +90,7 @@ sm_status sm_bind_index(sm_index **out, sm_store *store, const sm_artifact *inde
     if (strcmp(index->kind, "index") != 0)
         s = sm_fail(err, SM_EINVAL, "got a %s, want an index", index->kind);
     if (!s)
-        s = sm_store_path(&path, store, index, "passages.jsonl", err);
+        s = sm_store_whole_path(&path, store, index, "passages.jsonl", err);
     if (!s && !(dir = sm_path_join(sm_store_dir(store), "tmp/index")))
         s = sm_fail(err, SM_ENOMEM, "out of memory");
     if (!s)

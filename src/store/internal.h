@@ -45,6 +45,7 @@ struct sm_store {
     pthread_mutex_t mutex;
     int lock_fd;
     int lock_depth;
+    json_t *whole; /* object ids whose bytes this handle has hashed (whole.c) */
     char *session; /* .smelt/tmp/s-..., holds this handle's staging directories */
     int session_fd;
     /* Called at each point between two durable operations; tests crash there. */
@@ -125,6 +126,10 @@ typedef struct object_report {
     char why[128];   /* for OBJECT_UNREADABLE, OBJECT_LEAF_FILE */
 } object_report;
 sm_status object_check(object_report *r, sm_store *s, const sm_id *id, sm_err *err);
+/* "leaf 1 (bytes 1048576..2097151) does not match its hash", of r->leaf[i]. */
+void object_leaf_text(char out[128], const object_report *r, int i);
+/* whole.c: the object has been compared with its id, and need not be again. */
+void store_note_whole(sm_store *s, const sm_id *id);
 
 /* ----------------------------------------------------------------- catalog.c */
 

@@ -285,13 +285,9 @@ static void report_leaves(verifier *v, const sm_id *id, const char *what,
 {
     const int shown = (int)(sizeof r->leaf / sizeof *r->leaf);
     for (int i = 0; i < r->n_leaf && i < shown; i++) {
-        int64_t from = r->leaf[i] * (int64_t)STORE_LEAF_BYTES;
-        int64_t to = from + (int64_t)STORE_LEAF_BYTES;
-        if (to > r->bytes)
-            to = r->bytes;
-        found(v, "object %s%s: leaf %lld (bytes %lld..%lld) does not match its hash",
-              id->hex, what, (long long)r->leaf[i], (long long)from,
-              (long long)(to > from ? to - 1 : from));
+        char leaf[128];
+        object_leaf_text(leaf, r, i);
+        found(v, "object %s%s: %s", id->hex, what, leaf);
     }
     if (r->n_leaf > shown)
         found(v, "object %s%s: %d more leaves do not match", id->hex, what,
@@ -306,6 +302,8 @@ static sm_status check_object(verifier *v, const sm_id *id, sm_err *err)
     char what[256] = "";
     sm_status st = object_check(&r, v->s, id, err);
     v->n_checked++;
+    if (!st && r.wrong == 0)
+        store_note_whole(v->s, id);
     if (st || r.wrong == 0)
         return st;
     describe(what, v, id);

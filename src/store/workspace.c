@@ -270,6 +270,7 @@ void sm_store_close(sm_store *s)
     EVP_PKEY_free(s->key);
     EVP_PKEY_free(s->pub);
     pthread_mutex_destroy(&s->mutex);
+    json_decref(s->whole);
     free(s->session);
     free(s->dir);
     free(s->root);

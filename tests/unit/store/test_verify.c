@@ -143,6 +143,36 @@ static void test_leaf_is_located(void **state)
     free_history(&h);
 }
 
+/* Who reads a file gets bytes that were compared with its id, once a handle. */
+static void test_whole_path(void **state)
+{
+    world *w = *state;
+    history h = {0};
+    char *path = NULL, *same = NULL;
+    make_history(w, &h);
+    OK(sm_store_path(&path, w->s, &h.dataset, "train.jsonl", &err));
+    flip(path, (1 << 20) + 17, 0x10);
+    assert_int_equal(sm_store_whole_path(&same, w->s, &h.dataset, "train.jsonl", &err),
+                     SM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "train.jsonl: object"));
+    assert_non_null(strstr(err.msg, "leaf 1 (bytes 1048576..2097151)"));
+    flip(path, (1 << 20) + 17, 0x10);
+    OK(sm_store_whole_path(&same, w->s, &h.dataset, "train.jsonl", &err));
+    assert_string_equal(same, path);
+    free(same);
+    flip(path, (1 << 20) + 17, 0x10); /* hashed by this handle already */
+    OK(sm_store_whole_path(&same, w->s, &h.dataset, "train.jsonl", &err));
+    free(same);
+    reopen(w);
+    assert_int_equal(sm_store_whole_path(&same, w->s, &h.dataset, "train.jsonl", &err),
+                     SM_ECORRUPT);
+    assert_int_equal(sm_store_whole_path(&same, w->s, &h.dataset, "other", &err),
+                     SM_ENOENT);
+    flip(path, (1 << 20) + 17, 0x10);
+    free(path);
+    free_history(&h);
+}
+
 static void test_damaged_object_is_repaired(void **state)
 {
     world *w = *state;
@@ -594,6 +624,7 @@ int main(void)
         T(test_clean),
         T(test_flip_in_every_object),
         T(test_leaf_is_located),
+        T(test_whole_path),
         T(test_damaged_object_is_repaired),
         T(test_flip_in_every_record),
         T(test_changed_catalog_rows),
