@@ -168,9 +168,11 @@ SM_API sm_status sm_store_verify(sm_store *s, const char *ref,
                                  int64_t *n_checked, sm_err *err);
 
 /** The graph that led to `ref`: {"nodes":[{"id","kind","content","recipe","step","refs",
- * "bytes","files","options","made"}],"edges":[[from,to]]}, inputs first, `ref` last; ids
- * are content ids, "files" is a count.  An input that is not here has kind "missing".
- * New reference. */
+ * "bytes","files","options","made"}],"edges":[[from,to]]}, inputs first, `ref` last; "id"
+ * is the manifest's, of one content made by one recipe (two recipes may make the same),
+ * "files" is a count.  Where several have made an input, the first counts.  An input that
+ * is not here, or is here only as a result of this one, has kind "missing" and its content
+ * id.  New reference. */
 SM_API sm_status sm_store_lineage(json_t **out, sm_store *s, const char *ref, sm_err *err);
 /** Drawings of such a graph, appended to `out`: a tree in UTF-8 for the terminal, DOT for
  * Graphviz, a self-contained SVG (boxes are <g class="node" data-id="...">; colours follow
