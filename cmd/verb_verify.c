@@ -88,9 +88,10 @@ const verb verb_verify = {
         "the 1 MiB leaf that is wrong.  Exit status 1 when anything is.\n"
         "\n"
         "--rebuild puts catalog.db aside as catalog-damaged-TIME.db and makes it again; the\n"
-        "log records that.  Metrics are in no log: those that the damaged file still yields are\n"
-        "carried over, and what is lost is said.  It is refused while another process works in the workspace, and\n"
-        "where the catalog can still tell that the log was cut or rewritten.",
+        "log records that.  Metrics are in no log: those that the damaged file still yields\n"
+        "are carried over, and what is lost is said.  It is refused while another process\n"
+        "works in the workspace, and where the catalog can still tell that the log was cut or\n"
+        "rewritten.",
     .example = "smelt verify\nsmelt verify unix-tiny\nsmelt verify --rebuild",
     .options = options,
     .max_pos = 1,
