@@ -24,4 +24,20 @@ flip "$train" 40
 expect 0 '' tokenizer train set --vocab-size 300 --as other -q
 expect 0 '^clean' verify
 
+# ---------------------------------------------------------------------- the catalog
+expect 0 'again, with [0-9]+ metrics' verify --rebuild
+expect 0 '^clean' verify
+bad 2 '64 hex digits' index set --as 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
+# a line that is not finished is taken off, and the log says so; a whole one that does not
+# verify stays
+printf '{"torn' >> .smelt/audit/log.jsonl
+expect 0 '^clean' verify
+expect 0 'audit\.repair' audit show --last 1
+flip .smelt/audit/log.jsonl $(($(stat -c %s .smelt/audit/log.jsonl) - 40))
+rm .smelt/catalog.db*
+before=$(sha256sum .smelt/audit/log.jsonl)
+expect 1 'line [0-9]+: ' verify
+bad 1 'do not verify; nothing can be recorded' index set --passage-words 50 --as late -q
+check "nothing of the log was removed" test "$before" = "$(sha256sum .smelt/audit/log.jsonl)"
+
 finish
