@@ -86,7 +86,7 @@ static sm_status load(ready *r, const ready_want *want, sm_err *err)
         s = sm_bind_model(&r->b, r->ctx, r->store, &r->v.model, NULL, want->max_streams,
                           err);
     if (!s && r->v.index.n_file > 0)
-        s = sm_bind_index(&r->x, r->store, &r->v.index, true, err);
+        s = sm_bind_index(&r->x, r->store, &r->v.index, true, want->only_ranks, err);
     return s;
 }
 

@@ -18,7 +18,8 @@ typedef struct ready_want {
     const char *ref;    /* release or model; "": none, the index alone               */
     const char *index;  /* index instead of the release's; "": the release's         */
     bool needs_index;   /* an error when there is none                               */
-    bool only_ranks;    /* the model is loaded only where the ranking gives it weight */
+    bool only_ranks;    /* the model is loaded only where the ranking gives it weight, and
+                           the index's tables may come from a cache: for one question */
     double w_model;     /* its weight; below 0: the one that the evaluation chose    */
     bool allow_ungated;
     int32_t max_streams;

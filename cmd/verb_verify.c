@@ -20,6 +20,25 @@ static void finding(void *self, const char *line)
         printf("%s\n", line);
 }
 
+static json_t *rebuilt_json(const sm_rebuilt *r)
+{
+    return json_pack("{s:I, s:I, s:s}", "metrics", (json_int_t)r->n_metric, "unusable",
+                     (json_int_t)r->n_bad, "lost", r->lost);
+}
+
+/* What became of the metrics goes beside the result. */
+static void tell_rebuilt(const sm_rebuilt *r)
+{
+    fprintf(stderr, "smelt: verify: catalog.db is made again, with %" PRId64 " metrics\n",
+            r->n_metric);
+    if (r->n_bad)
+        fprintf(stderr, "smelt: warning: %" PRId64 " rows of metrics are none: left out\n",
+                r->n_bad);
+    if (*r->lost)
+        fprintf(stderr, "smelt: warning: metrics that cannot be read are lost: %s\n",
+                r->lost);
+}
+
 static const sm_option options[] = {
     {.key = "rebuild", .type = SM_OPT_BOOL, .def = "false",
      .help = "first make a damaged catalog.db again, from the audit log and the objects"},
@@ -33,8 +52,12 @@ static int run(app *a, const verb *self, const args *in)
     findings f = {.list = a->json ? json_array() : NULL};
     int64_t n = 0;
     sm_status s = SM_OK;
-    if (sm_opt_bool(in->opt, "rebuild"))
-        s = sm_store_rebuild(a->workspace, &err);
+    sm_rebuilt rebuilt = {0};
+    bool again = sm_opt_bool(in->opt, "rebuild");
+    if (again)
+        s = sm_store_rebuild(&rebuilt, a->workspace, &err);
+    if (again && !s && !a->json)
+        tell_rebuilt(&rebuilt);
     if (!s)
         s = app_store(&store, a, &err);
     if (!s)
@@ -44,8 +67,9 @@ static int run(app *a, const verb *self, const args *in)
         return app_fail(a, s, &err);
     }
     if (a->json)
-        app_print_json(json_pack("{s:b, s:I, s:O}", "clean", s == SM_OK, "checked",
-                                 (json_int_t)n, "findings", f.list));
+        app_print_json(json_pack("{s:b, s:I, s:O, s:o*}", "clean", s == SM_OK, "checked",
+                                 (json_int_t)n, "findings", f.list, "rebuilt",
+                                 again ? rebuilt_json(&rebuilt) : NULL));
     else if (s)
         fprintf(stderr, "smelt: verify: %" PRId64 " finding%s in %" PRId64 " items\n",
                 f.n, f.n == 1 ? "" : "s", n);
@@ -64,8 +88,10 @@ const verb verb_verify = {
         "the 1 MiB leaf that is wrong.  Exit status 1 when anything is.\n"
         "\n"
         "--rebuild puts catalog.db aside as catalog-damaged-TIME.db and makes it again; the\n"
-        "log records that.  It is refused while another process works in the workspace, and\n"
-        "where the catalog can still tell that the log was cut or rewritten.",
+        "log records that.  Metrics are in no log: those that the damaged file still yields\n"
+        "are carried over, and what is lost is said.  It is refused while another process\n"
+        "works in the workspace, and where the catalog can still tell that the log was cut or\n"
+        "rewritten.",
     .example = "smelt verify\nsmelt verify unix-tiny\nsmelt verify --rebuild",
     .options = options,
     .max_pos = 1,

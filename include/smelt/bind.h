@@ -32,10 +32,12 @@ SM_API sm_status sm_bind_model(sm_bound_model *out, const sm_ctx *ctx, sm_store 
                                int32_t max_streams, sm_err *err);
 SM_API void sm_bound_model_free(sm_bound_model *b);
 
-/** Open an artifact of kind "index"; its full-text tables are kept below .smelt/tmp.
- * @param with_names  false leaves out NAME sections and summaries */
+/** Open an artifact of kind "index".
+ * @param with_names  false leaves out NAME sections and summaries
+ * @param may_cache   keep and reuse its full-text tables below .smelt/tmp, for who asks
+ *                    often and records nothing; false: make them from the passages */
 SM_API sm_status sm_bind_index(sm_index **out, sm_store *store, const sm_artifact *index,
-                               bool with_names, sm_err *err);
+                               bool with_names, bool may_cache, sm_err *err);
 
 /**
  * What a ref stands for when it is to be served: a release names model, evaluation and

@@ -41,13 +41,23 @@ SM_API sm_status sm_store_init(const char *dir, sm_err *err);
  * left: a recorded move that did not become visible becomes visible. */
 SM_API sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err);
 SM_API void sm_store_close(sm_store *s);
-/** Put a damaged catalog.db aside and make it again from the audit log and the objects
- * (metrics are carried over as far as they can be read).  `dir` as for open; no other
- * process may have the workspace open.  A catalog that is gone is made by open itself.
+/** What became of the metrics, the one thing in a catalog that is not in the log. */
+typedef struct sm_rebuilt {
+    int64_t n_metric; /* rows carried over                                        */
+    int64_t n_bad;    /* rows that could be read and are no metric: left out       */
+    char lost[300];   /* "" = all could be read; else between which rows some could
+                         not (how many is not known) */
+} sm_rebuilt;
+
+/** Put a damaged catalog.db aside and make it again from the audit log and the objects.
+ * Metrics are carried over row by row, from both ends as far as they can be read.  `dir`
+ * as for open; no other process may have the workspace open.  A catalog that is gone is
+ * made by open itself.
+ * @param[out] out  may be NULL; unchanged after an error
  * @return SM_EDENIED when another process is making something there, and when the catalog
  *         can still tell that the log was cut or rewritten: making it again would hide
  *         that */
-SM_API sm_status sm_store_rebuild(const char *dir, sm_err *err);
+SM_API sm_status sm_store_rebuild(sm_rebuilt *out, const char *dir, sm_err *err);
 /** The directory that holds .smelt, and .smelt itself; borrowed. */
 SM_API const char *sm_store_root(const sm_store *s);
 SM_API const char *sm_store_dir(const sm_store *s);
@@ -91,6 +101,7 @@ SM_API sm_status sm_store_commit(sm_artifact *out, sm_store *s, const char *kind
                                  const char *ref, const json_t *run, sm_err *err);
 
 /** Find by ref ("docs", "docs@v3", "unix:stable"), content id or its prefix (>= 8 digits).
+ * 64 hex digits are an id and never a ref; a ref wins over a shorter prefix.
  * SM_ENOENT names the nearest ref; SM_EINVAL when a prefix is ambiguous. */
 SM_API sm_status sm_store_find(sm_artifact *out, sm_store *s, const char *ref, sm_err *err);
 /** The artifact that a recipe has already made here; SM_ENOENT when none. */
@@ -100,6 +111,11 @@ SM_API sm_status sm_store_find_recipe(sm_artifact *out, sm_store *s, const sm_id
  * *out malloc'd. SM_ENOENT when the artifact has no such file or the object is gone. */
 SM_API sm_status sm_store_path(char **out, sm_store *s, const sm_artifact *a,
                                const char *path, sm_err *err);
+/** The same, for who is about to read it: the bytes are compared with the object's id the
+ * first time that this handle is asked (verify counts), in one pass and without a copy.
+ * @return SM_ECORRUPT names artifact, file, object and the leaf that is wrong */
+SM_API sm_status sm_store_whole_path(char **out, sm_store *s, const sm_artifact *a,
+                                     const char *path, sm_err *err);
 /** Point a movable tag ("name:tag") or a ref (a new version of "name") at an artifact;
  * nothing happens when it points there already. SM_ENOENT: no such content here. */
 SM_API sm_status sm_store_set_ref(sm_store *s, const char *ref, const sm_id *content,
@@ -152,9 +168,11 @@ SM_API sm_status sm_store_verify(sm_store *s, const char *ref,
                                  int64_t *n_checked, sm_err *err);
 
 /** The graph that led to `ref`: {"nodes":[{"id","kind","content","recipe","step","refs",
- * "bytes","files","options","made"}],"edges":[[from,to]]}, inputs first, `ref` last; ids
- * are content ids, "files" is a count.  An input that is not here has kind "missing".
- * New reference. */
+ * "bytes","files","options","made"}],"edges":[[from,to]]}, inputs first, `ref` last; "id"
+ * is the manifest's, of one content made by one recipe (two recipes may make the same),
+ * "files" is a count.  Where several have made an input, the first counts.  An input that
+ * is not here, or is here only as a result of this one, has kind "missing" and its content
+ * id.  New reference. */
 SM_API sm_status sm_store_lineage(json_t **out, sm_store *s, const char *ref, sm_err *err);
 /** Drawings of such a graph, appended to `out`: a tree in UTF-8 for the terminal, DOT for
  * Graphviz, a self-contained SVG (boxes are <g class="node" data-id="...">; colours follow

@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 
 #include "smelt/index.h"
+#include "smelt/sys.h"
 
 /** Passages of one document are consecutive. */
 struct sm_index {
@@ -39,6 +40,9 @@ bool sm_index_asks_how(const char *question);
 /** True when the heading is that of a NAME section. */
 bool sm_index_is_name(const char *heading);
 
+/** Full-text tables of these passages: from the cache (NULL: made in memory). */
+sm_status sm_index_attach(sm_index *x, const char *cache_path, const sm_map *passages,
+                          sm_err *err);
 /** Make the full-text tables in an open, empty database. */
 sm_status sm_index_fill(sm_index *x, sm_err *err);
 sm_status sm_index_sql(sqlite3 *db, const char *sql, sm_err *err);

@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Open passages and their full-text tables.  The tables are a cache: a file whose stamp
- * (format, hash of the passages, names in or out) does not fit is made anew under another
- * name and renamed, so that two processes never see half a cache.
- */
-#include <stdio.h>
+/* Open passages and, from them or from a cache (index_cache.c), their full-text tables. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <xxhash.h>
 
 #include "index_internal.h"
-#include "smelt/sys.h"
-
-enum { CACHE_FORMAT = 4 };
 
 /* ------------------------------------------------------------ the passages */
 
@@ -69,98 +59,6 @@ static sm_status bind_passages(sm_index *x, sm_err *err)
     return SM_OK;
 }
 
-/* -------------------------------------------------------------- the tables */
-
-sm_status sm_index_sql(sqlite3 *db, const char *sql, sm_err *err)
-{
-    char *why = NULL;
-    if (sqlite3_exec(db, sql, NULL, NULL, &why) == SQLITE_OK)
-        return SM_OK;
-    sm_status s = sm_fail(err, sqlite3_errcode(db) == SQLITE_FULL ? SM_ENOSPC : SM_EIO,
-                          "index: SQLite: %s", why ? why : sqlite3_errmsg(db));
-    sqlite3_free(why);
-    return s;
-}
-
-static sm_status open_db(sqlite3 **out, const char *path, sm_err *err)
-{
-    if (sqlite3_open(path, out) == SQLITE_OK)
-        return SM_OK;
-    sm_status s = sm_fail(err, SM_EIO, "%s: SQLite: %s", path,
-                          *out ? sqlite3_errmsg(*out) : "out of memory");
-    sqlite3_close(*out);
-    *out = NULL;
-    return s;
-}
-
-static bool stamp_fits(sqlite3 *db, const char *stamp)
-{
-    sqlite3_stmt *q = NULL;
-    bool fits =
-        sqlite3_prepare_v2(db, "SELECT stamp FROM meta", -1, &q, NULL) == SQLITE_OK &&
-        sqlite3_step(q) == SQLITE_ROW &&
-        !strcmp((const char *)sqlite3_column_text(q, 0), stamp);
-    sqlite3_finalize(q);
-    return fits;
-}
-
-static sm_status fill(sm_index *x, const char *stamp, sm_err *err)
-{
-    char sql[200];
-    snprintf(sql, sizeof sql,
-             "CREATE TABLE meta(stamp TEXT); INSERT INTO meta VALUES('%s')", stamp);
-    sm_status s = sm_index_sql(
-        x->db, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN", err);
-    if (!s)
-        s = sm_index_fill(x, err);
-    if (!s)
-        s = sm_index_sql(x->db, sql, err);
-    return s ? s : sm_index_sql(x->db, "COMMIT", err);
-}
-
-static sm_status make_cache(sm_index *x, const char *path, const char *stamp, sm_err *err)
-{
-    sm_buf tmp = {0};
-    if (!sm_buf_printf(&tmp, "%s.%ld", path, (long)getpid()))
-        return sm_fail(err, SM_ENOMEM, "index: out of memory");
-    unlink(tmp.data);
-    sm_status s = open_db(&x->db, tmp.data, err);
-    if (!s)
-        s = fill(x, stamp, err);
-    sqlite3_close(x->db);
-    x->db = NULL;
-    if (!s && rename(tmp.data, path) != 0)
-        s = sm_fail(err, SM_EIO, "%s: cannot rename the cache", path);
-    if (s)
-        unlink(tmp.data);
-    else
-        s = open_db(&x->db, path, err);
-    sm_buf_free(&tmp);
-    return s;
-}
-
-static sm_status attach_cache(sm_index *x, const char *cache_path, const sm_map *m,
-                              sm_err *err)
-{
-    char stamp[80];
-    snprintf(stamp, sizeof stamp, "%d %016llx %zu %d", CACHE_FORMAT,
-             (unsigned long long)XXH3_64bits(m->data, m->len), m->len, x->with_names);
-    if (!cache_path) {
-        sm_status s = open_db(&x->db, ":memory:", err);
-        return s ? s : fill(x, stamp, err);
-    }
-    if (sm_path_exists(cache_path)) {
-        sm_status s = open_db(&x->db, cache_path, err);
-        if (s)
-            return s;
-        if (stamp_fits(x->db, stamp))
-            return SM_OK;
-        sqlite3_close(x->db);
-        x->db = NULL;
-    }
-    return make_cache(x, cache_path, stamp, err);
-}
-
 sm_status sm_index_open(sm_index **out, const char *passages_path, const char *cache_path,
                         bool with_names, sm_err *err)
 {
@@ -178,7 +76,7 @@ sm_status sm_index_open(sm_index **out, const char *passages_path, const char *c
     if (!s)
         s = bind_passages(x, err);
     if (!s)
-        s = attach_cache(x, cache_path, &m, err);
+        s = sm_index_attach(x, cache_path, &m, err);
     sm_map_close(&m);
     if (s) {
         sm_index_close(x);

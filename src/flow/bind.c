@@ -49,7 +49,7 @@ sm_status sm_bind_model(sm_bound_model *out, const sm_ctx *ctx, sm_store *store,
     if (!s && strcmp(model->kind, "model") != 0)
         s = sm_fail(err, SM_EINVAL, "got a %s, want a model", model->kind);
     for (int i = 0; i < 3 && !s; i++)
-        s = sm_store_path(&path[i], store, model, file[i], err);
+        s = sm_store_whole_path(&path[i], store, model, file[i], err);
     if (!s && profile)
         memcpy(trained, profile, strlen(profile) + 1);
     else if (!s)
@@ -81,27 +81,33 @@ void sm_bound_model_free(sm_bound_model *b)
     *b = (sm_bound_model){0};
 }
 
-sm_status sm_bind_index(sm_index **out, sm_store *store, const sm_artifact *index,
-                        bool with_names, sm_err *err)
+static sm_status cache_path(sm_buf *out, sm_store *store, const sm_artifact *index,
+                            bool with_names, sm_err *err)
 {
-    char *path = NULL, *dir = NULL;
+    char *dir = sm_path_join(sm_store_dir(store), "tmp/index");
+    sm_status s = dir ? sm_mkdirs(dir, err) : sm_fail(err, SM_ENOMEM, "out of memory");
+    if (!s && !sm_buf_printf(out, "%s/%.16s-%s.db", dir, index->content.hex,
+                             with_names ? "names" : "no-names"))
+        s = sm_fail(err, SM_ENOMEM, "out of memory");
+    free(dir);
+    return s;
+}
+
+sm_status sm_bind_index(sm_index **out, sm_store *store, const sm_artifact *index,
+                        bool with_names, bool may_cache, sm_err *err)
+{
+    char *path = NULL;
     sm_buf cache = {0};
     sm_status s = SM_OK;
     if (strcmp(index->kind, "index") != 0)
         s = sm_fail(err, SM_EINVAL, "got a %s, want an index", index->kind);
     if (!s)
-        s = sm_store_path(&path, store, index, "passages.jsonl", err);
-    if (!s && !(dir = sm_path_join(sm_store_dir(store), "tmp/index")))
-        s = sm_fail(err, SM_ENOMEM, "out of memory");
-    if (!s)
-        s = sm_mkdirs(dir, err);
-    if (!s && !sm_buf_printf(&cache, "%s/%.16s-%s.db", dir, index->content.hex,
-                             with_names ? "names" : "no-names"))
-        s = sm_fail(err, SM_ENOMEM, "out of memory");
+        s = sm_store_whole_path(&path, store, index, "passages.jsonl", err);
+    if (!s && may_cache)
+        s = cache_path(&cache, store, index, with_names, err);
     if (!s)
         s = sm_index_open(out, path, cache.data, with_names, err);
     sm_buf_free(&cache);
-    free(dir);
     free(path);
     return s;
 }

@@ -127,7 +127,8 @@ sm_status flow_inputs_find(sm_artifact **out, size_t *n_out, sm_store *store,
 sm_status flow_input_path(char **out, const sm_step_io *io, size_t i, const char *file,
                           sm_err *err)
 {
-    return sm_store_path(out, io->store, &io->input[i], file, err);
+    /* A recipe says what its result was made from: only if that is what was read. */
+    return sm_store_whole_path(out, io->store, &io->input[i], file, err);
 }
 
 int flow_input_of(const sm_step_io *io, const char *kind)

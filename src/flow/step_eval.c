@@ -136,7 +136,7 @@ static sm_status retrieval(work *w, sm_err *err)
     c.max_questions = sm_opt_int(io->options, "questions");
     c.unseen_only = sm_opt_bool(io->options, "unseen_only");
     c.seed = (uint64_t)sm_opt_int(io->options, "seed");
-    sm_status s = sm_bind_index(&w->index, io->store, &io->input[i], false, err);
+    sm_status s = sm_bind_index(&w->index, io->store, &io->input[i], false, false, err);
     if (!s)
         s = sm_eval_questions(&q, &n, w->index, is_seen, w, err);
     for (int64_t k = 0; k < n; k++)

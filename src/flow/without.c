@@ -266,7 +266,7 @@ static sm_status ask(json_t **out, const without *w, const sm_artifact *dataset,
     sm_buf text = {0};
     sm_status s = flow_remake(&index, w->ctx, w->store, "index", &in, NULL, NULL, err);
     if (!s)
-        s = sm_bind_index(&x, w->store, &index, true, err);
+        s = sm_bind_index(&x, w->store, &index, true, false, err);
     if (!s)
         s = sm_index_search(x, question, &rank, NULL, &hit, 1, &n, err);
     sm_buf_puts(&text, "");

@@ -131,6 +131,12 @@ static sm_status check_end(int fd, const char *path, const audit_head *head, sm_
     char tail[513], want[80];
     size_t len = head->bytes < 512 ? (size_t)head->bytes : 512;
     off_t size = lseek(fd, 0, SEEK_END);
+    if ((int64_t)size > head->bytes)
+        return sm_fail(err, SM_ECORRUPT,
+                       "%s: %lld bytes after record %lld do not verify; nothing can be "
+                       "recorded; run verify",
+                       path, (long long)size - (long long)head->bytes,
+                       (long long)head->n);
     if ((int64_t)size != head->bytes)
         return sm_fail(err, SM_ECORRUPT,
                        "%s: got %lld bytes, want %lld: truncated or rewritten", path,
@@ -303,40 +309,60 @@ done:
     return st;
 }
 
-sm_status audit_cut(json_t **what, sm_store *s, const audit_scan *scan, sm_err *err)
+sm_status audit_keep_tail(json_t **what, sm_store *s, const audit_scan *scan, sm_err *err)
 {
     int fd = -1;
     char *path = NULL, *kept = NULL, *bytes = NULL;
     char name[96];
     sm_id id;
-    int64_t from = scan->end.bytes;
-    size_t len = (size_t)(scan->size - from);
-    sm_status st = log_open(&fd, &path, s, O_RDWR, err);
+    size_t len = (size_t)(scan->size - scan->tail);
+    sm_status st = log_open(&fd, &path, s, O_RDONLY, err);
     if (st)
         return st;
-    if (!(bytes = malloc(len ? len : 1))) {
+    if (!(bytes = malloc(len ? len : 1)))
         st = store_nomem(err);
-        goto done;
-    }
-    if (pread(fd, bytes, len, (off_t)from) != (ssize_t)len) {
+    else if (pread(fd, bytes, len, (off_t)scan->tail) != (ssize_t)len)
         st = sm_fail_errno(err, EIO, "%s: read", path);
-        goto done;
-    }
-    st = sm_id_of_bytes(&id, bytes, len, err);
-    snprintf(name, sizeof name, "audit/removed-%s", id.hex);
-    if (!st && !(kept = store_path(s, name)))
-        st = store_nomem(err);
     if (!st)
-        st = sm_file_write_atomic(kept, bytes, len, 0444, err);
-    if (!st && (ftruncate(fd, (off_t)from) != 0 || fsync(fd) != 0))
-        st = sm_fail_errno(err, errno, "%s: truncate", path);
-    if (!st &&
-        !(*what = json_pack("{s:I, s:s}", "bytes", (json_int_t)len, "removed", id.hex)))
-        st = store_nomem(err);
-done:
+        st = sm_id_of_bytes(&id, bytes, len, err);
+    if (!st) {
+        snprintf(name, sizeof name, "audit/removed-%s", id.hex);
+        kept = store_path(s, name);
+        *what = json_pack("{s:I, s:s}", "bytes", (json_int_t)len, "removed", id.hex);
+        st = kept && *what ? sm_file_write_atomic(kept, bytes, len, 0444, err)
+                           : store_nomem(err);
+    }
     close(fd);
     free(bytes);
     free(kept);
+    free(path);
+    return st;
+}
+
+sm_status audit_replace_tail(sm_store *s, const audit_head *head, const sm_buf *line,
+                             sm_err *err)
+{
+    char *text = NULL, *path = store_path(s, LOG_NAME);
+    size_t len = 0, keep = (size_t)head->bytes;
+    sm_file_writer *w = NULL;
+    if (!path)
+        return store_nomem(err);
+    sm_status st = sm_file_read(&text, &len, path, 0, err);
+    if (!st && len < keep)
+        st = sm_fail(err, SM_ECORRUPT, "%s: got %zu bytes, want %zu: truncated", path,
+                     len, keep);
+    if (!st)
+        st = sm_file_writer_open(&w, path, 0644, err);
+    if (!st)
+        st = sm_file_writer_put(w, text, keep, err);
+    if (!st)
+        st = sm_file_writer_put(w, line->data, line->len, err);
+    store_point(s, "audit.prepared");
+    if (!st)
+        st = sm_file_writer_commit(w, err);
+    else
+        sm_file_writer_abort(w);
+    free(text);
     free(path);
     return st;
 }

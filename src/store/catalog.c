@@ -68,6 +68,18 @@ sm_status catalog_exec(sqlite3 *db, const char *sql, sm_err *err)
     return SM_OK;
 }
 
+/* The file may have been made by somebody else: its schema gets no say in what runs. */
+static void distrust(sqlite3 *db)
+{
+#ifdef SQLITE_DBCONFIG_TRUSTED_SCHEMA
+    sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+#endif
+#ifdef SQLITE_DBCONFIG_DEFENSIVE
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+#endif
+    (void)db;
+}
+
 sm_status catalog_open(sqlite3 **out, const char *path, bool durable, sm_err *err)
 {
     sqlite3 *db = NULL;
@@ -78,6 +90,7 @@ sm_status catalog_open(sqlite3 **out, const char *path, bool durable, sm_err *er
         goto done;
     }
     sqlite3_busy_timeout(db, 60000);
+    distrust(db);
     st = catalog_exec(db,
                       durable ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"
                               : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
@@ -101,6 +114,26 @@ sm_status catalog_create(sqlite3 *db, sm_err *err)
     if (!st)
         return catalog_exec(db, "COMMIT", err);
     sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return st;
+}
+
+sm_status catalog_check_plain(sqlite3 *db, sm_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    bool row = false;
+    sm_status st = catalog_query(&q, db, err,
+                                 "SELECT type, name FROM sqlite_master"
+                                 " WHERE type NOT IN ('table', 'index') LIMIT 1",
+                                 "");
+    if (!st)
+        st = catalog_step(&row, db, q, err);
+    if (!st && row)
+        st = sm_fail(err, SM_ECORRUPT,
+                     "%s: got a %.20s \"%.60s\", want tables and indexes "
+                     "alone; " STORE_REBUILD_HINT,
+                     sqlite3_db_filename(db, "main"), catalog_text(q, 0),
+                     catalog_text(q, 1));
+    sqlite3_finalize(q);
     return st;
 }
 

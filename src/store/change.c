@@ -10,8 +10,9 @@
  * after: done
  *
  * So the record is durable before the move is visible, and a record never stays without
- * its move.  A record is acknowledged once meta.audit covers it: bytes past that point
- * are the only ones that recovery may remove, and those are kept and recorded.
+ * its move.  A record is acknowledged once meta.audit covers it.  Recovery may remove an
+ * unfinished line past that point and nothing else; its bytes are kept, and one rename
+ * brings the log without them together with the record of it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -47,59 +48,10 @@ static sm_status redo_one(void *self, const audit_record *rec, const char *findi
     return st == SM_OK || st == SM_ECORRUPT ? SM_OK : sm_fail(err, st, "%s", inner.msg);
 }
 
-static sm_status log_repair(sm_store *s, const audit_scan *scan, sm_err *err)
-{
-    json_t *what = NULL;
-    sm_status st = audit_cut(&what, s, scan, err);
-    if (!st)
-        st = change_log(s, "audit.repair", what, err);
-    json_decref(what);
-    return st;
-}
-
-/* Inside a transaction and the lock. */
-static sm_status recover(sm_store *s, sm_err *err)
-{
-    audit_head head;
-    int64_t size = 0;
-    audit_scan scan = {.each = redo_one, .self = s};
-    sm_status st = catalog_head(&head, s->db, err);
-    if (!st)
-        st = log_size(&size, s, err);
-    if (st || size == head.bytes)
-        return st;
-    if (size < head.bytes)
-        return sm_fail(err, SM_ECORRUPT,
-                       "%s/audit/log.jsonl: got %lld bytes, want %lld: the log was "
-                       "truncated; nothing can be recorded",
-                       s->dir, (long long)size, (long long)head.bytes);
-    st = audit_read(&scan, s, &head, err);
-    if (!st)
-        st = catalog_set_head(s->db, &scan.end, err);
-    if (!st && scan.size > scan.end.bytes)
-        st = log_repair(s, &scan, err);
-    return st;
-}
-
-sm_status change_begin(sm_store *s, sm_err *err)
-{
-    sm_status st = store_lock(s, err);
-    if (st)
-        return st;
-    st = catalog_exec(s->db, "BEGIN IMMEDIATE", err);
-    if (st) {
-        store_unlock(s);
-        return st;
-    }
-    st = recover(s, err);
-    if (st) {
-        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-        store_unlock(s);
-    }
-    return st;
-}
-
-sm_status change_log(sm_store *s, const char *event, const json_t *detail, sm_err *err)
+/* Make, apply and write one record; `write` says how it comes into the file. */
+static sm_status log_by(sm_status (*write)(sm_store *s, const audit_head *head,
+                                           const sm_buf *line, sm_err *err),
+                        sm_store *s, const char *event, const json_t *detail, sm_err *err)
 {
     audit_head head;
     audit_record rec = {0};
@@ -111,7 +63,7 @@ sm_status change_log(sm_store *s, const char *event, const json_t *detail, sm_er
         st = apply_record(s->db, s, &rec, err);
     store_point(s, "change.rows");
     if (!st)
-        st = audit_write(s, &head, &line, err);
+        st = write(s, &head, &line, err);
     store_point(s, "change.audited");
     if (!st) {
         head.n = rec.n;
@@ -122,6 +74,119 @@ sm_status change_log(sm_store *s, const char *event, const json_t *detail, sm_er
     audit_record_free(&rec);
     sm_buf_free(&line);
     return st;
+}
+
+sm_status change_log(sm_store *s, const char *event, const json_t *detail, sm_err *err)
+{
+    return log_by(audit_write, s, event, detail, err);
+}
+
+/* -------------------------------------------------------------------- recovery */
+
+/* A log whose every line looks bad is another workspace's, or the key is: nothing of it
+ * may be taken for the remains of a crash. */
+static sm_status fail_foreign(sm_store *s, sm_err *err)
+{
+    char key[65];
+    sm_status st = key_public_hex(key, s, err);
+    if (st)
+        return st;
+    return sm_fail(err, SM_ECORRUPT,
+                   "%s/audit/log.jsonl: no record verifies with the key %s of "
+                   "keys/ed25519.pub; want the log and the key of one workspace; nothing "
+                   "was changed",
+                   s->dir, key);
+}
+
+/* Apply what the catalog has not seen yet; one that has seen nothing was lost. */
+static sm_status redo(audit_scan *scan, sm_store *s, sm_err *err)
+{
+    audit_head head;
+    int64_t size = 0;
+    sm_status st = catalog_head(&head, s->db, err);
+    if (!st)
+        st = log_size(&size, s, err);
+    if (st)
+        return st;
+    *scan = (audit_scan){
+        .each = redo_one, .self = s, .end = head, .tail = size, .size = size};
+    if (size == head.bytes)
+        return SM_OK;
+    if (size < head.bytes)
+        return sm_fail(err, SM_ECORRUPT,
+                       "%s/audit/log.jsonl: got %lld bytes, want %lld: the log was "
+                       "truncated; nothing can be recorded",
+                       s->dir, (long long)size, (long long)head.bytes);
+    st = audit_read(scan, s, &head, err);
+    if (!st && scan->end.n == 0)
+        st = fail_foreign(s, err);
+    if (!st && head.n == 0)
+        st = catalog_run(s->db, err, "INSERT OR REPLACE INTO meta VALUES('lost', '1')",
+                         "");
+    return st ? st : catalog_set_head(s->db, &scan->end, err);
+}
+
+static sm_status log_repair(sm_store *s, const audit_scan *scan, sm_err *err)
+{
+    json_t *what = NULL;
+    sm_status st = audit_keep_tail(&what, s, scan, err);
+    store_point(s, "audit.kept");
+    if (!st)
+        st = log_by(audit_replace_tail, s, "audit.repair", what, err);
+    json_decref(what);
+    return st;
+}
+
+/* The note that a lost catalog was made again waits in meta until it can be recorded. */
+static sm_status log_rebuild(sm_store *s, sm_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    bool row = false;
+    sm_status st =
+        catalog_query(&q, s->db, err, "SELECT 1 FROM meta WHERE key = 'lost'", "");
+    if (!st)
+        st = catalog_step(&row, s->db, q, err);
+    sqlite3_finalize(q);
+    if (st || !row)
+        return st;
+    st = change_log(s, "catalog.rebuild", NULL, err);
+    return st ? st : catalog_run(s->db, err, "DELETE FROM meta WHERE key = 'lost'", "");
+}
+
+/* Record what recovery found.  Whole lines that do not verify are no crash's doing: they
+ * stay for verify to name, and the log takes no record (audit_write says so). */
+static sm_status mend(sm_store *s, const audit_scan *scan, sm_err *err)
+{
+    if (scan->end.bytes < scan->tail)
+        return SM_OK;
+    sm_status st = scan->size > scan->tail ? log_repair(s, scan, err) : SM_OK;
+    return st ? st : log_rebuild(s, err);
+}
+
+static sm_status begin(sm_store *s, bool may_record, sm_err *err)
+{
+    audit_scan scan;
+    sm_status st = store_lock(s, err);
+    if (st)
+        return st;
+    st = catalog_exec(s->db, "BEGIN IMMEDIATE", err);
+    if (st) {
+        store_unlock(s);
+        return st;
+    }
+    st = redo(&scan, s, err);
+    if (!st && may_record)
+        st = mend(s, &scan, err);
+    if (st) {
+        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+        store_unlock(s);
+    }
+    return st;
+}
+
+sm_status change_begin(sm_store *s, sm_err *err)
+{
+    return begin(s, true, err);
 }
 
 sm_status change_end(sm_store *s, sm_status st, sm_err *err)
@@ -146,9 +211,11 @@ sm_status change_recover(sm_store *s, sm_err *err)
      */
     if (log_size(&size, s, NULL) || size <= head.bytes)
         return SM_OK;
-    st = change_begin(s, err);
+    st = begin(s, true, err);
+    if (st && st != SM_ENOMEM) /* who cannot sign can still read */
+        st = begin(s, false, err);
     if (!st)
         st = change_end(s, SM_OK, err);
     /* On a full disk the old state can still be read; the move waits for room. */
-    return st == SM_ENOSPC ? SM_OK : st;
+    return st == SM_ENOSPC && head.n > 0 ? SM_OK : st;
 }

@@ -72,7 +72,7 @@ static sm_status parse_movable(ref_name *r, const char *ref, sm_err *err)
     if (!ref_parse(r, ref))
         return sm_fail(err, SM_EINVAL,
                        "ref: got \"%.200s\", want NAME or NAME:TAG of letters, digits, "
-                       "'.', '_' and '-'",
+                       "'.', '_' and '-', NAME not of the form of an id (64 hex digits)",
                        ref);
     if (r->version)
         return sm_fail(err, SM_EINVAL, "ref: got \"%.200s\": a version never moves", ref);

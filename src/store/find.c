@@ -39,10 +39,13 @@ static bool parse_version(int64_t *out, const char *digits)
 bool ref_parse(ref_name *out, const char *text)
 {
     *out = (ref_name){0};
+    sm_id id;
     size_t n = name_length(text);
     if (n == 0 || n >= sizeof out->name)
         return false;
     memcpy(out->name, text, n);
+    if (sm_id_parse(&id, out->name)) /* an id means itself, whoever names what */
+        return false;
     const char *rest = text + n;
     if (*rest == 0)
         return true;
@@ -114,10 +117,11 @@ static sm_status nearest(char out[256], sqlite3 *db, const char *text, sm_err *e
     return st;
 }
 
-static sm_status fail_unknown(sm_store *s, const char *ref, sm_err *err)
+static sm_status fail_unknown(const sm_store *s, sqlite3 *db, const char *ref,
+                              sm_err *err)
 {
     char near[256];
-    sm_status st = nearest(near, s->db, ref, err);
+    sm_status st = nearest(near, db, ref, err);
     if (st)
         return st;
     if (*near)
@@ -202,22 +206,25 @@ static sm_status by_prefix(sm_id *out, sqlite3 *db, const char *prefix, sm_err *
     return manifest_of_content(out, db, first, err);
 }
 
-sm_status find_manifest(sm_id *out, sm_store *s, const char *ref, sm_err *err)
+sm_status find_manifest(sm_id *out, const sm_store *s, sqlite3 *db, const char *ref,
+                        sm_err *err)
 {
     ref_name r;
     sm_status st = SM_ENOENT;
     bool is_ref = ref_parse(&r, ref);
     if (is_ref)
-        st = by_ref(out, s->db, &r, err);
+        st = by_ref(out, db, &r, err);
     if (st == SM_ENOENT && is_prefix(ref))
-        st = by_prefix(out, s->db, ref, err);
+        st = by_prefix(out, db, ref, err);
     if (st != SM_ENOENT)
         return st;
+    if (sm_id_parse(out, ref))
+        return sm_fail(err, SM_ENOENT, "%.64s: no such content id in %s", ref, s->root);
     if (!is_ref)
         return sm_fail(err, SM_ENOENT,
                        "\"%.200s\": got no ref, want NAME, NAME@vN, NAME:TAG or an id",
                        ref);
-    return fail_unknown(s, ref, err);
+    return fail_unknown(s, db, ref, err);
 }
 
 /* The catalog's texts are trusted only as far as their hashes go. */
@@ -267,7 +274,7 @@ sm_status sm_store_find(sm_artifact *out, sm_store *s, const char *ref, sm_err *
 {
     sm_id id;
     store_enter(s);
-    sm_status st = find_manifest(&id, s, ref, err);
+    sm_status st = find_manifest(&id, s, s->db, ref, err);
     if (!st)
         st = load_manifest(out, s, id.hex, err);
     store_leave(s);

@@ -28,8 +28,10 @@ static bool has_edge(const graph *g, size_t from, size_t to)
 static void read_node(graph_node *n, const json_t *json)
 {
     const char *ref = json_string_value(json_array_get(json_object_get(json, "refs"), 0));
+    const char *content = sm_json_text(json, "content");
     *n = (graph_node){.json = json,
                       .id = sm_json_text(json, "id"),
+                      .shown = *content ? content : sm_json_text(json, "id"),
                       .kind = sm_json_text(json, "kind"),
                       .step = sm_json_text(json, "step"),
                       .ref = ref ? ref : "",
@@ -116,7 +118,7 @@ static void tree_line(tree *t, size_t i)
     put_plain(t->out, *n->ref ? n->ref : n->kind);
     sm_buf_puts(t->out, "  ");
     put_plain(t->out, n->kind);
-    sm_buf_printf(t->out, "  %.12s", n->id);
+    sm_buf_printf(t->out, "  %.12s", n->shown);
     if (strcmp(n->kind, "missing") != 0) {
         sm_buf_printf(t->out, "  %s  ", size);
         put_plain(t->out, n->step);
@@ -191,8 +193,8 @@ static void dot_node(sm_buf *out, const graph_node *n, size_t i)
     put_dot(out, n->kind);
     sm_buf_puts(out, " | ");
     put_dot(out, n->step);
-    sm_buf_printf(out, "\\n%.12s | %s\", tooltip=\"", n->id, size);
-    put_dot(out, n->id);
+    sm_buf_printf(out, "\\n%.12s | %s\", tooltip=\"", n->shown, size);
+    put_dot(out, n->shown);
     sm_buf_puts(out, "\"];\n");
 }
 

@@ -8,6 +8,7 @@
 typedef struct graph_node {
     const json_t *json;                 /* borrowed */
     const char *id, *kind, *step, *ref; /* "" when absent */
+    const char *shown;                  /* the content id; id when absent */
     int64_t bytes;
 } graph_node;
 

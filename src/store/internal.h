@@ -45,6 +45,7 @@ struct sm_store {
     pthread_mutex_t mutex;
     int lock_fd;
     int lock_depth;
+    json_t *whole; /* object ids whose bytes this handle has hashed (whole.c) */
     char *session; /* .smelt/tmp/s-..., holds this handle's staging directories */
     int session_fd;
     /* Called at each point between two durable operations; tests crash there. */
@@ -125,11 +126,17 @@ typedef struct object_report {
     char why[128];   /* for OBJECT_UNREADABLE, OBJECT_LEAF_FILE */
 } object_report;
 sm_status object_check(object_report *r, sm_store *s, const sm_id *id, sm_err *err);
+/* "leaf 1 (bytes 1048576..2097151) does not match its hash", of r->leaf[i]. */
+void object_leaf_text(char out[128], const object_report *r, int i);
+/* whole.c: the object has been compared with its id, and need not be again. */
+void store_note_whole(sm_store *s, const sm_id *id);
 
 /* ----------------------------------------------------------------- catalog.c */
 
 sm_status catalog_open(sqlite3 **out, const char *path, bool durable, sm_err *err);
 sm_status catalog_create(sqlite3 *db, sm_err *err); /* the schema, in any database */
+/* A view or a trigger can show each reader another catalog: SM_ECORRUPT names it. */
+sm_status catalog_check_plain(sqlite3 *db, sm_err *err);
 sm_status catalog_fail(sm_err *err, sqlite3 *db, const char *what);
 sm_status catalog_exec(sqlite3 *db, const char *sql, sm_err *err);
 /* Prepare and bind: 's' const char * (NULL = SQL NULL), 'i' int64_t, 'd' double. */
@@ -176,9 +183,14 @@ typedef struct audit_scan {
     int64_t n_bad;
 } audit_scan;
 sm_status audit_read(audit_scan *scan, sm_store *s, const audit_head *from, sm_err *err);
-/* Remove what follows the last good record, kept in audit/removed-SHA256; *what gets
- * {"bytes", "removed"}. */
-sm_status audit_cut(json_t **what, sm_store *s, const audit_scan *scan, sm_err *err);
+/* Copy the unfinished line at the end to audit/removed-SHA256; *what gets {"bytes",
+ * "removed"}. */
+sm_status audit_keep_tail(json_t **what, sm_store *s, const audit_scan *scan,
+                          sm_err *err);
+/* Instead of what follows head->bytes, this line: by one rename, so that a crash leaves
+ * the log with the tail or the log with the record that says that it is gone. */
+sm_status audit_replace_tail(sm_store *s, const audit_head *head, const sm_buf *line,
+                             sm_err *err);
 
 /* audit_check.c: the first record binds the key; the end is what the catalog has seen. */
 sm_status audit_check_record(sm_store *s, const audit_record *rec, sm_err *err);
@@ -216,8 +228,10 @@ typedef struct ref_name {
 bool ref_parse(ref_name *out, const char *text);
 void ref_format(char out[256], const char *name, int64_t version, const char *tag);
 
-/* The manifest id that `ref` means. */
-sm_status find_manifest(sm_id *out, sm_store *s, const char *ref, sm_err *err);
+/* The manifest id that `ref` means in a catalog: the workspace's, or one made from its
+ * log. */
+sm_status find_manifest(sm_id *out, const sm_store *s, sqlite3 *db, const char *ref,
+                        sm_err *err);
 sm_status load_manifest(sm_artifact *out, sm_store *s, const char *manifest, sm_err *err);
 /* Manifest of a content id (the first made), SM_ENOENT when none. */
 sm_status manifest_of_content(sm_id *out, sqlite3 *db, const char *content, sm_err *err);

@@ -391,6 +391,17 @@ sm_status object_check(object_report *r, sm_store *s, const sm_id *id, sm_err *e
     return st;
 }
 
+void object_leaf_text(char out[128], const object_report *r, int i)
+{
+    int64_t from = r->leaf[i] * (int64_t)STORE_LEAF_BYTES;
+    int64_t to = from + (int64_t)STORE_LEAF_BYTES;
+    if (to > r->bytes)
+        to = r->bytes;
+    snprintf(out, 128, "leaf %lld (bytes %lld..%lld) does not match its hash",
+             (long long)r->leaf[i], (long long)from,
+             (long long)(to > from ? to - 1 : from));
+}
+
 sm_status object_load_json(json_t **out, char **text, sm_store *s, const sm_id *id,
                            sm_err *err)
 {

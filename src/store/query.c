@@ -17,6 +17,8 @@ static sm_status metric_ready(sm_store *s, sm_err *err)
     /* Rows are not worth an fsync each: a connection of their own without it. */
     sm_status st = s->fast ? SM_OK : catalog_open(&s->fast, path, false, err);
     free(path);
+    if (!st)
+        st = catalog_check_plain(s->fast, err);
     if (st)
         return st;
     return catalog_query(&s->metric, s->fast, err,

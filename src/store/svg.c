@@ -133,7 +133,7 @@ static void put_box(sm_buf *out, const graph_node *n, const layout_item *it)
         put_xml(out, n->step, CHARS - 9);
     }
     sm_buf_printf(out, "</text><text class=\"id\" x=\"%d\" y=\"%d\">", x + 20, y + 55);
-    put_xml(out, n->id, 12);
+    put_xml(out, n->shown, 12);
     sm_buf_printf(out, " · %s</text></g>\n", size);
 }
 
@@ -146,7 +146,7 @@ static void put_svg(sm_buf *out, const graph *g, const layout *l)
                   "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"lin\" role=\"img\" "
                   "width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\">\n<title>Lineage of ",
                   width, height, width, height);
-    put_xml(out, *last->ref ? last->ref : last->id, 200);
+    put_xml(out, *last->ref ? last->ref : last->shown, 200);
     sm_buf_puts(out, "</title>\n");
     sm_buf_puts(out, style);
     for (size_t k = 0; k < l->n_segment; k++)

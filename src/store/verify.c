@@ -4,8 +4,9 @@
  * log and the objects.
  *
  *   1. each log record: form, chain, signature; the end against the catalog's note
- *   2. the log is applied to an empty catalog in memory; every row of the one on disk
- * must equal it (so a changed ref, manifest, recipe, file or run row is found)
+ *   2. the log is applied to an empty catalog in memory; the one on disk must have its
+ *      tables and indexes and no others, and every row of them must equal it (so a changed
+ *      ref, manifest, recipe, file or run row is found).  A ref means what it means there
  *   3. SQLite's own check of the file's structure
  *   4. the key pair
  *   5. each object against its name and its leaf table
@@ -53,10 +54,13 @@ static void tell(verifier *v)
 
 /* ------------------------------------------------------------------ log, catalog */
 
+/* Temporary, so that main holds the catalog's own tables alone. */
 static const char memory_schema[] =
-    "CREATE TABLE role(object TEXT, what TEXT, manifest TEXT);"
-    "CREATE INDEX role_object ON role(object);"
-    "CREATE TABLE unread(manifest TEXT PRIMARY KEY);";
+    "PRAGMA temp_store=MEMORY;"
+    "CREATE TEMP TABLE role(object TEXT, what TEXT, manifest TEXT);"
+    "CREATE INDEX temp.role_object ON role(object);"
+    "CREATE TEMP TABLE unread(manifest TEXT PRIMARY KEY, content TEXT);"
+    "CREATE TEMP TABLE seen(object TEXT PRIMARY KEY);";
 
 static sm_status note_role(verifier *v, const audit_record *rec, const char *key,
                            const char *what, sm_err *err)
@@ -88,8 +92,9 @@ static sm_status apply_one(verifier *v, const audit_record *rec, sm_err *err)
     }
     st = apply_record(v->mem, v->s, rec, &inner);
     if (st == SM_ECORRUPT) /* the object is named by the object check */
-        return catalog_run(v->mem, err, "INSERT OR IGNORE INTO unread VALUES(?)", "s",
-                           json_string_value(json_object_get(rec->detail, "manifest")));
+        return catalog_run(v->mem, err, "INSERT OR IGNORE INTO unread VALUES(?,?)", "ss",
+                           json_string_value(json_object_get(rec->detail, "manifest")),
+                           json_string_value(json_object_get(rec->detail, "content")));
     return st ? sm_fail(err, st, "%s", inner.msg) : SM_OK;
 }
 
@@ -126,6 +131,31 @@ static sm_status check_log(verifier *v, sm_err *err)
     if (!st)
         st = audit_check_end(&scan, &head, &inner);
     return as_finding(v, st, &inner, err);
+}
+
+/* The same texts on disk as in memory: a view, a trigger or a table of another making
+ * could show this comparison one catalog and every other reader another. */
+static sm_status compare_schema(verifier *v, bool *same, sm_err *err)
+{
+    static const char both[] =
+        "SELECT DISTINCT type || ' ' || name FROM ("
+        "SELECT * FROM (SELECT type, name, tbl_name, sql FROM main.sqlite_master"
+        " EXCEPT SELECT type, name, tbl_name, sql FROM disk.sqlite_master) UNION ALL "
+        "SELECT * FROM (SELECT type, name, tbl_name, sql FROM disk.sqlite_master"
+        " EXCEPT SELECT type, name, tbl_name, sql FROM main.sqlite_master))";
+    sqlite3_stmt *q = NULL;
+    bool row = false;
+    *same = true;
+    sm_status st = catalog_query(&q, v->mem, err, both, "");
+    while (!st && !(st = catalog_step(&row, v->mem, q, err)) && row) {
+        found(v,
+              "catalog.db: %.200s: differs from the schema of a "
+              "catalog; " STORE_REBUILD_HINT,
+              catalog_text(q, 0));
+        *same = false;
+    }
+    sqlite3_finalize(q);
+    return st;
 }
 
 /* Tables that follow from the log; the label names a row. */
@@ -192,6 +222,7 @@ static sm_status check_structure(verifier *v, sm_err *err)
 static sm_status check_catalog(verifier *v, sm_err *err)
 {
     sm_err inner = {0};
+    bool same = false;
     char *path = store_path(v->s, "catalog.db");
     if (!path)
         return store_nomem(err);
@@ -199,7 +230,9 @@ static sm_status check_catalog(verifier *v, sm_err *err)
     free(path);
     if (!st)
         st = check_structure(v, &inner);
-    for (size_t i = 0; i < sizeof tables / sizeof *tables && !st; i++)
+    if (!st)
+        st = compare_schema(v, &same, &inner);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables && !st && same; i++)
         st = compare_table(v, &tables[i], &inner);
     if (st && st != SM_ENOMEM) {
         char why[SM_ERR_MAX];
@@ -252,13 +285,9 @@ static void report_leaves(verifier *v, const sm_id *id, const char *what,
 {
     const int shown = (int)(sizeof r->leaf / sizeof *r->leaf);
     for (int i = 0; i < r->n_leaf && i < shown; i++) {
-        int64_t from = r->leaf[i] * (int64_t)STORE_LEAF_BYTES;
-        int64_t to = from + (int64_t)STORE_LEAF_BYTES;
-        if (to > r->bytes)
-            to = r->bytes;
-        found(v, "object %s%s: leaf %lld (bytes %lld..%lld) does not match its hash",
-              id->hex, what, (long long)r->leaf[i], (long long)from,
-              (long long)(to > from ? to - 1 : from));
+        char leaf[128];
+        object_leaf_text(leaf, r, i);
+        found(v, "object %s%s: %s", id->hex, what, leaf);
     }
     if (r->n_leaf > shown)
         found(v, "object %s%s: %d more leaves do not match", id->hex, what,
@@ -273,6 +302,8 @@ static sm_status check_object(verifier *v, const sm_id *id, sm_err *err)
     char what[256] = "";
     sm_status st = object_check(&r, v->s, id, err);
     v->n_checked++;
+    if (!st && r.wrong == 0)
+        store_note_whole(v->s, id);
     if (st || r.wrong == 0)
         return st;
     describe(what, v, id);
@@ -306,7 +337,9 @@ static sm_status check_query(verifier *v, const char *sql, const char *manifest,
 static const char reachable[] =
     "WITH RECURSIVE up(m) AS (SELECT ?1 UNION SELECT b.manifest FROM up"
     " JOIN artifact a ON a.manifest = up.m JOIN recipe r ON r.id = a.recipe"
-    " JOIN json_each(r.json, '$.inputs') j JOIN artifact b ON b.content = j.value)"
+    " JOIN json_each(r.json, '$.inputs') j"
+    " JOIN (SELECT manifest, content FROM artifact UNION SELECT manifest, content FROM"
+    " unread) b ON b.content = j.value)"
     "SELECT object FROM role WHERE manifest IN up UNION "
     "SELECT object FROM file WHERE manifest IN up ORDER BY 1";
 
@@ -339,8 +372,6 @@ static sm_status check_all(verifier *v, sm_err *err)
     sm_id id;
     char *dir = store_path(v->s, "objects");
     sm_status st = dir ? sm_list_files(&list, dir, err) : store_nomem(err);
-    if (!st)
-        st = catalog_exec(v->mem, "CREATE TABLE seen(object TEXT PRIMARY KEY)", err);
     for (size_t i = 0; i < list.n && !st; i++) {
         if (parse_name(&id, list.item[i])) {
             st = catalog_run(v->mem, err, "INSERT INTO seen VALUES(?)", "s", id.hex);
@@ -375,22 +406,45 @@ static sm_status memory_open(sqlite3 **out, sm_err *err)
     return st;
 }
 
+/* What `ref` means by the log.  Where only the catalog on disk knows it, that is a
+ * finding, and so is an artifact of which nothing is there to be checked. */
+static sm_status check_ref(verifier *v, const char *ref, sm_err *err)
+{
+    sm_id manifest;
+    sm_status st = find_manifest(&manifest, v->s, v->mem, ref, err);
+    if (st == SM_ENOENT) {
+        store_enter(v->s);
+        bool on_disk = !find_manifest(&manifest, v->s, v->s->db, ref, NULL);
+        store_leave(v->s);
+        if (!on_disk)
+            return v->found.n ? SM_OK : st;
+        found(v,
+              "catalog.db: %.200s: is manifest %s there, and nothing by the audit log "
+              "and the objects",
+              ref, manifest.hex);
+        st = SM_OK;
+    }
+    if (!st)
+        st = check_query(v, reachable, manifest.hex, err);
+    if (!st && v->n_checked == 0)
+        found(v, "%.200s: got no objects to check, want those of manifest %s", ref,
+              manifest.hex);
+    return st;
+}
+
 sm_status sm_store_verify(sm_store *s, const char *ref,
                           void (*emit)(void *self, const char *line), void *self,
                           int64_t *n_checked, sm_err *err)
 {
     verifier v = {.s = s, .emit = emit, .self = self};
-    sm_id manifest;
     store_enter(s);
-    sm_status st = ref ? find_manifest(&manifest, s, ref, err) : SM_OK;
-    if (!st)
-        st = memory_open(&v.mem, err);
+    sm_status st = memory_open(&v.mem, err);
     if (!st)
         st = check_records(&v, err);
     store_leave(s);
     tell(&v);
     if (!st)
-        st = ref ? check_query(&v, reachable, manifest.hex, err) : check_all(&v, err);
+        st = ref ? check_ref(&v, ref, err) : check_all(&v, err);
     tell(&v);
     if (!st && v.failed)
         st = store_nomem(err);

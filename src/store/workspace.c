@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The workspace: making, finding, opening, locking. */
-#define _XOPEN_SOURCE                                                 \
+#define _XOPEN_SOURCE \
     700 /* realpath, which glibc does not show for POSIX.1-2008 alone \
          */
 #include <errno.h>
@@ -153,15 +153,18 @@ static sm_status check_schema(sqlite3 *db, sm_err *err)
     if (!st)
         st = catalog_step(&row, db, q, err);
     if (!st && strcmp(catalog_text(q, 0), "1") != 0)
-        st = sm_fail(err, SM_ECORRUPT, "catalog.db: got schema \"%.20s\", want 1; " STORE_REBUILD_HINT,
+        st = sm_fail(err, SM_ECORRUPT,
+                     "catalog.db: got schema \"%.20s\", want 1; " STORE_REBUILD_HINT,
                      catalog_text(q, 0));
     sqlite3_finalize(q);
     return st;
 }
 
-/* A lost catalog is made again from the log: create it empty, recovery does the rest. */
-static sm_status open_catalog(bool *was_lost, sm_store *s, sm_err *err)
+/* A lost catalog is made again from the log: create it empty, recovery does the rest and
+ * records it. */
+static sm_status open_catalog(sm_store *s, sm_err *err)
 {
+    bool is_new = false;
     char *path = store_path(s, "catalog.db");
     if (!path)
         return store_nomem(err);
@@ -169,22 +172,15 @@ static sm_status open_catalog(bool *was_lost, sm_store *s, sm_err *err)
     if (!st) {
         st = catalog_open(&s->db, path, true, err);
         if (!st)
-            st = is_blank(was_lost, s->db, err);
+            st = catalog_check_plain(s->db, err);
         if (!st)
-            st = *was_lost ? catalog_create(s->db, err) : check_schema(s->db, err);
+            st = is_blank(&is_new, s->db, err);
+        if (!st)
+            st = is_new ? catalog_create(s->db, err) : check_schema(s->db, err);
         store_unlock(s);
     }
     free(path);
     return st;
-}
-
-static sm_status note_rebuild(sm_store *s, sm_err *err)
-{
-    sm_status st = change_begin(s, err);
-    if (st)
-        return st;
-    st = change_log(s, "catalog.rebuild", NULL, err);
-    return change_end(s, st, err);
 }
 
 static sm_status mutex_init(pthread_mutex_t *m, sm_err *err)
@@ -199,9 +195,8 @@ static sm_status mutex_init(pthread_mutex_t *m, sm_err *err)
 }
 
 /* Open root/.smelt; takes `root` (malloc'd) whatever the outcome. */
-static sm_status open_at(sm_store **out, char *root, bool is_new, sm_err *err)
+static sm_status open_at(sm_store **out, char *root, sm_err *err)
 {
-    bool was_lost = false;
     sm_store *s = sm_alloc(1, sizeof *s);
     if (!s || mutex_init(&s->mutex, err)) {
         free(root);
@@ -215,11 +210,9 @@ static sm_status open_at(sm_store **out, char *root, bool is_new, sm_err *err)
     if (!st)
         st = open_lock(s, err);
     if (!st)
-        st = open_catalog(&was_lost, s, err);
-    if (!st && !is_new)
+        st = open_catalog(s, err);
+    if (!st)
         st = change_recover(s, err);
-    if (!st && was_lost && !is_new)
-        st = note_rebuild(s, err);
     if (st) {
         sm_store_close(s);
         return st;
@@ -258,7 +251,7 @@ sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err)
             err, SM_ENOENT,
             "no workspace (.smelt) in %s or above it; make one with: smelt init",
             dir ? dir : "the current directory");
-    return open_at(out, root, false, err);
+    return open_at(out, root, err);
 }
 
 void sm_store_close(sm_store *s)
@@ -277,6 +270,7 @@ void sm_store_close(sm_store *s)
     EVP_PKEY_free(s->key);
     EVP_PKEY_free(s->pub);
     pthread_mutex_destroy(&s->mutex);
+    json_decref(s->whole);
     free(s->session);
     free(s->dir);
     free(s->root);
@@ -323,7 +317,7 @@ static sm_status start_log(char *parent, sm_err *err)
     sm_store *s = NULL;
     char key[65];
     json_t *detail = NULL;
-    sm_status st = open_at(&s, parent, true, err);
+    sm_status st = open_at(&s, parent, err);
     if (st)
         return st;
     st = key_public_hex(key, s, err);

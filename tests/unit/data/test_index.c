@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 /* cmocka wants some of those above first */
 #include <cmocka.h>
 
@@ -157,19 +158,59 @@ static void model_term_reorders(void **state)
     free(path);
 }
 
+static int64_t mtime_ns(const char *path)
+{
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    return (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+}
+
 static void cache_is_reused_and_remade(void **state)
 {
     (void)state;
+    int64_t made = 0;
     char *path = build(120), *cache = sm_path_join(dir, "cache.db");
     sm_rank rank = SM_RANK_DEFAULT;
     sm_index *x;
     for (int i = 0; i < 4; i++) { /* with, with, without names, with a damaged file */
         if (i == 3)
             assert_int_equal(sm_file_write_atomic(cache, "not SQLite", 10, 0644, NULL), 0);
+        if (i == 1)
+            made = mtime_ns(cache);
         assert_int_equal(sm_index_open(&x, path, cache, i < 2, NULL), SM_OK);
         assert_int_equal(first_hit(x, "lists files opened", &rank), 0);
         sm_index_close(x);
+        if (i == 1)
+            assert_true(made == mtime_ns(cache));
     }
+    free(cache);
+    free(path);
+}
+
+/* A bit anywhere in the cache or its seal: the tables are made anew, with the old bytes. */
+static void damaged_cache_is_remade(void **state)
+{
+    (void)state;
+    char *path = build(120), *cache = sm_path_join(dir, "damaged.db"), *whole, *now;
+    sm_rank rank = SM_RANK_DEFAULT;
+    sm_index *x;
+    size_t len, n;
+    assert_int_equal(sm_index_open(&x, path, cache, true, NULL), SM_OK);
+    sm_index_close(x);
+    assert_int_equal(sm_file_read(&whole, &len, cache, 0, NULL), SM_OK);
+    for (size_t at = 5; at < len; at += len / 7) {
+        whole[at] ^= 4;
+        assert_int_equal(sm_file_write_atomic(cache, whole, len, 0644, NULL), SM_OK);
+        whole[at] ^= 4;
+        assert_int_equal(sm_index_open(&x, path, cache, true, NULL), SM_OK);
+        assert_int_equal(first_hit(x, "lists files opened", &rank), 0);
+        sm_index_close(x);
+        assert_int_equal(sm_file_read(&now, &n, cache, 0, NULL), SM_OK);
+        assert_int_equal(n, len);
+        assert_memory_equal(now, whole, len);
+        free(now);
+    }
+    free(whole);
     free(cache);
     free(path);
 }
@@ -243,6 +284,7 @@ int main(void)
         cmocka_unit_test(titles_that_abbreviate_rank_first),
         cmocka_unit_test(model_term_reorders),
         cmocka_unit_test(cache_is_reused_and_remade),
+        cmocka_unit_test(damaged_cache_is_remade),
         cmocka_unit_test(dice_by_hand),
         cmocka_unit_test(questions_for_commands_prefer_commands),
         cmocka_unit_test(abbreviations_by_hand),

@@ -6,6 +6,8 @@
  */
 #include "testing.h"
 
+#include <sys/stat.h>
+
 typedef struct log_text {
     char *path, *text;
     size_t len;
@@ -128,6 +130,116 @@ static void test_foreign_log(void **state)
     world_teardown(&other);
 }
 
+/* The log as it is now must be these bytes. */
+static void expect_log(const log_text *l)
+{
+    char *now = NULL;
+    size_t len = 0;
+    OK(sm_file_read(&now, &len, l->path, 0, &err));
+    assert_int_equal(len, l->len);
+    assert_memory_equal(now, l->text, len);
+    free(now);
+}
+
+static void lose_catalog(world *w)
+{
+    char *db = path_of(w->dir, ".smelt/catalog.db");
+    sm_store_close(w->s);
+    w->s = NULL;
+    assert_int_equal(unlink(db), 0);
+    free(db);
+}
+
+/* Without its catalog a damaged log is still that log: no whole line of it is removed, it
+ * does not look clean, and it goes on once it is whole again. */
+static void test_lost_catalog(void **state)
+{
+    world *w = *state;
+    static const int damaged[] = {5, 2, 0};
+    for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
+        log_text l, after;
+        char line[32];
+        make_log(w);
+        load(&l, w);
+        long at = strstr(l.text, l.line[damaged[i]]) - l.text + 30;
+        flip(l.path, at, 1);
+        l.text[at] ^= 1;
+        lose_catalog(w);
+        OK(sm_store_open(&w->s, w->dir, &err));
+        snprintf(line, sizeof line, "line %d", damaged[i] + 1);
+        assert_int_equal(sm_audit_verify(w->s, NULL, NULL, &err), SM_ECORRUPT);
+        assert_non_null(strstr(err.msg, line));
+        if (i == 0) { /* the end: nothing can be added to it */
+            expect_log(&l);
+            assert_int_equal(sm_audit_append(w->s, "note", NULL, &err), SM_ECORRUPT);
+            assert_non_null(strstr(err.msg, "do not verify"));
+            expect_log(&l);
+        }
+        flip(l.path, at, 1);
+        OK(sm_audit_append(w->s, "note", NULL, &err));
+        OK(sm_audit_verify(w->s, NULL, NULL, &err));
+        load(&after, w);
+        assert_non_null(strstr(after.text + l.len, "catalog.rebuild"));
+        assert_null(strstr(after.text, "audit.repair"));
+        unload(&after);
+        unload(&l);
+        world_teardown(state); /* a new one for the next */
+        assert_int_equal(world_setup(state), 0);
+        w = *state;
+    }
+}
+
+/* No record verifies: another workspace's log, or another's key.  Nothing is removed. */
+static void test_lost_catalog_foreign_log(void **state)
+{
+    world *w = *state;
+    void *other = NULL;
+    log_text l;
+    sm_list list = {0};
+    assert_int_equal(world_setup(&other), 0);
+    make_log(other);
+    load(&l, other);
+    free(l.path);
+    l.path = path_of(w->dir, ".smelt/audit/log.jsonl");
+    lose_catalog(w);
+    OK(sm_file_write_atomic(l.path, l.text, l.len, 0644, &err));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sm_store_open(&w->s, w->dir, &err), SM_ECORRUPT);
+        assert_non_null(strstr(err.msg, "no record verifies with the key"));
+    }
+    expect_log(&l);
+    char *audit = path_of(w->dir, ".smelt/audit");
+    OK(sm_list_files(&list, audit, &err));
+    assert_int_equal(list.n, 1); /* nothing was removed */
+    sm_list_free(&list);
+    free(audit);
+    unload(&l);
+    world_teardown(&other);
+}
+
+/* Who cannot sign can still read; the record of the rebuild waits. */
+static void test_lost_catalog_without_key(void **state)
+{
+    world *w = *state;
+    log_text l;
+    char *key = path_of(w->dir, ".smelt/keys/ed25519.pem");
+    make_log(w);
+    load(&l, w);
+    assert_int_equal(chmod(key, 0640), 0);
+    lose_catalog(w);
+    OK(sm_store_open(&w->s, w->dir, &err));
+    OK(sm_audit_verify(w->s, NULL, NULL, &err));
+    expect_log(&l);
+    unload(&l);
+    assert_int_equal(chmod(key, 0600), 0);
+    OK(sm_audit_append(w->s, "note", NULL, &err));
+    load(&l, w);
+    assert_int_equal(l.n_line, 8);
+    assert_non_null(strstr(l.line[6], "catalog.rebuild"));
+    unload(&l);
+    free(key);
+}
+
 static void test_checkpoint(void **state)
 {
     world *w = *state;
@@ -241,8 +353,15 @@ static void test_sign(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_append),     T(test_tampering),       T(test_foreign_log),
-        T(test_checkpoint), T(test_against_openssl), T(test_sign),
+        T(test_append),
+        T(test_tampering),
+        T(test_foreign_log),
+        T(test_lost_catalog),
+        T(test_lost_catalog_foreign_log),
+        T(test_lost_catalog_without_key),
+        T(test_checkpoint),
+        T(test_against_openssl),
+        T(test_sign),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,8 @@
 
 #include <sys/stat.h>
 
+#include "internal.h"
+
 /* SHA-256 of bytes by sha256sum, an implementation that is not ours. */
 static void sha256sum(char out[65], const void *data, size_t len)
 {
@@ -176,6 +178,43 @@ static void expect_find(world *w, const char *ref, const sm_artifact *want)
     assert_string_equal(a.kind, want->kind);
     assert_true(json_equal(a.recipe_json, want->recipe_json));
     sm_artifact_free(&a);
+}
+
+/* An id means itself: no ref can take its name, and one that an older log holds is not
+ * looked at.  A shorter name of hex digits is a name like any other. */
+static void test_ref_like_an_id(void **state)
+{
+    world *w = *state;
+    sm_artifact one = {0}, two = {0}, found = {0};
+    char name[160];
+    OK(commit_text(&one, w->s, "source", "t", NULL, "one", "docs"));
+    assert_int_equal(commit_text(&two, w->s, "source", "t", NULL, "two", one.content.hex),
+                     SM_EINVAL);
+    assert_non_null(strstr(err.msg, "64 hex digits"));
+    OK(commit_text(&two, w->s, "source", "t", NULL, "two", "other"));
+    assert_int_equal(sm_store_set_ref(w->s, one.content.hex, &two.content, &err),
+                     SM_EINVAL);
+    snprintf(name, sizeof name, "%s:tag", one.content.hex);
+    assert_int_equal(sm_store_set_ref(w->s, name, &two.content, &err), SM_EINVAL);
+    json_t *detail = json_pack(
+        "{s:s, s:i, s:s, s:s}", "name", one.content.hex, "version", 1, "manifest",
+        "0000000000000000000000000000000000000000000000000000000000000000", "content",
+        two.content.hex);
+    OK(change_begin(w->s, &err));
+    OK(change_end(w->s, change_log(w->s, "ref.set", detail, &err), &err));
+    json_decref(detail);
+    expect_find(w, one.content.hex, &one);
+    snprintf(name, sizeof name, "%s@v1", one.content.hex);
+    assert_int_equal(sm_store_find(&found, w->s, name, &err), SM_ENOENT);
+    memset(name, 'a', 64);
+    name[64] = 0;
+    assert_int_equal(sm_store_find(&found, w->s, name, &err), SM_ENOENT);
+    assert_non_null(strstr(err.msg, "no such content id"));
+    snprintf(name, sizeof name, "%.12s", one.content.hex);
+    OK(sm_store_set_ref(w->s, name, &two.content, &err));
+    expect_find(w, name, &two);
+    sm_artifact_free(&one);
+    sm_artifact_free(&two);
 }
 
 static void test_refs(void **state)
@@ -378,11 +417,17 @@ static void test_list_and_metrics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_init_and_open),  T(test_layout_is_checked),
-        T(test_ids_are_sha256), T(test_leaf_table),
-        T(test_refs),           T(test_refused_names),
-        T(test_linked_files),   T(test_bad_staging),
-        T(test_copy),           T(test_list_and_metrics),
+        T(test_init_and_open),
+        T(test_layout_is_checked),
+        T(test_ids_are_sha256),
+        T(test_leaf_table),
+        T(test_refs),
+        T(test_refused_names),
+        T(test_ref_like_an_id),
+        T(test_linked_files),
+        T(test_bad_staging),
+        T(test_copy),
+        T(test_list_and_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

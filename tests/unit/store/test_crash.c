@@ -43,8 +43,20 @@ static sm_status do_work(sm_store *s, const char *text)
     return st;
 }
 
-/* Number of points that a child passes; it dies at point `at`. */
-static int child_dies_at(const world *w, const char *text, int at)
+static void append_to_log(const world *w, const char *text)
+{
+    char *log = path_of(w->dir, ".smelt/audit/log.jsonl");
+    FILE *out = fopen(log, "ab");
+    assert_non_null(out);
+    assert_int_equal(fwrite(text, 1, strlen(text), out), strlen(text));
+    assert_int_equal(fclose(out), 0);
+    free(log);
+}
+
+/* Number of points that a child passes; it dies at point `at`.  `torn` (may be NULL) is
+ * the unfinished line that its first change finds. */
+static int child_with_tail_dies_at(const world *w, const char *text, const char *torn,
+                                   int at)
 {
     fflush(NULL);
     pid_t pid = fork();
@@ -56,6 +68,8 @@ static int child_dies_at(const world *w, const char *text, int at)
             _exit(2);
         s->at_point = at_point;
         s->at_self = &c;
+        if (torn)
+            append_to_log(w, torn);
         if (do_work(s, text))
             _exit(3);
         _exit(0); /* without close: also a death */
@@ -64,6 +78,11 @@ static int child_dies_at(const world *w, const char *text, int at)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
+}
+
+static int child_dies_at(const world *w, const char *text, int at)
+{
+    return child_with_tail_dies_at(w, text, NULL, at);
 }
 
 /* After a death: open, clean, and each move is there wholly or not at all. */
@@ -203,9 +222,7 @@ static void test_torn_record(void **state)
     findings f = {0};
     OK(do_work(w->s, "first"));
     char *log = path_of(w->dir, ".smelt/audit/log.jsonl"), *text = NULL;
-    FILE *out = fopen(log, "ab");
-    fwrite(torn, 1, sizeof torn - 1, out);
-    fclose(out);
+    append_to_log(w, torn);
     assert_int_equal(sm_store_verify(w->s, NULL, find_line, &f, NULL, &err), SM_ECORRUPT);
     assert_non_null(strstr(f.text.data, "after the last whole record"));
     sm_buf_free(&f.text);
@@ -223,6 +240,45 @@ static void test_torn_record(void **state)
     assert_true(sm_path_exists(kept.data));
     sm_buf_free(&kept);
     free(text);
+    free(log);
+}
+
+/* Death at each point of the repair of a torn line: the log has the line still, or it has
+ * the record that says that it was removed, whose bytes are kept. */
+static void test_death_in_repair(void **state)
+{
+    world *w = *state;
+    sm_artifact before = {0};
+    OK(do_work(w->s, "first"));
+    OK(sm_store_find(&before, w->s, "work", &err));
+    sm_store_close(w->s);
+    w->s = NULL;
+    char *log = path_of(w->dir, ".smelt/audit/log.jsonl");
+    int n = 0, n_with_tail = 0, status = 9;
+    for (; status == 9; n++) {
+        char text[32], torn[64], *now = NULL;
+        sm_id id;
+        sm_buf kept = {0};
+        snprintf(text, sizeof text, "repair %d", n);
+        snprintf(torn, sizeof torn, "{\"detail\":{\"torn\":%d", n);
+        OK(sm_id_of_bytes(&id, torn, strlen(torn), &err));
+        sm_buf_printf(&kept, "%s/.smelt/audit/removed-%s", w->dir, id.hex);
+        status = child_with_tail_dies_at(w, text, torn, n);
+        assert_true(status == 9 || status == 0);
+        OK(sm_file_read(&now, NULL, log, 0, &err));
+        bool has_tail = strstr(now, torn) != NULL;
+        assert_int_equal(strstr(now, id.hex) == NULL, has_tail);
+        n_with_tail += has_tail;
+        free(now);
+        check_after(w, text, &before);
+        OK(sm_file_read(&now, NULL, log, 0, &err));
+        assert_non_null(strstr(now, id.hex));
+        assert_true(sm_path_exists(kept.data));
+        free(now);
+        sm_buf_free(&kept);
+    }
+    assert_true(n_with_tail > 2 && n - n_with_tail > 2);
+    sm_artifact_free(&before);
     free(log);
 }
 
@@ -489,15 +545,11 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_death_at_every_point),
-        T(test_kill_at_random),
-        T(test_redo_on_open),
-        T(test_torn_record),
-        T(test_four_processes),
-        T(test_four_threads),
-        T(test_staging_of_the_dead),
-        T(test_write_failures),
-        cmocka_unit_test_teardown(test_full_disk, unmount),
+        T(test_death_at_every_point), T(test_kill_at_random),
+        T(test_redo_on_open),         T(test_torn_record),
+        T(test_death_in_repair),      T(test_four_processes),
+        T(test_four_threads),         T(test_staging_of_the_dead),
+        T(test_write_failures),       cmocka_unit_test_teardown(test_full_disk, unmount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

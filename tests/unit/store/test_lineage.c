@@ -108,6 +108,78 @@ static void test_tree(void **state)
     json_decref(g);
 }
 
+/* One file "data" of this text, made from `input` (may be NULL) with this seed. */
+static void commit_same(sm_artifact *a, sm_store *s, const sm_artifact *input, int seed,
+                        const char *text, const char *ref)
+{
+    char *staging = NULL;
+    OK(sm_store_staging(&staging, s, "t", &err));
+    put_file(staging, "data", text, strlen(text));
+    json_t *options = json_pack("{s:i}", "seed", seed);
+    json_t *recipe = sm_recipe_new("data.filter", 1, input ? &input->content : NULL,
+                                   input ? 1 : 0, options, NULL);
+    OK(sm_store_commit(a, s, "source", recipe, staging, ref, NULL, &err));
+    json_decref(options);
+    json_decref(recipe);
+    free(staging);
+}
+
+/* Every drawing of the lineage of `ref` succeeds; its nodes have ids of their own. */
+static void expect_drawn(sm_store *s, const char *ref, size_t n_node, size_t n_edge)
+{
+    json_t *g = NULL, *ids = json_object(), *node;
+    sm_buf out = {0};
+    size_t i;
+    OK(sm_store_lineage(&g, s, ref, &err));
+    json_array_foreach(json_object_get(g, "nodes"), i, node) json_object_set_new(
+        ids, json_string_value(json_object_get(node, "id")), json_true());
+    assert_int_equal(json_array_size(json_object_get(g, "nodes")), n_node);
+    assert_int_equal(json_object_size(ids), n_node);
+    assert_int_equal(json_array_size(json_object_get(g, "edges")), n_edge);
+    OK(sm_lineage_tree(&out, g, &err));
+    OK(sm_lineage_svg(&out, g, &err));
+    OK(sm_lineage_dot(&out, g, &err));
+    sm_buf_free(&out);
+    json_decref(ids);
+    json_decref(g);
+}
+
+/* A step that leaves its input as it was, and one that makes its input's input: the same
+ * content, made by several recipes. */
+static void test_same_content(void **state)
+{
+    world *w = *state;
+    void *other = NULL;
+    sm_artifact docs = {0}, one = {0}, two = {0}, back = {0}, copy = {0};
+    commit_same(&docs, w->s, NULL, 0, "all", "docs");
+    commit_same(&one, w->s, &docs, 1, "some", "one");
+    commit_same(&two, w->s, &one, 2, "some", "two");
+    commit_same(&back, w->s, &two, 3, "all", "back");
+    assert_string_equal(one.content.hex, two.content.hex);
+    expect_drawn(w->s, "one", 2, 1);
+    expect_drawn(w->s, "two", 3, 2);
+    expect_drawn(w->s, "back", 3, 2);
+    /* where the makers are not, each is its own input's only maker */
+    assert_int_equal(world_setup(&other), 0);
+    sm_store *s = ((world *)other)->s;
+    OK(sm_store_find(&copy, w->s, "two", &err));
+    OK(sm_store_copy(s, w->s, &copy, "two", &err));
+    expect_drawn(s, "two", 2, 1);
+    sm_artifact_free(&copy);
+    OK(sm_store_find(&copy, w->s, "back", &err));
+    OK(sm_store_copy(s, w->s, &copy, "back", &err));
+    sm_artifact_free(&copy);
+    OK(sm_store_find(&copy, w->s, "one", &err));
+    OK(sm_store_copy(s, w->s, &copy, "one", &err));
+    expect_drawn(s, "one", 4, 3); /* all <- back <- two <- the content of two */
+    sm_artifact_free(&docs);
+    sm_artifact_free(&one);
+    sm_artifact_free(&two);
+    sm_artifact_free(&back);
+    sm_artifact_free(&copy);
+    world_teardown(&other);
+}
+
 static bool has_program(const char *name)
 {
     char command[128];
@@ -254,8 +326,13 @@ static void test_layout_invariants(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_graph),       T(test_missing_input), T(test_tree),
-        T(test_svg_and_dot), T(test_bad_graphs),    T(test_layout_invariants),
+        T(test_graph),
+        T(test_missing_input),
+        T(test_tree),
+        T(test_same_content),
+        T(test_svg_and_dot),
+        T(test_bad_graphs),
+        T(test_layout_invariants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,6 +143,36 @@ static void test_leaf_is_located(void **state)
     free_history(&h);
 }
 
+/* Who reads a file gets bytes that were compared with its id, once a handle. */
+static void test_whole_path(void **state)
+{
+    world *w = *state;
+    history h = {0};
+    char *path = NULL, *same = NULL;
+    make_history(w, &h);
+    OK(sm_store_path(&path, w->s, &h.dataset, "train.jsonl", &err));
+    flip(path, (1 << 20) + 17, 0x10);
+    assert_int_equal(sm_store_whole_path(&same, w->s, &h.dataset, "train.jsonl", &err),
+                     SM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "train.jsonl: object"));
+    assert_non_null(strstr(err.msg, "leaf 1 (bytes 1048576..2097151)"));
+    flip(path, (1 << 20) + 17, 0x10);
+    OK(sm_store_whole_path(&same, w->s, &h.dataset, "train.jsonl", &err));
+    assert_string_equal(same, path);
+    free(same);
+    flip(path, (1 << 20) + 17, 0x10); /* hashed by this handle already */
+    OK(sm_store_whole_path(&same, w->s, &h.dataset, "train.jsonl", &err));
+    free(same);
+    reopen(w);
+    assert_int_equal(sm_store_whole_path(&same, w->s, &h.dataset, "train.jsonl", &err),
+                     SM_ECORRUPT);
+    assert_int_equal(sm_store_whole_path(&same, w->s, &h.dataset, "other", &err),
+                     SM_ENOENT);
+    flip(path, (1 << 20) + 17, 0x10);
+    free(path);
+    free_history(&h);
+}
+
 static void test_damaged_object_is_repaired(void **state)
 {
     world *w = *state;
@@ -268,6 +298,86 @@ static void test_changed_catalog_rows(void **state)
     free_history(&h);
 }
 
+/* A catalog of another making: the same rows for the comparison with the log, others for
+ * who looks a ref up. */
+static void test_changed_schema(void **state)
+{
+    world *w = *state;
+    history h = {0};
+    static const struct {
+        const char *change, *name;
+        bool refused; /* by open already */
+    } cases[] = {
+        {"ALTER TABLE ref RENAME TO honest; CREATE TABLE forged AS SELECT * FROM honest;"
+         "UPDATE forged SET (manifest, content) = (SELECT manifest, content FROM artifact"
+         " WHERE kind = 'source') WHERE name = 'unix';"
+         "CREATE VIEW ref AS SELECT * FROM honest WHERE EXISTS(SELECT 1 FROM"
+         " pragma_database_list WHERE name = 'disk') UNION ALL SELECT * FROM forged"
+         " WHERE NOT EXISTS(SELECT 1 FROM pragma_database_list WHERE name = 'disk')",
+         "view ref", true},
+        {"CREATE TRIGGER later AFTER INSERT ON ref BEGIN DELETE FROM run; END",
+         "trigger later", true},
+        {"CREATE TABLE more(x)", "table more", false},
+        {"DROP INDEX ref_manifest", "index ref_manifest", false},
+    };
+    make_history(w, &h);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sm_store *late = NULL;
+        reopen(w);
+        sql(w, cases[i].change); /* under a handle that is open */
+        expect_found(w, NULL, cases[i].name, "schema");
+        expect_found(w, "unix:stable", cases[i].name, "schema");
+        sm_status st = sm_store_open(&late, w->dir, &err);
+        assert_int_equal(st, cases[i].refused ? SM_ECORRUPT : SM_OK);
+        if (cases[i].refused)
+            assert_non_null(strstr(err.msg, "want tables and indexes alone"));
+        sm_store_close(late);
+        sm_store_close(w->s);
+        w->s = NULL;
+        OK(sm_store_rebuild(NULL, w->dir, &err));
+        OK(sm_store_open(&w->s, w->dir, &err));
+        expect_clean(w, NULL);
+    }
+    free_history(&h);
+}
+
+/* What a ref means is in the log: a ref of the catalog alone is a finding, whatever else
+ * is whole, and the maker of an input is checked also where it cannot be read. */
+static void test_ref_by_the_log(void **state)
+{
+    world *w = *state;
+    history h = {0};
+    sm_list list = {0};
+    make_history(w, &h);
+    sql(w,
+        "INSERT INTO ref SELECT 'fake', version, tag, manifest, content, moved, record "
+        "FROM ref WHERE name='docs'");
+    expect_found(w, "fake", "fake", "nothing by the audit log");
+    sql(w, "DELETE FROM ref WHERE name = 'fake'");
+    char *objects = path_of(w->dir, ".smelt/objects");
+    OK(sm_list_files(&list, objects, &err));
+    int n_manifest = 0;
+    for (size_t i = 0; i < list.n; i++) {
+        char *path = path_of(objects, list.item[i]), *text = NULL, name[70];
+        OK(sm_file_read(&text, NULL, path, 0, &err));
+        snprintf(name, sizeof name, "%.2s%.62s", list.item[i], list.item[i] + 3);
+        if (strstr(text, "\"manifest\":\"1\"")) {
+            n_manifest++;
+            flip(path, 5, 1);
+            expect_found(w, h.model.content.hex, name, "leaf 0");
+            expect_found(w, "unix", name, "leaf 0");
+            flip(path, 5, 1);
+        }
+        free(text);
+        free(path);
+    }
+    assert_int_equal(n_manifest, 3);
+    expect_clean(w, "unix");
+    sm_list_free(&list);
+    free(objects);
+    free_history(&h);
+}
+
 /* Bytes of the file that hold a ref, one after another: each flip is found, whether by
  * SQLite's own check or by the comparison with the log. */
 static void test_flip_in_a_ref_row(void **state)
@@ -373,6 +483,83 @@ static void test_keys(void **state)
     free_history(&h);
 }
 
+/* A page of nonsense among the metrics costs what is on it, not the rest. */
+static void test_rebuild_metrics(void **state)
+{
+    world *w = *state;
+    enum { N = 4000 };
+    json_t *m = NULL;
+    sm_rebuilt told;
+    sql(w,
+        "WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < 4000)"
+        " INSERT INTO metric SELECT 'run', 'loss', i, 1.0 / i FROM k");
+    sm_store_close(w->s);
+    w->s = NULL;
+    char *db = path_of(w->dir, ".smelt/catalog.db"), *text = NULL;
+    OK(sm_store_rebuild(&told, w->dir, &err));
+    assert_int_equal(told.n_metric, N);
+    assert_string_equal(told.lost, "");
+    size_t len = 0, page = 0;
+    OK(sm_file_read(&text, &len, db, 0, &err));
+    int seen = 0; /* pages full of rows of the run; one in the middle */
+    for (size_t at = 4096; at + 4096 <= len && seen < 8; at += 4096) {
+        int n = 0;
+        for (size_t i = at; i + 7 < at + 4096; i++)
+            n += memcmp(text + i, "runloss", 7) == 0;
+        if (n > 50 && ++seen == 8)
+            page = at;
+    }
+    assert_true(page > 0);
+    FILE *f = fopen(db, "r+b");
+    char junk[4096];
+    memset(junk, 0x5a, sizeof junk);
+    fseek(f, (long)page, SEEK_SET);
+    fwrite(junk, 1, sizeof junk, f);
+    fclose(f);
+    OK(sm_store_rebuild(&told, w->dir, &err));
+    assert_in_range(told.n_metric, N - 400, N - 50);
+    if (!strstr(told.lost, "between loss of run run, step "))
+        fail_msg("got \"%s\"", told.lost);
+    OK(sm_store_open(&w->s, w->dir, &err));
+    OK(sm_store_metrics_read(&m, w->s, "run", "loss", &err));
+    const json_t *loss = json_object_get(m, "loss");
+    assert_int_equal(json_array_size(loss), told.n_metric);
+    json_t *last = json_array_get(loss, json_array_size(loss) - 1);
+    assert_int_equal(json_integer_value(json_array_get(last, 0)), N); /* both ends */
+    json_decref(m);
+    free(text);
+    free(db);
+}
+
+/* A catalog that cannot be made again is not taken away either. */
+static void test_rebuild_fails(void **state)
+{
+    world *w = *state;
+    void *other = NULL;
+    char *text = NULL;
+    size_t len = 0;
+    OK(sm_store_metric(w->s, "run", "loss", 1, 2.5, &err));
+    sm_store_close(w->s);
+    w->s = NULL;
+    assert_int_equal(world_setup(&other), 0);
+    char *log = path_of(w->dir, ".smelt/audit/log.jsonl");
+    char *db = path_of(w->dir, ".smelt/catalog.db");
+    char *foreign = path_of(((world *)other)->dir, ".smelt/audit/log.jsonl");
+    OK(sm_file_read(&text, &len, foreign, 0, &err));
+    OK(sm_file_write_atomic(log, text, len, 0644, &err));
+    free(text);
+    flip(db, 3, 1);
+    assert_int_equal(sm_store_rebuild(NULL, w->dir, &err), SM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "no record verifies"));
+    OK(sm_file_read(&text, &len, db, 0, &err));
+    assert_int_equal(text[3], 'i' ^ 1); /* "SQLite format 3", as it was */
+    free(text);
+    free(foreign);
+    free(db);
+    free(log);
+    world_teardown(&other);
+}
+
 static void test_rebuild(void **state)
 {
     world *w = *state;
@@ -391,7 +578,7 @@ static void test_rebuild(void **state)
     fseek(f, 4096 * 4, SEEK_SET);
     fwrite(junk, 1, sizeof junk, f);
     fclose(f);
-    OK(sm_store_rebuild(w->dir, &err));
+    OK(sm_store_rebuild(NULL, w->dir, &err));
     OK(sm_store_open(&w->s, w->dir, &err));
     expect_clean(w, NULL);
     OK(sm_store_list(&after, w->s, &err));
@@ -409,7 +596,7 @@ static void test_rebuild(void **state)
     flip(db, 3, 1);
     sql(w, "UPDATE meta SET value = '2' WHERE key = 'schema'");
     assert_int_equal(sm_store_open(&w->s, w->dir, &err), SM_ECORRUPT);
-    OK(sm_store_rebuild(w->dir, &err));
+    OK(sm_store_rebuild(NULL, w->dir, &err));
     OK(sm_store_open(&w->s, w->dir, &err));
     /* a catalog that is gone, or that was never filled */
     for (int i = 0; i < 2; i++) {
@@ -437,14 +624,19 @@ int main(void)
         T(test_clean),
         T(test_flip_in_every_object),
         T(test_leaf_is_located),
+        T(test_whole_path),
         T(test_damaged_object_is_repaired),
         T(test_flip_in_every_record),
         T(test_changed_catalog_rows),
+        T(test_changed_schema),
+        T(test_ref_by_the_log),
         T(test_flip_in_a_ref_row),
         T(test_ambiguous_prefix),
         T(test_stray_files),
         T(test_keys),
         T(test_rebuild),
+        T(test_rebuild_metrics),
+        T(test_rebuild_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

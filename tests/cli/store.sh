@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What a workspace does when its files were changed under it.
+# Usage: store.sh SMELT ROOT
+SMELT=$1 ROOT=$2
+. "$(dirname "$0")/lib.sh"
+
+tiny_text_workspace
+
+# ------------------------------------------------------------------- inputs of steps
+object_of() { # REF FILE: the path of its object
+  local id
+  id=$(smelt show "$1" | awk -v f="$2" '$1 == f { print $NF }')
+  compgen -G ".smelt/objects/${id:0:2}/${id:2}*" | grep -v '\.leaf$'
+}
+train=$(object_of set train.jsonl)
+chmod u+w "$train"
+flip "$train" 40
+bad 1 'dataset [0-9a-f]{12}: train\.jsonl: object [0-9a-f]{64}: leaf 0 \(bytes 0\.\.[0-9]+\) does not match its hash' \
+  tokenizer train set --vocab-size 300 --as other -q
+bad 1 'no such ref' show other
+expect 0 '' tokenizer train set --vocab-size 320 --as again -q # made already: sizes alone
+flip "$train" 40
+expect 0 '' tokenizer train set --vocab-size 300 --as other -q
+expect 0 '^clean' verify
+
+# ---------------------------------------------------------------------- the catalog
+expect 0 'again, with [0-9]+ metrics' verify --rebuild
+expect 0 '^clean' verify
+bad 2 '64 hex digits' index set --as 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
+# a line that is not finished is taken off, and the log says so; a whole one that does not
+# verify stays
+printf '{"torn' >> .smelt/audit/log.jsonl
+expect 0 '^clean' verify
+expect 0 'audit\.repair' audit show --last 1
+flip .smelt/audit/log.jsonl $(($(stat -c %s .smelt/audit/log.jsonl) - 40))
+rm .smelt/catalog.db*
+before=$(sha256sum .smelt/audit/log.jsonl)
+expect 1 'line [0-9]+: ' verify
+bad 1 'do not verify; nothing can be recorded' index set --passage-words 50 --as late -q
+check "nothing of the log was removed" test "$before" = "$(sha256sum .smelt/audit/log.jsonl)"
+
+finish
