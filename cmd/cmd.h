@@ -14,6 +14,7 @@
 
 #include "smelt/base.h"
 #include "smelt/conf.h"
+#include "smelt/flow.h"
 #include "smelt/store.h"
 #include "smelt/sys.h"
 
@@ -149,7 +150,11 @@ sm_status step_request_read(step_request *r, const verb *self, const args *in,
                             sm_err *err);
 void step_request_free(step_request *r);
 
-/** Run a verb that is one flow step: options from flags and --config, result as --as. */
+/** Run a verb that is one flow step: options from flags and --config, result as --as.
+ * @param[out] out  what was made; empty after --dry-run and when it failed; release with
+ *                  sm_flow_result_free */
+int run_step(app *a, const verb *self, const args *in, sm_flow_result *out);
+/** The same for a verb that does no more with it. */
 int run_step_verb(app *a, const verb *self, const args *in);
 extern const sm_option step_verb_options[];
 #define STEP_VERB_OPTIONS                                                                \

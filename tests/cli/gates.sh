@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Gates: whose verdict a command prints, which verdict admits a model, what may be gated.
+# Usage: gates.sh SMELT ROOT
+SMELT=$1 ROOT=$2
+. "$(dirname "$0")/lib.sh"
+
+smelt init >/dev/null
+tiny_corpus
+tiny_pipeline
+sed '/step: gate/,$d' tiny.yaml > nogate.yaml
+printf 'gate: strict\nrequire:\n  - {figure: heldout.bpb, max: 0.1}\n' > strict.yaml
+smelt run nogate.yaml -q >/dev/null
+
+# --------------------------------------------------------------- its own verdict
+printf 'as: r1\nin: [tiny, figures]\noptions: {gate: gate.yaml}\n' > config.yaml
+expect 0 "gate passed" gate config.yaml
+expect 0 "made before" gate config.yaml
+smelt gate tiny figures --gate strict.yaml --as release -q >/dev/null
+expect 0 "gate passed" gate config.yaml
+expect 1 "gate FAILED" gate config.yaml --gate strict.yaml
+
+finish
