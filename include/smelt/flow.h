@@ -44,6 +44,9 @@ typedef struct sm_step {
      * NULL.  New reference or NULL. */
     json_t *(*facts)(const json_t *options, sm_err *err);
     sm_status (*run)(const sm_step_io *io, sm_err *err);
+    /** What else is to be so once the result is there, made or found made before; optional.
+     * staging, scratch and figures are NULL. */
+    sm_status (*settle)(const sm_step_io *io, const sm_artifact *result, sm_err *err);
     /** What a run would take, for --dry-run; optional.  staging, scratch, run are NULL. */
     sm_status (*plan)(json_t **out, const sm_step_io *io, sm_err *err);
 } sm_step;

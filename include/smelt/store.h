@@ -171,6 +171,13 @@ SM_API sm_status sm_lineage_svg(sm_buf *out, const json_t *graph, sm_err *err);
  * with SM_EINVAL; a log that was truncated or rewritten gives SM_ECORRUPT. */
 SM_API sm_status sm_audit_append(sm_store *s, const char *event, const json_t *detail,
                                  sm_err *err);
+/** The detail of the last record of `event` whose detail says `value` (a plain word, such as
+ * an id) under `key`; NULL when there is none.  The log itself is read, so that an answer
+ * does not hang on the catalog; hash and signature of the records that match are checked,
+ * the chain is not.  New reference.
+ * @return SM_ECORRUPT when such a record is not what its hash or signature says */
+SM_API sm_status sm_audit_last(json_t **detail, sm_store *s, const char *event,
+                               const char *key, const char *value, sm_err *err);
 /** Check the chain and its signatures, that the log ends where the catalog saw it end, and
  * that a saved checkpoint (NULL = none) is part of it.
  * @return SM_ECORRUPT with the first thing that is wrong: line, truncated, rewritten */

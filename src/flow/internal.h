@@ -71,6 +71,9 @@ sm_status flow_lock_wait(int *fd, const char *path, const sm_ctx *ctx, const cha
 /** Remove the lock file and let go of it; fd may be -1. */
 void flow_lock_end(int fd, const char *path);
 
+/** The audit event of a gate: {"model", "release", "passed"}, ids being content ids. */
+#define FLOW_GATE_EVENT "gate.verdict"
+
 /** sm_step_find that names the nearest step when there is none. */
 sm_status flow_step_find(const sm_step **out, const char *name, const char *where,
                          sm_err *err);

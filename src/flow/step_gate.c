@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Step gate: hold an evaluation against a gate file.  The verdict, good or bad, is an
- * artifact of kind "release" that names model, evaluation and index by content id.
+ * artifact of kind "release" that names model, evaluation and index by content id.  Every
+ * run of it, also one that was made before, is written to the audit log: the last one
+ * decides whether the model is admitted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +95,26 @@ static sm_status run(const sm_step_io *io, sm_err *err)
     return s;
 }
 
+/* A model is admitted by what was last said of it, which may be a verdict made before. */
+static sm_status settle(const sm_step_io *io, const sm_artifact *release, sm_err *err)
+{
+    char *path = NULL;
+    json_t *verdict = NULL, *detail = NULL;
+    sm_status s = sm_store_path(&path, io->store, release, "verdict.json", err);
+    if (!s)
+        s = sm_json_load(&verdict, path, err);
+    if (!s && !(detail = json_pack("{s:s, s:s, s:b}", "model", sm_json_text(verdict, "model"),
+                                   "release", release->content.hex, "passed",
+                                   json_is_true(json_object_get(verdict, "passed")))))
+        s = sm_fail(err, SM_ENOMEM, "out of memory");
+    if (!s)
+        s = sm_audit_append(io->store, FLOW_GATE_EVENT, detail, err);
+    json_decref(detail);
+    json_decref(verdict);
+    free(path);
+    return s;
+}
+
 const sm_step step_gate = {
     .name = "gate",
     .version = 1,
@@ -102,4 +124,5 @@ const sm_step step_gate = {
     .options = gate_options,
     .facts = gate_facts,
     .run = run,
+    .settle = settle,
 };

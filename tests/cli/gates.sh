@@ -20,4 +20,22 @@ smelt gate tiny figures --gate strict.yaml --as release -q >/dev/null
 expect 0 "gate passed" gate config.yaml
 expect 1 "gate FAILED" gate config.yaml --gate strict.yaml
 
+# ------------------------------------------------- the last gate admits a model
+admitted() { expect 0 "^Some" chat tiny --prompt Some --max-tokens 2; }
+refused() { bad 1 "refused: tiny: its gate failed" chat tiny --prompt Some; }
+refused
+expect 0 "made before" gate tiny figures --gate gate.yaml
+admitted
+expect 0 '"passed":true' audit show --last 1 --event gate.
+expect 1 "made before" gate tiny figures --gate strict.yaml --as other
+refused
+expect 0 "^clean: " verify
+expect 0 "" verify --rebuild
+refused
+expect 0 "made before" gate tiny figures --gate gate.yaml --as other
+admitted
+expect 0 "^clean: " verify
+expect 0 "" verify --rebuild
+admitted
+
 finish
