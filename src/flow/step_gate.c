@@ -37,19 +37,31 @@ static sm_status load_figures(json_t **out, const sm_step_io *io, sm_err *err)
     return s;
 }
 
-/* The evaluation must be of this model: its recipe names the model as an input. */
+/* The i-th input of the evaluation: model, dataset, index. "" when it had none. */
+static const char *evaluated(const sm_artifact *eval, size_t i)
+{
+    const char *id =
+        json_string_value(json_array_get(json_object_get(eval->recipe_json, "inputs"), i));
+    return id ? id : "";
+}
+
+/* The evaluation must be of this model and, when an index is to be released, of that index:
+ * a verdict vouches for what was measured. */
 static sm_status check_inputs(const sm_step_io *io, sm_err *err)
 {
     const sm_artifact *model = &io->input[flow_input_of(io, "model")];
     const sm_artifact *eval = &io->input[flow_input_of(io, "evaluation")];
-    const json_t *inputs = json_object_get(eval->recipe_json, "inputs");
-    for (size_t i = 0; i < json_array_size(inputs); i++) {
-        const char *id = json_string_value(json_array_get(inputs, i));
-        if (id && !strcmp(id, model->content.hex))
-            return SM_OK;
-    }
-    return sm_fail(err, SM_EINVAL, "evaluation %.12s: got one of another model, want one of "
-                   "%.12s", eval->content.hex, model->content.hex);
+    int index = flow_input_of(io, "index");
+    const char *model_id = evaluated(eval, 0), *index_id = evaluated(eval, 2);
+    if (strcmp(model_id, model->content.hex) != 0)
+        return sm_fail(err, SM_EINVAL, "evaluation %.12s: got one of model %.12s, want one of "
+                       "%.12s", eval->content.hex, model_id, model->content.hex);
+    if (index >= 0 && strcmp(index_id, io->input[index].content.hex) != 0)
+        return sm_fail(err, SM_EINVAL, "evaluation %.12s: got one %s%.12s, want one with "
+                       "index %.12s", eval->content.hex,
+                       *index_id ? "with index " : "without an index", index_id,
+                       io->input[index].content.hex);
+    return SM_OK;
 }
 
 static sm_status write_verdict(const sm_step_io *io, json_t *verdict, const json_t *figures,

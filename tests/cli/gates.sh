@@ -38,4 +38,13 @@ expect 0 "^clean: " verify
 expect 0 "" verify --rebuild
 admitted
 
+# ------------------------------------------- only what was measured can be gated
+smelt index set --as other-index --passage-words 40 -q >/dev/null
+bad 2 "gate: evaluation [0-9a-f]{12}: got one with index [0-9a-f]{12}, want one with index [0-9a-f]{12}" \
+  gate tiny figures other-index --gate gate.yaml
+smelt eval tiny set --heldout-docs 1 --as quick -q >/dev/null
+bad 2 "got one without an index, want one with index [0-9a-f]{12}" gate tiny quick idx --gate gate.yaml
+expect 0 "gate passed" gate tiny quick --gate gate.yaml --as quick-release
+expect 0 "gate passed" gate tiny figures idx --gate gate.yaml
+
 finish
