@@ -44,6 +44,10 @@ typedef struct sm_step {
      * NULL.  New reference or NULL. */
     json_t *(*facts)(const json_t *options, sm_err *err);
     sm_status (*run)(const sm_step_io *io, sm_err *err);
+    /** For a replay: what those facts were read from, made again below `dir` from the
+     * recorded facts, and `options` pointed at it; optional (the files are read again). */
+    sm_status (*restore)(json_t *options, const json_t *facts, const char *dir,
+                         sm_err *err);
     /** What else is to be so once the result is there, made or found made before; optional.
      * staging, scratch and figures are NULL. */
     sm_status (*settle)(const sm_step_io *io, const sm_artifact *result, sm_err *err);

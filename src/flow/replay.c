@@ -114,6 +114,9 @@ static sm_status recompute(const replay *r, const sm_artifact *a, sm_err *err)
     }
     if (!s && !(options = flow_replay_options(r->from, step, a)))
         s = sm_fail(err, SM_ENOMEM, "replay: out of memory");
+    const json_t *facts = json_object_get(a->recipe_json, "parsers");
+    if (!s && step->restore && facts)
+        s = step->restore(options, facts, r->dir, err);
     if (!s)
         s = sm_flow_step(&got, r->ctx, r->to, step->name, ref, n, options, "replay", NULL,
                          err);

@@ -26,6 +26,23 @@ static json_t *gate_facts(const json_t *options, sm_err *err)
     return json_pack("{s:o}", "gate", gate);
 }
 
+/* The rules as a gate file again: a verdict can be replayed when its file is long gone. */
+static sm_status gate_restore(json_t *options, const json_t *facts, const char *dir,
+                              sm_err *err)
+{
+    sm_buf text = {0};
+    char *path = sm_path_join(dir, "gate.yaml");
+    sm_status s = path ? sm_json_pretty(&text, json_object_get(facts, "gate"), err)
+                       : sm_fail(err, SM_ENOMEM, "out of memory");
+    if (!s)
+        s = sm_file_write_atomic(path, text.data, text.len, 0644, err);
+    if (!s && json_object_set_new(options, "gate", json_string(path)) != 0)
+        s = sm_fail(err, SM_ENOMEM, "out of memory");
+    sm_buf_free(&text);
+    free(path);
+    return s;
+}
+
 static sm_status load_figures(json_t **out, const sm_step_io *io, sm_err *err)
 {
     char *path = NULL;
@@ -136,5 +153,6 @@ const sm_step step_gate = {
     .options = gate_options,
     .facts = gate_facts,
     .run = run,
+    .restore = gate_restore,
     .settle = settle,
 };

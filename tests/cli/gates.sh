@@ -47,4 +47,11 @@ bad 2 "got one without an index, want one with index [0-9a-f]{12}" gate tiny qui
 expect 0 "gate passed" gate tiny quick --gate gate.yaml --as quick-release
 expect 0 "gate passed" gate tiny figures idx --gate gate.yaml
 
+# ------------------------------------- a verdict is replayed from its own rules
+rm gate.yaml
+expect 0 "release: same bits" replay release
+mv strict.yaml gate.yaml
+expect 0 "release: same bits" replay release
+expect 0 "release: same bits" replay release --whole
+
 finish
