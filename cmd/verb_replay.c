@@ -126,8 +126,11 @@ static void print_sample(const json_t *report)
            kept ? "" : " (no states were kept: from the beginning on)");
     json_array_foreach(json_object_get(report, "findings"), i, v)
     {
-        printf("  step %" PRId64 ": %s differs\n", sm_json_int(v, "step"),
-               json_string_value(json_object_get(v, "what")));
+        if (json_object_get(v, "step"))
+            printf("  step %" PRId64 ": ", sm_json_int(v, "step"));
+        else
+            printf("  ");
+        printf("%s differs\n", json_string_value(json_object_get(v, "what")));
     }
     if (clean)
         printf("same bits: initial state, sampled segments%s%s\n",

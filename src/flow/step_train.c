@@ -23,26 +23,13 @@
 
 /* ------------------------------------------------------------------ output */
 
-static json_t *data_figures(const sm_token_data *d)
-{
-    const sm_token_stats *t = sm_token_data_stats(d);
-    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "documents",
-                     (json_int_t)t->n_doc, "rows", (json_int_t)t->n_row, "tokens",
-                     (json_int_t)t->n_tok, "bytes", (json_int_t)t->n_bytes,
-                     "bytes_per_token", t->bytes_per_tok, "padding_frac", t->padding_frac,
-                     "cut_frac", t->cut_frac);
-}
-
 /* training.json: no clock in it. */
 static sm_status write_training(const material *m, const sm_step_io *io,
                                 const sm_train_metrics *last, sm_err *err)
 {
     sm_buf text = {0};
     char *path = sm_path_join(io->staging, "training.json");
-    json_t *v = json_pack(
-        "{s:o, s:o, s:{s:I, s:f, s:f}}", "config", sm_train_config_to_json(&m->config),
-        "data", data_figures(m->data), "last", "tokens", (json_int_t)last->n_tok, "epoch",
-        last->epoch, "loss", last->loss);
+    json_t *v = material_training(m, last->n_tok, last->epoch, last->loss);
     if (v && last->has_eval)
         json_object_set_new(v, "heldout",
                             json_pack("{s:f, s:f, s:I, s:I}", "bpb", last->eval.bpb,
