@@ -69,6 +69,27 @@ static void bootstrap_is_near_the_normal_interval(void **state)
     assert_int_equal(sm_stat_bootstrap_mean(&v, x, 0, 4000, 1, NULL), SM_EINVAL);
 }
 
+/* Equal values, or one: resampling them shows no spread, which is not to say there is none. */
+static void an_interval_without_width_is_none(void **state)
+{
+    (void)state;
+    const double same[] = {1, 1, 1}, one[] = {0.5};
+    sm_interval v;
+    json_t *figures = json_object();
+    assert_int_equal(sm_stat_bootstrap_mean(&v, same, 3, 2000, 1, NULL), SM_OK);
+    assert_true(v.value == 1 && isnan(v.low) && isnan(v.high));
+    assert_int_equal(sm_stat_bootstrap_mean(&v, one, 1, 2000, 1, NULL), SM_OK);
+    assert_true(v.value == 0.5 && isnan(v.low) && isnan(v.high));
+    assert_true(sm_figure_set(figures, "x", &v, "share"));
+    assert_null(json_object_get(json_object_get(figures, "x"), "low"));
+    assert_null(json_object_get(json_object_get(figures, "x"), "high"));
+    sm_buf table = {0};
+    assert_true(sm_eval_table(&table, figures));
+    assert_null(strchr(table.data, '['));
+    sm_buf_free(&table);
+    json_decref(figures);
+}
+
 static double value(const json_t *figures, const char *name, const char *key)
 {
     const json_t *f = json_object_get(figures, name);
@@ -142,6 +163,9 @@ static void retrieval_separates_the_models_share(void **state)
     assert_null(json_object_get(f, "ask.mrr"));
     double lexical = value(f, "lexical.recall_at_1", "value");
     assert_true(lexical >= 0.5);
+    sm_interval wilson = sm_stat_proportion((int64_t)(lexical * 40 + 0.5), 40);
+    assert_true(value(f, "lexical.recall_at_1", "low") == wilson.low);
+    assert_true(value(f, "lexical.recall_at_1", "high") == wilson.high);
     json_decref(f);
     if (sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, &err))
         fail_msg("%s", err.msg);
@@ -206,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wilson_matches_newcombes_table),
         cmocka_unit_test(bootstrap_is_near_the_normal_interval),
+        cmocka_unit_test(an_interval_without_width_is_none),
         cmocka_unit_test(retrieval_separates_the_models_share),
         cmocka_unit_test(pairs_are_counted_by_uid),
     };
