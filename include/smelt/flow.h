@@ -38,6 +38,7 @@ typedef struct sm_step {
     const char *output;   /* kind of the artifact                                       */
     const char *inputs;   /* kinds, "dataset tokenizer"; "source+" one or more, "index?"
                              none or one; named in any order, given in this one     */
+    const char *also;     /* kind of an input whose own inputs are read too; NULL: none */
     const char *help;
     const sm_option *options;
     /** Extra facts for the recipe (parser versions, hash of named input files); may be
