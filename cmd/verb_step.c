@@ -242,6 +242,8 @@ static sm_status dry_run(json_t **plan, app *a, const verb *self, const step_req
     sm_status s = app_store(&store, a, err);
     if (!s)
         s = app_ctx(&ctx, a, err);
+    if (!s && (s = sm_ref_check(r->as, err)))
+        sm_fail_context(err, s, "%s: ", self->name);
     if (!s)
         s = sm_flow_plan(plan, ctx, store, self->step, r->ref, r->n_ref, r->options,
                          self->name, err);

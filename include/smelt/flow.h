@@ -104,11 +104,13 @@ SM_API sm_status sm_flow_ceiling(double *gflops, const sm_ctx *ctx, const char *
 /** Run a pipeline file; docs/formats/pipeline.md has the schema.
  *   pipeline: NAME
  *   steps: [{step: data.add, as: REF, in: [REF...], options: {...}}]
- * The whole file is checked before the first step runs.
+ * The whole file is checked before the first step runs: names, options, inputs by kind.
+ * @param[out] made  {"AS": content id, ...} of what the steps made or found made; may be
+ *                   NULL; set on SM_OK, new reference
  * @param overrides  {"STEP.OPTION": "text" or ["text", ...]}, STEP being a result's name, a
  *                   step's name or its last word; may be NULL */
-SM_API sm_status sm_flow_run(const sm_ctx *ctx, sm_store *store, const char *path,
-                             const json_t *overrides, sm_err *err);
+SM_API sm_status sm_flow_run(json_t **made, const sm_ctx *ctx, sm_store *store,
+                             const char *path, const json_t *overrides, sm_err *err);
 
 /** Recompute `ref` from its inputs alone (whole: and their makers, up to sources) in a
  * scratch workspace and compare content ids. SM_EDENIED with the files that differ,

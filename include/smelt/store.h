@@ -104,6 +104,9 @@ SM_API sm_status sm_store_path(char **out, sm_store *s, const sm_artifact *a,
  * nothing happens when it points there already. SM_ENOENT: no such content here. */
 SM_API sm_status sm_store_set_ref(sm_store *s, const char *ref, const sm_id *content,
                                   sm_err *err);
+/** Would commit and set_ref take this name?  For those who have work to do before they do.
+ * @return SM_EINVAL */
+SM_API sm_status sm_ref_check(const char *ref, sm_err *err);
 /** Copy an artifact's files, recipe and manifest from one workspace to another, re-hashing
  * on the way, and point `ref` (may be NULL) at it there.  Makers are not copied. */
 SM_API sm_status sm_store_copy(sm_store *dst, sm_store *src, const sm_artifact *artifact,

@@ -18,6 +18,12 @@ typedef struct input_kind {
 /** Split a declaration such as "source+ tokenizer?"; returns how many kinds there are. */
 size_t flow_input_kinds(input_kind out[MAX_KINDS], const char *inputs);
 
+/** Do inputs of these kinds fit the step?  `ref` [n] are their names, for the message.
+ * @return SM_EINVAL */
+sm_status flow_inputs_fit(const sm_step *step, const char *const *kind,
+                          const char *const *ref, size_t n, const char *where,
+                          sm_err *err);
+
 /** Find the artifacts that refs name and put them in the order the step declares (those
  * of a '+' kind by content id, so that the order in which they are named does not
  * matter).

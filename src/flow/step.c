@@ -257,7 +257,11 @@ sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
     job j = {.ctx = ctx, .store = store, .ref = ref, .lock_fd = -1};
     sm_flow_result r = {0};
     int64_t start = sm_clock_ns();
-    sm_status s = job_open(&j, step, input_refs, n_input, given, where, err);
+    sm_status s = ref ? sm_ref_check(ref, err) : SM_OK;
+    if (!s)
+        s = job_open(&j, step, input_refs, n_input, given, where, err);
+    else
+        sm_fail_context(err, s, "%s: ", where);
     if (!s)
         s = look_up(&r.artifact, &r.was_there, &j, err);
     if (!s && r.was_there) {

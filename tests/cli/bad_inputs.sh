@@ -117,6 +117,25 @@ bad 2 "--set: got 'x', want STEP.OPTION=VALUE" run good.yaml --set x
 bad 2 "--set: got 'nosuch.paths', but no step is called 'nosuch'" run good.yaml --set nosuch.paths=x
 bad 2 "unknown option 'nosuch'" run good.yaml --set d.nosuch=1
 
+# What is wrong further down is found before the first step runs.
+first="pipeline: p\nsteps:\n  - {step: data.add, as: never, options: {paths: [text.txt]}}\n"
+yaml "bad.yaml:4:[0-9]+: ref: got \"p1\+ds\", want NAME" "$first  - {step: data.curate, as: p1+ds, in: [never]}\n"
+yaml "bad.yaml:4:[0-9]+: as: 'never' is the result of the step at bad.yaml:3:" \
+  "$first  - {step: data.curate, as: never, in: [never]}\n"
+yaml "bad.yaml:4:[0-9]+: .*paths.*" "$first  - {step: data.add, as: more}\n"
+yaml "bad.yaml:4:[0-9]+: data.curate: in: got no source, want source\+" "$first  - {step: data.curate, as: set}\n"
+yaml "bad.yaml:4:[0-9]+: index: in: got no dataset, want dataset" "$first  - {step: index, as: idx, in: [never]}\n"
+yaml "bad.yaml:4:[0-9]+: data.add: in: got never \(a source\), want no input" \
+  "$first  - {step: data.add, as: more, in: [never], options: {paths: [text.txt]}}\n"
+printf '%b' "$first  - {step: gate, as: g, in: [never], options: {gate: no-gate.yaml}}\n" > bad.yaml
+bad 1 "bad.yaml:4:[0-9]+: gate: no-gate.yaml: No such file" run bad.yaml
+bad 1 "never: no such ref" show never
+
+# ------------------------------------------------------------- names of results
+bad 2 "data add: ref: got \"a\+b\", want NAME or NAME:TAG" data add text.txt --as a+b
+bad 2 "data add: ref: got \"a\+b\"" data add text.txt --as a+b --dry-run
+bad 2 "a version never moves" data add text.txt --as a@v1
+
 # ---------------------------------------------------------- tokenizer and training
 tiny_corpus
 smelt data add corpus --as docs >/dev/null || exit 2
