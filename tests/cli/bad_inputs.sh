@@ -72,6 +72,10 @@ bad 1 "in: .*nothing" data curate nothing
 bad 2 "heldout_frac: got 2, want a number from 0 to 0.9" data curate nothing --heldout-frac 2
 bad 2 "preset: got \"novel\", want one of technical\|web" data curate nothing --preset novel
 bad 2 "data curate: in: got no source" data curate --steps nosuchstep
+smelt data add text.txt --as plain -q >/dev/null
+bad 2 "^smelt: data.curate: none of 1 documents is left to train on: licence.unknown 1; --allow-unknown-licence keeps" \
+  data curate plain
+bad 2 "none of 1 documents is left to train on: [a-z0-9_.]+ 1$" data curate plain --allow-unknown-licence
 
 # ----------------------------------------------------------------- pipeline files
 bad 2 "run: got 0 words, want PIPELINE.yaml" run
