@@ -43,6 +43,11 @@ bad 1 "" lineage "$(printf 'x%.0s' {1..300})"
 bad 1 "nothing" verify nothing
 bad 2 "replay: got 0 words, want REF" replay
 bad 1 "nothing" replay nothing
+bad 2 "replay: --seed is of --sample, which is not given" replay nothing --seed 7
+bad 2 "replay: --heldout-docs is of --without, which is not given" replay nothing --heldout-docs 5
+bad 2 "replay: --tokens is of --without, which is not given" replay nothing --sample 1 --tokens 5
+bad 2 "replay: --retrain-tokenizer is of --without" replay nothing --retrain-tokenizer
+bad 2 "train: --find-lr-steps is of --find-lr, which is not given" train set tok --find-lr-steps 20
 bad 2 "unknown option '--hole' \(did you mean '--whole'\?\)" replay docs --hole
 bad 2 "audit checkpoint: got 0 words, want FILE" audit checkpoint
 bad 1 "No such file" audit checkpoint no/such/dir/file.json

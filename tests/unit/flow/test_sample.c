@@ -111,6 +111,27 @@ static void kept_states_are_a_function_of_the_recipe(void **state)
     sm_remove_tree(other.dir, NULL);
 }
 
+/* Asked for of a model that was made before, they are made all the same. */
+static void states_are_kept_of_a_model_made_before(void **state)
+{
+    lab *l = *state;
+    sm_err err = {0};
+    sm_artifact kept = {0}, first = {0};
+    lab other = elsewhere(l);
+    sm_id model, again;
+    lab_train(&model, &other, lab_train_options());
+    assert_int_equal(sm_store_find(&kept, other.store, "checkpoint", NULL), SM_ENOENT);
+    lab_train(&again, &other, keeping());
+    assert_string_equal(model.hex, again.hex);
+    OK(sm_store_find(&kept, other.store, "checkpoint", &err));
+    OK(sm_store_find(&first, l->store, "checkpoint@v1", &err));
+    assert_string_equal(kept.content.hex, first.content.hex);
+    sm_artifact_free(&kept);
+    sm_artifact_free(&first);
+    sm_store_close(other.store);
+    sm_remove_tree(other.dir, NULL);
+}
+
 /* --------------------------------------------------------------- kill -9 */
 
 static json_t *keeping_with(int seed, bool keep)
@@ -470,6 +491,7 @@ int main(void)
         cmocka_unit_test(without_states),
         cmocka_unit_test(weights_in_16_bits),
         cmocka_unit_test(kept_states_are_a_function_of_the_recipe),
+        cmocka_unit_test(states_are_kept_of_a_model_made_before),
         cmocka_unit_test(no_kept_state_is_lost_by_a_kill),
         cmocka_unit_test(states_that_were_not_kept_are_made_again),
         cmocka_unit_test(a_forged_run_is_caught),
