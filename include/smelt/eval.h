@@ -87,7 +87,9 @@ SM_API sm_status sm_eval_retrieval(json_t **figures, const sm_ctx *ctx, sm_index
 /** Share of pairs whose good sentence is likelier (sum of log p), over all and by UID.
  * The file is JSONL as BLiMP's: "sentence_good", "sentence_bad", "UID".
  * @param max_pairs  per UID, the first ones; 0: all
- * @return SM_ECORRUPT names line and field; SM_EINVAL for an empty file */
+ * A UID has at most 100 bytes and is not "accuracy", the figure of all pairs.
+ * @return SM_ECORRUPT names line and field, as do errors of the scorer; SM_EINVAL for an empty
+ *         file */
 SM_API sm_status sm_eval_pairs(json_t **figures, const sm_ctx *ctx, const char *path,
                                int64_t max_pairs, const sm_scorer *scorer, sm_err *err);
 
