@@ -276,7 +276,7 @@ sm_status args_parse(args *out, const verb **v, app *a, bool *help, int argc, ch
         s = g;
     if (!s && p.verb && !p.help)
         s = sm_options_resolve(&out->opt, p.verb->options, p.own, p.verb->name, err);
-    json_decref(p.own);
+    out->given = p.own;
     *v = p.verb;
     *help = p.help;
     return s;
@@ -286,7 +286,35 @@ void args_free(args *in)
 {
     free(in->pos);
     json_decref(in->opt);
+    json_decref(in->given);
     json_decref(in->step);
     json_decref(in->global);
     *in = (args){0};
+}
+
+/* ------------------------------------------- options that are of another one */
+
+const char *args_idle(const args *in, const char *const *key, const char *of)
+{
+    for (; !json_object_get(in->given, of) && *key; key++)
+        if (json_object_get(in->given, *key))
+            return *key;
+    return NULL;
+}
+
+/* "find_lr" as it is typed: "find-lr". */
+static void flag_name(char out[64], const char *key)
+{
+    size_t n = 0;
+    for (; key[n] && n < 63; n++)
+        out[n] = key[n] == '_' ? '-' : key[n];
+    out[n] = 0;
+}
+
+int args_refuse_idle(const app *a, const verb *v, const char *key, const char *of)
+{
+    char flag[64], other[64];
+    flag_name(flag, key);
+    flag_name(other, of);
+    return app_usage(a, "%s: --%s is of --%s, which is not given", v->name, flag, other);
 }

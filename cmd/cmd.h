@@ -14,6 +14,7 @@
 
 #include "smelt/base.h"
 #include "smelt/conf.h"
+#include "smelt/flow.h"
 #include "smelt/store.h"
 #include "smelt/sys.h"
 
@@ -43,6 +44,7 @@ typedef struct args {
     size_t n_pos;
     const char *group; /* "data" of `smelt data --help`, else NULL */
     json_t *opt;       /* the verb's own options, resolved */
+    json_t *given;     /* those of them that were given    */
     json_t *step;      /* options of its step as given, not resolved */
     json_t *global;    /* options of every verb as given; holds --workspace */
 } args;
@@ -125,6 +127,14 @@ sm_status app_profile(app *a, const json_t *figures, profile_ceiling *out, sm_er
 sm_status args_parse(args *out, const verb **v, app *a, bool *help, int argc, char **argv,
                      sm_err *err);
 void args_free(args *in);
+/** Options that say something about another one do nothing without it.
+ * @param key  NULL-ended
+ * @param of   the option that they are of
+ * @return the first one that was given, to be refused; NULL when there is none or `of` was
+ *         given as well */
+const char *args_idle(const args *in, const char *const *key, const char *of);
+/** Refuse it: "VERB: --KEY is of --OF, which is not given"; exit status. */
+int args_refuse_idle(const app *a, const verb *v, const char *key, const char *of);
 
 void help_program(FILE *f);
 void help_group(FILE *f, const char *group);
@@ -149,7 +159,11 @@ sm_status step_request_read(step_request *r, const verb *self, const args *in,
                             sm_err *err);
 void step_request_free(step_request *r);
 
-/** Run a verb that is one flow step: options from flags and --config, result as --as. */
+/** Run a verb that is one flow step: options from flags and --config, result as --as.
+ * @param[out] out  what was made; empty after --dry-run and when it failed; release with
+ *                  sm_flow_result_free */
+int run_step(app *a, const verb *self, const args *in, sm_flow_result *out);
+/** The same for a verb that does no more with it. */
 int run_step_verb(app *a, const verb *self, const args *in);
 extern const sm_option step_verb_options[];
 #define STEP_VERB_OPTIONS                                                                \

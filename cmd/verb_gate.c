@@ -6,31 +6,28 @@
 #include "smelt/flow.h"
 #include "smelt/rollout.h"
 
-static sm_status load_verdict(json_t **out, sm_store *store, const char *ref, sm_err *err)
+static sm_status load_verdict(json_t **out, sm_store *store, const sm_artifact *release,
+                              sm_err *err)
 {
-    sm_artifact a;
     char *path = NULL;
-    sm_status s = sm_store_find(&a, store, ref, err);
-    if (s)
-        return s;
-    s = sm_store_path(&path, store, &a, "verdict.json", err);
+    sm_status s = sm_store_path(&path, store, release, "verdict.json", err);
     if (!s)
         s = sm_json_load(out, path, err);
     free(path);
-    sm_artifact_free(&a);
     return s;
 }
 
 static int run(app *a, const verb *self, const args *in)
 {
-    int rc = run_step_verb(a, self, in);
-    if (rc != EXIT_GOOD || sm_opt_bool(in->opt, "dry_run"))
-        return rc;
-    const char *as = sm_opt_str(in->opt, "as");
     sm_err err = {0};
     json_t *verdict = NULL;
     sm_buf text = {0};
-    sm_status s = load_verdict(&verdict, a->store, *as ? as : "release", &err);
+    sm_flow_result made;
+    int rc = run_step(a, self, in, &made);
+    if (made.artifact.n_file == 0) /* failed, or --dry-run */
+        return rc;
+    sm_status s = load_verdict(&verdict, a->store, &made.artifact, &err);
+    sm_flow_result_free(&made);
     if (s)
         return app_fail(a, s, &err);
     bool passed = json_is_true(json_object_get(verdict, "passed"));

@@ -47,7 +47,7 @@ static const sm_option options[] = {
      .min = 1,
      .max = 4096,
      .unit = "tokens",
-     .help = "length of a continuation"},
+     .help = "of --without: length of a continuation"},
     {.key = "heldout_docs",
      .type = SM_OPT_INT,
      .def = "1000",
@@ -126,8 +126,11 @@ static void print_sample(const json_t *report)
            kept ? "" : " (no states were kept: from the beginning on)");
     json_array_foreach(json_object_get(report, "findings"), i, v)
     {
-        printf("  step %" PRId64 ": %s differs\n", sm_json_int(v, "step"),
-               json_string_value(json_object_get(v, "what")));
+        if (json_object_get(v, "step"))
+            printf("  step %" PRId64 ": ", sm_json_int(v, "step"));
+        else
+            printf("  ");
+        printf("%s differs\n", json_string_value(json_object_get(v, "what")));
     }
     if (clean)
         printf("same bits: initial state, sampled segments%s%s\n",
@@ -181,23 +184,22 @@ static int run_replay(app *a, const args *in, const sm_ctx *ctx, sm_store *store
 
 static int run(app *a, const verb *self, const args *in)
 {
-    (void)self;
+    static const char *const of_sample[] = {"seed", NULL};
+    static const char *const of_without[] = {"retrain_tokenizer", "prompt",       "ask",
+                                             "tokens",            "heldout_docs", "as",
+                                             NULL};
     sm_err err = {0};
     const sm_ctx *ctx;
     sm_store *store;
     bool sample = *sm_opt_str(in->opt, "sample");
     bool without = json_array_size(sm_opt_list(in->opt, "without")) > 0;
-    bool asks = json_array_size(sm_opt_list(in->opt, "prompt")) > 0 ||
-                json_array_size(sm_opt_list(in->opt, "ask")) > 0;
+    const char *idle;
     if (sample + without + sm_opt_bool(in->opt, "whole") > 1)
         return app_usage(a, "replay: --sample, --whole and --without exclude each other");
-    if (!sample && sm_opt_int(in->opt, "seed") >= 0)
-        return app_usage(a, "replay: --seed is of --sample, which is not given");
-    if (!without &&
-        (asks || sm_opt_bool(in->opt, "retrain_tokenizer") || *sm_opt_str(in->opt, "as")))
-        return app_usage(a,
-                         "replay: --prompt, --ask, --as and --retrain-tokenizer are of "
-                         "--without, which is not given");
+    if ((idle = args_idle(in, of_sample, "sample")))
+        return args_refuse_idle(a, self, idle, "sample");
+    if ((idle = args_idle(in, of_without, "without")))
+        return args_refuse_idle(a, self, idle, "without");
     sm_status s = app_store(&store, a, &err);
     if (!s)
         s = app_ctx(&ctx, a, &err);

@@ -54,25 +54,6 @@ static sm_status read_overrides(json_t *out, const args *in, sm_err *err)
     return SM_OK;
 }
 
-/* {"ref": content id, ...} of what the file's steps are called. */
-static json_t *results(const char *path, sm_store *store)
-{
-    json_t *file = NULL, *v, *out = json_object();
-    size_t i;
-    if (sm_yaml_load(&file, NULL, path, NULL))
-        return out;
-    json_array_foreach(json_object_get(file, "steps"), i, v)
-    {
-        sm_artifact found = {0};
-        const char *as = json_string_value(json_object_get(v, "as"));
-        if (as && !sm_store_find(&found, store, as, NULL))
-            json_object_set_new(out, as, json_string(found.content.hex));
-        sm_artifact_free(&found);
-    }
-    json_decref(file);
-    return out;
-}
-
 /* Is there a release among the results whose gate failed?  Names it. */
 static const char *failed_gate(const json_t *made, sm_store *store)
 {
@@ -97,10 +78,9 @@ static const char *failed_gate(const json_t *made, sm_store *store)
 }
 
 /* Print what was made; a gate that failed is a negative verdict. */
-static int report(const app *a, const char *path, sm_store *store)
+static int report(const app *a, json_t *made)
 {
-    json_t *made = results(path, store);
-    const char *failed = failed_gate(made, store);
+    const char *failed = failed_gate(made, a->store);
     if (failed)
         fprintf(stderr, "smelt: run: %s: its gate failed (smelt gate shows why)\n",
                 failed);
@@ -108,7 +88,6 @@ static int report(const app *a, const char *path, sm_store *store)
     if (a->json)
         app_print_json(
             json_pack("{s:O, s:b}", "results", made, "passed", failed == NULL));
-    json_decref(made);
     return rc;
 }
 
@@ -118,19 +97,19 @@ static int run(app *a, const verb *self, const args *in)
     sm_err err = {0};
     const sm_ctx *ctx;
     sm_store *store;
-    json_t *overrides = json_object();
+    json_t *overrides = json_object(), *made = NULL;
     sm_status s = read_overrides(overrides, in, &err);
     if (!s)
         s = app_store(&store, a, &err);
     if (!s)
         s = app_ctx(&ctx, a, &err);
     if (!s)
-        s = sm_flow_run(ctx, store, in->pos[0], overrides, &err);
+        s = sm_flow_run(&made, ctx, store, in->pos[0], overrides, &err);
     json_decref(overrides);
     app_settle(a);
-    if (s)
-        return app_fail(a, s, &err);
-    return report(a, in->pos[0], store);
+    int rc = s ? app_fail(a, s, &err) : report(a, made);
+    json_decref(made);
+    return rc;
 }
 
 const verb verb_run = {

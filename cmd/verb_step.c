@@ -242,6 +242,8 @@ static sm_status dry_run(json_t **plan, app *a, const verb *self, const step_req
     sm_status s = app_store(&store, a, err);
     if (!s)
         s = app_ctx(&ctx, a, err);
+    if (!s && (s = sm_ref_check(r->as, err)))
+        sm_fail_context(err, s, "%s: ", self->name);
     if (!s)
         s = sm_flow_plan(plan, ctx, store, self->step, r->ref, r->n_ref, r->options,
                          self->name, err);
@@ -277,7 +279,7 @@ static sm_status report(app *a, const step_request *r, const sm_flow_result *got
     return SM_OK;
 }
 
-int run_step_verb(app *a, const verb *self, const args *in)
+int run_step(app *a, const verb *self, const args *in, sm_flow_result *out)
 {
     sm_err err = {0};
     step_request r = {0};
@@ -296,7 +298,17 @@ int run_step_verb(app *a, const verb *self, const args *in)
         rc = app_fail(a, s, &err);
     else if (plan)
         rc = print_plan(a, plan);
-    sm_flow_result_free(&got);
+    if (s)
+        sm_flow_result_free(&got);
+    *out = got;
     step_request_free(&r);
+    return rc;
+}
+
+int run_step_verb(app *a, const verb *self, const args *in)
+{
+    sm_flow_result made;
+    int rc = run_step(a, self, in, &made);
+    sm_flow_result_free(&made);
     return rc;
 }

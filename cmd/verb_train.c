@@ -50,7 +50,12 @@ static sm_status check_writable(const char *path, sm_err *err)
 
 static int run(app *a, const verb *self, const args *in)
 {
+    static const char *const of_find_lr[] = {"find_lr_steps", "find_lr_min", "find_lr_max",
+                                             NULL};
     sm_err err = {0};
+    const char *idle = args_idle(in, of_find_lr, "find_lr");
+    if (idle)
+        return args_refuse_idle(a, self, idle, "find_lr");
     const char *path = sm_opt_str(in->opt, "profile");
     if (sm_opt_bool(in->opt, "find_lr")) {
         if (*path || sm_opt_bool(in->opt, "dry_run"))

@@ -41,7 +41,8 @@ SM_API sm_status sm_bind_index(sm_index **out, sm_store *store, const sm_artifac
 
 /**
  * What a ref stands for when it is to be served: a release names model, evaluation and
- * index; a model stands for itself and, when the workspace holds one, its newest release.
+ * index; a model stands for itself and, when there is one, the release of the gate that was
+ * last run on it (by the audit log; the newest one where the log knows of none).
  */
 typedef struct sm_servable {
     sm_artifact release; /* release.n_file 0: none                       */

@@ -5,7 +5,8 @@
  *
  *   {"NAME": {"value": x, "low": a, "high": b, "n": count, "unit": "..."}, ...}
  *
- * low..high is a 95 % interval; how it was made stands with each task.
+ * low..high is a 95 % interval; how it was made stands with each task.  Both are absent where
+ * there is nothing to make one of, such as a single document.
  */
 #ifndef SMELT_EVAL_H
 #define SMELT_EVAL_H
@@ -21,17 +22,19 @@ extern "C" {
 /* -------------------------------------------------------------- statistics */
 
 typedef struct sm_interval {
-    double value, low, high;
+    double value, low, high; /* low, high: NaN when there is no interval */
     int64_t n;
 } sm_interval;
 
 /** Wilson's score interval of a proportion at 95 % (Wilson 1927). 0 <= hits <= n, n >= 1. */
 SM_API sm_interval sm_stat_proportion(int64_t hits, int64_t n);
 /** Mean of x [n] with a percentile bootstrap interval of n_resample resamples; a pure
- * function of (x, seed). n >= 1. */
+ * function of (x, seed). n >= 1.  No interval when it would have no width (one value, or
+ * equal ones): resampling cannot tell how far the mean is from the truth then. */
 SM_API sm_status sm_stat_bootstrap_mean(sm_interval *out, const double *x, int64_t n,
                                         int32_t n_resample, uint64_t seed, sm_err *err);
-/** Set figures[name]; takes no ownership. */
+/** Set figures[name], without "low" and "high" when one of them is not finite; takes no
+ * ownership. */
 SM_API bool sm_figure_set(json_t *figures, const char *name, const sm_interval *v,
                           const char *unit);
 
@@ -66,7 +69,8 @@ typedef struct sm_retrieval_config {
  *   lexical.*  fields, passages and titles
  *   ask.*      the same with the model's query likelihood; only with a scorer
  * and of the paired differences lexical_gain.* = lexical - bm25, model_gain.* = ask -
- * lexical, ask_gain.* = ask - bm25 (bootstrap over questions).  The model's weight is
+ * lexical, ask_gain.* = ask - bm25.  Intervals: Wilson's of recalls, the bootstrap over
+ * questions of MRR and differences.  The model's weight is
  * chosen on one half of the questions (even or odd by hash) and used on the other; figure
  * "w_model" is the weight chosen on all of them, or 0 when MRR did not gain that way.
  * @param x       opened without names
@@ -83,7 +87,9 @@ SM_API sm_status sm_eval_retrieval(json_t **figures, const sm_ctx *ctx, sm_index
 /** Share of pairs whose good sentence is likelier (sum of log p), over all and by UID.
  * The file is JSONL as BLiMP's: "sentence_good", "sentence_bad", "UID".
  * @param max_pairs  per UID, the first ones; 0: all
- * @return SM_ECORRUPT names line and field; SM_EINVAL for an empty file */
+ * A UID has at most 100 bytes and is not "accuracy", the figure of all pairs.
+ * @return SM_ECORRUPT names line and field, as do errors of the scorer; SM_EINVAL for an empty
+ *         file */
 SM_API sm_status sm_eval_pairs(json_t **figures, const sm_ctx *ctx, const char *path,
                                int64_t max_pairs, const sm_scorer *scorer, sm_err *err);
 

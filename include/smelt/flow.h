@@ -38,12 +38,20 @@ typedef struct sm_step {
     const char *output;   /* kind of the artifact                                       */
     const char *inputs;   /* kinds, "dataset tokenizer"; "source+" one or more, "index?"
                              none or one; named in any order, given in this one     */
+    const char *also;     /* kind of an input whose own inputs are read too; NULL: none */
     const char *help;
     const sm_option *options;
     /** Extra facts for the recipe (parser versions, hash of named input files); may be
      * NULL.  New reference or NULL. */
     json_t *(*facts)(const json_t *options, sm_err *err);
     sm_status (*run)(const sm_step_io *io, sm_err *err);
+    /** For a replay: what those facts were read from, made again below `dir` from the
+     * recorded facts, and `options` pointed at it; optional (the files are read again). */
+    sm_status (*restore)(json_t *options, const json_t *facts, const char *dir,
+                         sm_err *err);
+    /** What else is to be so once the result is there, made or found made before; optional.
+     * staging, scratch and figures are NULL. */
+    sm_status (*settle)(const sm_step_io *io, const sm_artifact *result, sm_err *err);
     /** What a run would take, for --dry-run; optional.  staging, scratch, run are NULL. */
     sm_status (*plan)(json_t **out, const sm_step_io *io, sm_err *err);
 } sm_step;
@@ -96,11 +104,13 @@ SM_API sm_status sm_flow_ceiling(double *gflops, const sm_ctx *ctx, const char *
 /** Run a pipeline file; docs/formats/pipeline.md has the schema.
  *   pipeline: NAME
  *   steps: [{step: data.add, as: REF, in: [REF...], options: {...}}]
- * The whole file is checked before the first step runs.
+ * The whole file is checked before the first step runs: names, options, inputs by kind.
+ * @param[out] made  {"AS": content id, ...} of what the steps made or found made; may be
+ *                   NULL; set on SM_OK, new reference
  * @param overrides  {"STEP.OPTION": "text" or ["text", ...]}, STEP being a result's name, a
  *                   step's name or its last word; may be NULL */
-SM_API sm_status sm_flow_run(const sm_ctx *ctx, sm_store *store, const char *path,
-                             const json_t *overrides, sm_err *err);
+SM_API sm_status sm_flow_run(json_t **made, const sm_ctx *ctx, sm_store *store,
+                             const char *path, const json_t *overrides, sm_err *err);
 
 /** Recompute `ref` from its inputs alone (whole: and their makers, up to sources) in a
  * scratch workspace and compare content ids. SM_EDENIED with the files that differ,

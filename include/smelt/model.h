@@ -132,6 +132,9 @@ SM_API sm_status sm_model_load(sm_model **out, const char *config_path,
                                const char *safetensors_path, sm_err *err);
 SM_API sm_status sm_model_save(const sm_model *m, const char *dir, sm_dtype type,
                                sm_err *err);
+/** Append what sm_model_save writes as config.json. */
+SM_API sm_status sm_model_config_text(sm_buf *out, const sm_model_config *c,
+                                      sm_dtype type, sm_err *err);
 
 /* --------------------------------------------------- safetensors (generic) */
 

@@ -120,6 +120,9 @@ SM_API sm_status sm_store_whole_path(char **out, sm_store *s, const sm_artifact 
  * nothing happens when it points there already. SM_ENOENT: no such content here. */
 SM_API sm_status sm_store_set_ref(sm_store *s, const char *ref, const sm_id *content,
                                   sm_err *err);
+/** Would commit and set_ref take this name?  For those who have work to do before they do.
+ * @return SM_EINVAL */
+SM_API sm_status sm_ref_check(const char *ref, sm_err *err);
 /** Copy an artifact's files, recipe and manifest from one workspace to another, re-hashing
  * on the way, and point `ref` (may be NULL) at it there.  Makers are not copied. */
 SM_API sm_status sm_store_copy(sm_store *dst, sm_store *src, const sm_artifact *artifact,
@@ -189,6 +192,13 @@ SM_API sm_status sm_lineage_svg(sm_buf *out, const json_t *graph, sm_err *err);
  * with SM_EINVAL; a log that was truncated or rewritten gives SM_ECORRUPT. */
 SM_API sm_status sm_audit_append(sm_store *s, const char *event, const json_t *detail,
                                  sm_err *err);
+/** The detail of the last record of `event` whose detail says `value` (a plain word, such as
+ * an id) under `key`; NULL when there is none.  The log itself is read, so that an answer
+ * does not hang on the catalog; hash and signature of the records that match are checked,
+ * the chain is not.  New reference.
+ * @return SM_ECORRUPT when such a record is not what its hash or signature says */
+SM_API sm_status sm_audit_last(json_t **detail, sm_store *s, const char *event,
+                               const char *key, const char *value, sm_err *err);
 /** Check the chain and its signatures, that the log ends where the catalog saw it end, and
  * that a saved checkpoint (NULL = none) is part of it.
  * @return SM_ECORRUPT with the first thing that is wrong: line, truncated, rewritten */

@@ -234,6 +234,62 @@ static sm_status take_documents(curate *c, const sm_dataset *d, sm_err *err)
     return SM_OK;
 }
 
+/* ------------------------------------------------------------ nothing left */
+
+typedef struct reason_count {
+    const char *reason; /* static */
+    size_t n;
+} reason_count;
+
+static int by_count(const void *a, const void *b)
+{
+    const reason_count *x = a, *y = b;
+    if (x->n != y->n)
+        return x->n < y->n ? 1 : -1;
+    return strcmp(x->reason, y->reason);
+}
+
+/* Documents by reason, most first; returns how many reasons there are. */
+static size_t count_reasons(reason_count *out, size_t max, const curate *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const char *why = c->doc[i].reason ? c->doc[i].reason : "held out";
+        size_t k = 0;
+        while (k < n && strcmp(out[k].reason, why) != 0)
+            k++;
+        if (k == max)
+            continue;
+        if (k == n)
+            out[n++] = (reason_count){.reason = why};
+        out[k].n++;
+    }
+    qsort(out, n, sizeof *out, by_count);
+    return n;
+}
+
+/* The rejected documents are not kept either, so the error itself has to say why. */
+static sm_status refuse_empty(const curate *c, sm_err *err)
+{
+    enum { MAX_REASONS = 64, SHOWN = 4 };
+    reason_count count[MAX_REASONS];
+    size_t n = count_reasons(count, MAX_REASONS, c);
+    sm_buf why = {0};
+    if (n == 0)
+        return sm_fail(err, SM_EINVAL, "got sources without documents, want one");
+    for (size_t k = 0; k < n && k < SHOWN; k++)
+        sm_buf_printf(&why, "%s%s %zu", k ? ", " : "", count[k].reason, count[k].n);
+    if (n > SHOWN)
+        sm_buf_printf(&why, " and %zu more reasons", n - SHOWN);
+    if (!strcmp(count[0].reason, "licence.unknown"))
+        sm_buf_puts(&why, "; --allow-unknown-licence keeps documents whose licence is not "
+                          "known");
+    sm_status s = sm_fail(err, SM_EINVAL, "none of %zu documents is left to train on: %s",
+                          c->n, why.failed ? "" : why.data);
+    sm_buf_free(&why);
+    return s;
+}
+
 sm_status sm_data_curate(const sm_ctx *ctx, const char *const *path, size_t n_path,
                          const json_t *options, const char *staging, json_t *figures,
                          sm_err *err)
@@ -255,10 +311,7 @@ sm_status sm_data_curate(const sm_ctx *ctx, const char *const *path, size_t n_pa
     if (!s)
         s = sm_curate_write(&c, staging, figures, err);
     if (!s && kept == 0)
-        s = sm_fail(err, SM_EINVAL,
-                    "data curate: none of %zu documents is left to train on; %s", c.n,
-                    c.n == 0 ? "the sources are empty"
-                             : "see the reasons in rejected.jsonl, or relax a rule");
+        s = refuse_empty(&c, err);
     for (size_t i = 0; i < c.n; i++) {
         free(c.doc[i].owned);
         free(c.doc[i].detail);

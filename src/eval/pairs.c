@@ -6,6 +6,9 @@
 #include "smelt/eval.h"
 #include "smelt/sys.h"
 
+#define TOTAL "accuracy" /* pairs.accuracy */
+enum { MAX_UID = 100 };  /* bytes */
+
 typedef struct tally {
     json_t *by_uid; /* UID -> [hits, n] */
     int64_t hits, n;
@@ -24,6 +27,20 @@ static sm_status count(tally *t, const char *uid, bool hit, sm_err *err)
     return SM_OK;
 }
 
+/* A UID is part of a figure's name, beside the figure of all pairs. */
+static sm_status check_uid(const char *uid, const char *where, sm_err *err)
+{
+    if (strlen(uid) > MAX_UID)
+        return sm_fail(err, SM_ECORRUPT, "%s: UID: got %zu bytes, want at most %d", where,
+                       strlen(uid), MAX_UID);
+    if (!strcmp(uid, TOTAL))
+        return sm_fail(err, SM_ECORRUPT,
+                       "%s: UID: got \"%s\", the name of the figure of all pairs; want "
+                       "another",
+                       where, uid);
+    return SM_OK;
+}
+
 static sm_status score_line(tally *t, const json_t *o, const char *where, int64_t max_pairs,
                             const sm_scorer *scorer, sm_err *err)
 {
@@ -35,16 +52,18 @@ static sm_status score_line(tally *t, const json_t *o, const char *where, int64_
             return sm_fail(err, SM_ECORRUPT, "%s: %s: got none, want a string", where,
                            keys[k]);
     }
+    sm_status s = check_uid(v[2], where, err);
+    if (s)
+        return s;
     json_t *seen = json_object_get(t->by_uid, v[2]);
     if (max_pairs > 0 && json_integer_value(json_array_get(seen, 1)) >= max_pairs)
         return SM_OK;
     double nats[2];
     int64_t n_token;
     for (int k = 0; k < 2; k++) {
-        sm_status s = scorer->score(scorer->self, "", 0, v[k], strlen(v[k]), &nats[k],
-                                    &n_token, err);
+        s = scorer->score(scorer->self, "", 0, v[k], strlen(v[k]), &nats[k], &n_token, err);
         if (s)
-            return s;
+            return sm_fail_context(err, s, "%s: %s: ", where, keys[k]);
     }
     return count(t, v[2], nats[0] > nats[1], err);
 }
@@ -79,13 +98,13 @@ static json_t *figures_of(const tally *t)
     json_t *out = json_object(), *pair;
     const char *uid;
     sm_interval all = sm_stat_proportion(t->hits, t->n);
-    bool ok = out && sm_figure_set(out, "pairs.accuracy", &all, "share");
+    bool ok = out && sm_figure_set(out, "pairs." TOTAL, &all, "share");
     json_object_foreach(t->by_uid, uid, pair)
     {
         sm_interval one = sm_stat_proportion(json_integer_value(json_array_get(pair, 0)),
                                              json_integer_value(json_array_get(pair, 1)));
         char name[128];
-        snprintf(name, sizeof name, "pairs.%.100s", uid);
+        snprintf(name, sizeof name, "pairs.%s", uid);
         ok = ok && sm_figure_set(out, name, &one, "share");
     }
     if (!ok) {

@@ -179,16 +179,27 @@ static double best_weight(const table *t, int fold)
     return best;
 }
 
+/* A recall is a proportion; a reciprocal rank and a paired difference are means. */
+static sm_status interval_of(sm_interval *v, table *t, int k, const measure *a,
+                             const measure *b, uint64_t seed, sm_err *err)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < t->n; i++)
+        sum += t->tmp[i] = a[i].v[k] - (b ? b[i].v[k] : 0);
+    if (b || k == RECIPROCAL_RANK)
+        return sm_stat_bootstrap_mean(v, t->tmp, t->n, N_RESAMPLE, seed, err);
+    *v = sm_stat_proportion((int64_t)sum, t->n);
+    return SM_OK;
+}
+
 /* Figures prefix.recall_at_1 and so on of a, or of a - b. */
 static sm_status report(json_t *figures, table *t, const char *prefix, const measure *a,
                         const measure *b, uint64_t seed, sm_err *err)
 {
     static const char *const names[N_MEASURE] = {"recall_at_1", "recall_at_5", "mrr"};
     for (int k = 0; k < N_MEASURE; k++) {
-        for (int64_t i = 0; i < t->n; i++)
-            t->tmp[i] = a[i].v[k] - (b ? b[i].v[k] : 0);
         sm_interval v;
-        sm_status s = sm_stat_bootstrap_mean(&v, t->tmp, t->n, N_RESAMPLE, seed, err);
+        sm_status s = interval_of(&v, t, k, a, b, seed, err);
         if (s)
             return s;
         char name[64];

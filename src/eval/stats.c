@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Intervals: Wilson's for proportions, the percentile bootstrap for means. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "smelt/eval.h"
@@ -45,8 +46,10 @@ sm_status sm_stat_bootstrap_mean(sm_interval *out, const double *x, int64_t n,
         mean[r] = resample_mean(x, n, seed, (uint32_t)r);
     qsort(mean, (size_t)n_resample, sizeof *mean, compare_doubles);
     int32_t tail = n_resample / 40; /* 2.5 % on each side */
-    *out = (sm_interval){.value = sum / (double)n, .low = mean[tail],
-                         .high = mean[n_resample - 1 - tail], .n = n};
+    double low = mean[tail], high = mean[n_resample - 1 - tail];
+    if (!(low < high)) /* equal values resample to themselves, which says nothing */
+        low = high = NAN;
+    *out = (sm_interval){.value = sum / (double)n, .low = low, .high = high, .n = n};
     free(mean);
     return SM_OK;
 }
@@ -54,10 +57,21 @@ sm_status sm_stat_bootstrap_mean(sm_interval *out, const double *x, int64_t n,
 bool sm_figure_set(json_t *figures, const char *name, const sm_interval *v,
                    const char *unit)
 {
-    return json_object_set_new(figures, name,
-                               json_pack("{sf sf sf sI ss}", "value", v->value, "low",
-                                         v->low, "high", v->high, "n", (json_int_t)v->n,
-                                         "unit", unit)) == 0;
+    bool known = isfinite(v->low) && isfinite(v->high);
+    json_t *low = known ? json_real(v->low) : NULL, *high = known ? json_real(v->high) : NULL;
+    json_t *f = json_pack("{sf so* so* sI ss}", "value", v->value, "low", low, "high", high,
+                          "n", (json_int_t)v->n, "unit", unit);
+    return json_object_set_new(figures, name, f) == 0;
+}
+
+/* "[   0.1000,    0.2000]", or as much room with a dash. */
+static void print_interval(char out[64], const json_t *f)
+{
+    const json_t *low = json_object_get(f, "low"), *high = json_object_get(f, "high");
+    if (low && high)
+        snprintf(out, 64, "[%9.4f, %9.4f]", json_number_value(low), json_number_value(high));
+    else
+        snprintf(out, 64, "%22s", "-");
 }
 
 bool sm_eval_table(sm_buf *out, const json_t *figures)
@@ -68,10 +82,10 @@ bool sm_eval_table(sm_buf *out, const json_t *figures)
                   "n", "unit");
     json_object_foreach((json_t *)(uintptr_t)figures, name, f)
     {
-        sm_buf_printf(out, "%-28s %10.4f  [%9.4f, %9.4f]  %8lld  %s\n", name,
-                      json_number_value(json_object_get(f, "value")),
-                      json_number_value(json_object_get(f, "low")),
-                      json_number_value(json_object_get(f, "high")),
+        char interval[64];
+        print_interval(interval, f);
+        sm_buf_printf(out, "%-28s %10.4f  %s  %8lld  %s\n", name,
+                      json_number_value(json_object_get(f, "value")), interval,
                       (long long)json_integer_value(json_object_get(f, "n")),
                       json_string_value(json_object_get(f, "unit")));
     }

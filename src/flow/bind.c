@@ -139,8 +139,42 @@ static sm_status read_release(sm_servable *v, sm_store *store, sm_err *err)
     return SM_OK;
 }
 
-/* The newest release whose verdict names this model; none is no error. */
-static sm_status find_release(sm_servable *v, sm_store *store, sm_err *err)
+static bool is_of_model(const sm_servable *v)
+{
+    const char *id = json_string_value(json_object_get(v->verdict, "model"));
+    return id && !strcmp(id, v->model.content.hex);
+}
+
+static void drop_release(sm_servable *v)
+{
+    sm_artifact_free(&v->release);
+    json_decref(v->verdict);
+    v->release = (sm_artifact){0};
+    v->verdict = NULL;
+    v->passed = false;
+}
+
+/* The release of the model's last gate by the audit log; none is no error. */
+static sm_status find_last_gate(sm_servable *v, sm_store *store, sm_err *err)
+{
+    json_t *detail = NULL;
+    sm_status s = sm_audit_last(&detail, store, FLOW_GATE_EVENT, "model",
+                                v->model.content.hex, err);
+    if (s || !detail)
+        return s;
+    s = find_content(&v->release, store, detail, "release", err);
+    if (!s)
+        s = read_release(v, store, err);
+    if (!s && !is_of_model(v))
+        s = sm_fail(err, SM_ECORRUPT, "release %.12s: got a verdict on another model, want "
+                    "one on %.12s", v->release.content.hex, v->model.content.hex);
+    json_decref(detail);
+    return s;
+}
+
+/* Where no gate is in the log (a copied workspace, an older one): the release made last
+ * whose verdict names the model. */
+static sm_status find_newest_release(sm_servable *v, sm_store *store, sm_err *err)
 {
     json_t *all = NULL;
     size_t i;
@@ -150,24 +184,24 @@ static sm_status find_release(sm_servable *v, sm_store *store, sm_err *err)
         return s;
     json_array_foreach(json_object_get(all, "artifacts"), i, a)
     {
-        const char *kind = json_string_value(json_object_get(a, "kind"));
-        const char *content = json_string_value(json_object_get(a, "content"));
-        if (!kind || !content || strcmp(kind, "release") != 0)
+        if (strcmp(sm_json_text(a, "kind"), "release") != 0)
             continue;
-        s = sm_store_find(&v->release, store, content, err);
+        s = sm_store_find(&v->release, store, sm_json_text(a, "content"), err);
         if (!s)
             s = read_release(v, store, err);
-        const char *id = json_string_value(json_object_get(v->verdict, "model"));
-        if (s || (id && !strcmp(id, v->model.content.hex)))
+        if (s || is_of_model(v))
             break;
-        sm_artifact_free(&v->release);
-        json_decref(v->verdict);
-        v->release = (sm_artifact){0};
-        v->verdict = NULL;
-        v->passed = false;
+        drop_release(v);
     }
     json_decref(all);
     return s;
+}
+
+/* What the last gate said of the model; none is no error. */
+static sm_status find_release(sm_servable *v, sm_store *store, sm_err *err)
+{
+    sm_status s = find_last_gate(v, store, err);
+    return s || v->verdict ? s : find_newest_release(v, store, err);
 }
 
 sm_status sm_servable_find(sm_servable *out, sm_store *store, const char *ref,

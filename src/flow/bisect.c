@@ -189,6 +189,11 @@ static sm_status measure_ends(bisect *b, sm_err *err)
     if (!s)
         s = bisect_measure(&b->bad_value, b, &b->bad.model, err);
     b->threshold = c->has_threshold ? c->threshold : (b->good_value + b->bad_value) / 2;
+    if (!s && b->good_value == b->bad_value)
+        return sm_fail(err, SM_EINVAL,
+                       "bisect: %s of the good one and of the bad one: got %g for both, want "
+                       "two figures",
+                       c->metric, b->good_value);
     if (!s && (!is_bad(b, b->bad_value) || is_bad(b, b->good_value)))
         s = sm_fail(err, SM_EINVAL,
                     "threshold: got %g, want it between %s of the good one (%g) and of "

@@ -73,24 +73,58 @@ static SM_PRINTF(4, 5) sm_status
     return sm_fail(err, SM_EINVAL, "%s: %s: %s", where, step->name, what);
 }
 
+/* The kind of the declaration that input i, the k-th of its own, is for; -1: none. */
+static int kind_of(const input_kind *kind, size_t n_kind, const char *const *given, size_t i)
+{
+    for (size_t k = 0; k < n_kind; k++) {
+        if (strcmp(given[i], kind[k].kind) != 0)
+            continue;
+        for (size_t before = 0; before < i && !kind[k].many; before++)
+            if (!strcmp(given[before], given[i]))
+                return -1;
+        return (int)k;
+    }
+    return -1;
+}
+
+sm_status flow_inputs_fit(const sm_step *step, const char *const *kind,
+                          const char *const *ref, size_t n, const char *where, sm_err *err)
+{
+    input_kind want[MAX_KINDS];
+    bool met[MAX_KINDS] = {false};
+    size_t n_want = flow_input_kinds(want, step->inputs), over = n;
+    for (size_t i = n; i-- > 0;) {
+        int k = kind_of(want, n_want, kind, i);
+        if (k < 0)
+            over = i; /* the first that has no place */
+        else
+            met[k] = true;
+    }
+    for (size_t k = 0; k < n_want; k++)
+        if (!met[k] && !want[k].optional)
+            return refuse(step, where, err, "in: got no %s, want %s", want[k].kind,
+                          step->inputs);
+    if (over < n)
+        return refuse(step, where, err, "in: got %s (a %s), want %s", ref[over], kind[over],
+                      *step->inputs ? step->inputs : "no input");
+    return SM_OK;
+}
+
 static sm_status order_inputs(sm_artifact *out, sm_artifact *given, size_t n,
                               const sm_step *step, const char *const *refs,
                               const char *where, sm_err *err)
 {
     input_kind kind[MAX_KINDS];
     size_t n_kind = flow_input_kinds(kind, step->inputs), at = 0;
-    for (size_t k = 0; k < n_kind; k++) {
-        size_t taken = take_kind(out + at, given, n, &kind[k]);
-        if (taken == 0 && !kind[k].optional)
-            return refuse(step, where, err, "in: got no %s, want %s", kind[k].kind,
-                          step->inputs);
-        at += taken;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (*given[i].kind)
-            return refuse(step, where, err, "in: got %s (a %s), want %s", refs[i],
-                          given[i].kind, *step->inputs ? step->inputs : "no input");
-    return SM_OK;
+    const char **name = sm_alloc(n + 1, sizeof *name);
+    for (size_t i = 0; name && i < n; i++)
+        name[i] = given[i].kind;
+    sm_status s = name ? flow_inputs_fit(step, name, refs, n, where, err)
+                       : sm_fail(err, SM_ENOMEM, "%s: out of memory", where);
+    for (size_t k = 0; k < n_kind && !s; k++)
+        at += take_kind(out + at, given, n, &kind[k]);
+    free(name);
+    return s;
 }
 
 void flow_inputs_free(sm_artifact *input, size_t n)

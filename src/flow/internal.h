@@ -18,6 +18,12 @@ typedef struct input_kind {
 /** Split a declaration such as "source+ tokenizer?"; returns how many kinds there are. */
 size_t flow_input_kinds(input_kind out[MAX_KINDS], const char *inputs);
 
+/** Do inputs of these kinds fit the step?  `ref` [n] are their names, for the message.
+ * @return SM_EINVAL */
+sm_status flow_inputs_fit(const sm_step *step, const char *const *kind,
+                          const char *const *ref, size_t n, const char *where,
+                          sm_err *err);
+
 /** Find the artifacts that refs name and put them in the order the step declares (those
  * of a '+' kind by content id, so that the order in which they are named does not
  * matter).
@@ -70,6 +76,9 @@ sm_status flow_lock_wait(int *fd, const char *path, const sm_ctx *ctx, const cha
                          const char *what, sm_err *err);
 /** Remove the lock file and let go of it; fd may be -1. */
 void flow_lock_end(int fd, const char *path);
+
+/** The audit event of a gate: {"model", "release", "passed"}, ids being content ids. */
+#define FLOW_GATE_EVENT "gate.verdict"
 
 /** sm_step_find that names the nearest step when there is none. */
 sm_status flow_step_find(const sm_step **out, const char *name, const char *where,

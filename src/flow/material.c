@@ -75,3 +75,20 @@ sm_status material_prepare(material *m, const sm_step_io *io, bool with_heldout,
                      err);
     return s;
 }
+
+static json_t *data_figures(const sm_token_data *d)
+{
+    const sm_token_stats *t = sm_token_data_stats(d);
+    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "documents",
+                     (json_int_t)t->n_doc, "rows", (json_int_t)t->n_row, "tokens",
+                     (json_int_t)t->n_tok, "bytes", (json_int_t)t->n_bytes,
+                     "bytes_per_token", t->bytes_per_tok, "padding_frac", t->padding_frac,
+                     "cut_frac", t->cut_frac);
+}
+
+json_t *material_training(const material *m, int64_t n_tok, double epoch, double loss)
+{
+    return json_pack("{s:o, s:o, s:{s:I, s:f, s:f}}", "config",
+                     sm_train_config_to_json(&m->config), "data", data_figures(m->data),
+                     "last", "tokens", (json_int_t)n_tok, "epoch", epoch, "loss", loss);
+}

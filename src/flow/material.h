@@ -20,6 +20,9 @@ sm_status material_tokenizer(material *m, const sm_step_io *io, sm_err *err);
 /** All of it; held-out documents only when asked for and wanted by the options. */
 sm_status material_prepare(material *m, const sm_step_io *io, bool with_heldout,
                            sm_err *err);
+/** training.json of a run that ended with these figures, without the held-out ones. New
+ * reference or NULL when out of memory. */
+json_t *material_training(const material *m, int64_t n_tok, double epoch, double loss);
 void material_free(material *m);
 
 #endif

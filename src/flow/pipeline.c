@@ -3,7 +3,8 @@
  * Pipelines: a YAML file that declares steps, each reading what earlier ones made.
  *
  * Everything that can be known without running is checked first, each refusal with line
- * and column: keys, step names, options, overrides, names of inputs.  Then the steps run
+ * and column: keys, step names, names of results, options, overrides, files that options
+ * name, names and kinds of inputs.  Then the steps run
  * in the order of the file; an input that an earlier step made is taken by content id, so
  * that nobody else's move of a ref in between changes what is read.
  */
@@ -66,55 +67,112 @@ static sm_status check_keys(const pipeline *p, const json_t *object, const char 
 
 /* ------------------------------------------------------------------ reading */
 
-/* A ref that a step may move: a name without version or tag. */
-static bool is_plain_ref(const char *s)
+/* The earlier stage that makes `name`; i when there is none. */
+static size_t earlier(const pipeline *p, size_t i, const char *name)
 {
-    size_t n = s ? strlen(s) : 0;
-    return n > 0 && n <= 100 && !strpbrk(s, "@: \t/\\") && s[0] != '.' && s[0] != '-';
+    size_t j = 0;
+    while (j < i && strcmp(p->stage[j].as, name) != 0)
+        j++;
+    return j;
 }
 
-static const json_t *earlier(const pipeline *p, size_t i, const char *name, size_t *which)
+/* The kind of an input: what an earlier step makes, or what the workspace holds. */
+static sm_status kind_of_input(char out[24], const pipeline *p, size_t i, size_t k,
+                               const char *name, sm_store *store, sm_err *err)
 {
-    for (size_t j = i; j-- > 0;) {
-        if (!strcmp(p->stage[j].as, name)) {
-            *which = j;
-            return p->stage[j].in;
-        }
+    char pointer[64];
+    sm_artifact a = {0};
+    sm_err why = {0};
+    size_t which = earlier(p, i, name);
+    if (which < i) {
+        snprintf(out, 24, "%s", p->stage[which].step->output);
+        return SM_OK;
     }
-    *which = i;
-    return NULL;
+    sm_status s = sm_store_find(&a, store, name, &why);
+    snprintf(out, 24, "%s", s ? "" : a.kind);
+    sm_artifact_free(&a);
+    if (!s)
+        return SM_OK;
+    snprintf(pointer, sizeof pointer, "/steps/%zu/in/%zu", i, k);
+    return sm_fail(err, SM_EINVAL,
+                   "%s: in: '%.80s' is neither an earlier step's result nor in the "
+                   "workspace (%.200s)",
+                   sm_positions_at(p->pos, pointer), name, why.msg);
 }
 
-/* Every name under `in` is an earlier step's result or a ref of the workspace. */
+static sm_status check_kinds(const pipeline *p, size_t i, sm_store *store,
+                             const char **name, char (*kind)[24], const char **kinds,
+                             sm_err *err)
+{
+    const stage *g = &p->stage[i];
+    size_t n = json_array_size(g->in);
+    char pointer[64];
+    for (size_t k = 0; k < n; k++) {
+        snprintf(pointer, sizeof pointer, "/steps/%zu/in/%zu", i, k);
+        name[k] = json_string_value(json_array_get(g->in, k));
+        kinds[k] = kind[k];
+        if (!name[k])
+            return refuse(p, pointer, err, "in: want a list of names");
+        sm_status s = kind_of_input(kind[k], p, i, k, name[k], store, err);
+        if (s)
+            return s;
+    }
+    snprintf(pointer, sizeof pointer, "/steps/%zu/in", i);
+    return flow_inputs_fit(g->step, kinds, name, n, sm_positions_at(p->pos, pointer), err);
+}
+
+/* Every name under `in` is an earlier step's result or a ref of the workspace, and together
+ * they are what the step reads. */
 static sm_status check_inputs(const pipeline *p, size_t i, sm_store *store, sm_err *err)
 {
     const stage *g = &p->stage[i];
-    size_t k;
-    json_t *v;
     char pointer[64];
     snprintf(pointer, sizeof pointer, "/steps/%zu/in", i);
     if (g->in && !json_is_array(g->in))
         return refuse(p, pointer, err, "in: want a list of names");
-    json_array_foreach((json_t *)(uintptr_t)g->in, k, v)
-    {
-        size_t which;
-        sm_artifact a = {0};
-        sm_err why = {0};
-        snprintf(pointer, sizeof pointer, "/steps/%zu/in/%zu", i, k);
-        if (!json_is_string(v))
-            return refuse(p, pointer, err, "in: want a list of names");
-        earlier(p, i, json_string_value(v), &which);
-        if (which < i)
-            continue;
-        sm_status s = sm_store_find(&a, store, json_string_value(v), &why);
-        sm_artifact_free(&a);
-        if (s)
-            return sm_fail(
-                err, SM_EINVAL,
-                "%s: in: '%.80s' is neither an earlier step's result nor in the "
-                "workspace (%.200s)",
-                sm_positions_at(p->pos, pointer), json_string_value(v), why.msg);
+    size_t n = json_array_size(g->in);
+    const char **name = sm_alloc(n + 1, sizeof *name);
+    const char **kinds = sm_alloc(n + 1, sizeof *kinds);
+    char(*kind)[24] = sm_alloc(n + 1, sizeof *kind);
+    sm_status s = name && kinds && kind
+                      ? check_kinds(p, i, store, name, kind, kinds, err)
+                      : sm_fail(err, SM_ENOMEM, "%s: out of memory", g->where);
+    free(name);
+    free(kinds);
+    free(kind);
+    return s;
+}
+
+/* Required options, and the files that the recipe takes in (a gate's rules). */
+static sm_status check_options(const stage *g, sm_err *err)
+{
+    json_t *options = NULL, *facts = NULL;
+    sm_err why = {0};
+    sm_status s = sm_options_resolve(&options, g->step->options, g->options, g->where, err);
+    if (!s && g->step->facts) {
+        facts = g->step->facts(options, &why);
+        if (!facts && why.status)
+            s = sm_fail(err, why.status, "%s: %s: %s", g->where, g->step->name, why.msg);
     }
+    json_decref(facts);
+    json_decref(options);
+    return s;
+}
+
+/* A name that is no other result's and that the store will take. */
+static sm_status check_name(const pipeline *p, size_t i, const char *pointer, sm_err *err)
+{
+    const char *as = p->stage[i].as;
+    sm_err why = {0};
+    if (!as || !*as || strpbrk(as, "@:"))
+        return refuse(p, pointer, err, "as: want a name for the result, such as 'docs'");
+    if (sm_ref_check(as, &why))
+        return refuse(p, pointer, err, why.msg);
+    size_t first = earlier(p, i, as);
+    if (first < i)
+        return sm_fail(err, SM_EINVAL,
+                       "%s: as: '%.80s' is the result of the step at %s already",
+                       sm_positions_at(p->pos, pointer), as, p->stage[first].where);
     return SM_OK;
 }
 
@@ -139,8 +197,8 @@ static sm_status read_stage(pipeline *p, size_t i, const json_t *v, sm_err *err)
         return s;
     g->as = json_string_value(json_object_get(v, "as"));
     snprintf(sub, sizeof sub, "%s/as", at);
-    if (!is_plain_ref(g->as))
-        return refuse(p, sub, err, "as: want a name for the result, such as 'docs'");
+    if ((s = check_name(p, i, sub, err)))
+        return s;
     g->in = json_object_get(v, "in");
     const json_t *options = json_object_get(v, "options");
     snprintf(sub, sizeof sub, "%s/options", at);
@@ -300,8 +358,7 @@ static sm_status run_stage(const pipeline *p, size_t i, const sm_ctx *ctx,
         return sm_fail(err, SM_ENOMEM, "%s: out of memory", g->where);
     json_array_foreach((json_t *)(uintptr_t)g->in, k, v)
     {
-        size_t which;
-        earlier(p, i, json_string_value(v), &which);
+        size_t which = earlier(p, i, json_string_value(v));
         ref[k] = which < i ? p->stage[which].content : json_string_value(v);
     }
     sm_flow_result r = {0};
@@ -324,15 +381,38 @@ static sm_status run_stage(const pipeline *p, size_t i, const sm_ctx *ctx,
     return SM_OK;
 }
 
-sm_status sm_flow_run(const sm_ctx *ctx, sm_store *store, const char *path,
+static sm_status check_all(const pipeline *p, sm_store *store, sm_err *err)
+{
+    sm_status s = SM_OK;
+    for (size_t i = 0; i < p->n && !s; i++)
+        s = check_options(&p->stage[i], err);
+    for (size_t i = 0; i < p->n && !s; i++)
+        s = check_inputs(p, i, store, err);
+    return s;
+}
+
+static sm_status results_of(json_t **out, const pipeline *p, sm_err *err)
+{
+    json_t *made = json_object();
+    for (size_t i = 0; i < p->n; i++)
+        json_object_set_new(made, p->stage[i].as, json_string(p->stage[i].content));
+    if (json_object_size(made) != p->n) {
+        json_decref(made);
+        return sm_fail(err, SM_ENOMEM, "pipeline: out of memory");
+    }
+    *out = made;
+    return SM_OK;
+}
+
+sm_status sm_flow_run(json_t **made, const sm_ctx *ctx, sm_store *store, const char *path,
                       const json_t *overrides, sm_err *err)
 {
     pipeline p = {0};
     sm_status s = read_pipeline(&p, path, err);
     if (!s)
         s = apply_overrides(&p, overrides, err);
-    for (size_t i = 0; i < p.n && !s; i++)
-        s = check_inputs(&p, i, store, err);
+    if (!s)
+        s = check_all(&p, store, err);
     for (size_t i = 0; i < p.n && !s; i++) {
         if (sm_stopped(ctx))
             s = sm_fail(err, SM_ECANCEL, "stopped before step %zu of %zu (%s)", i + 1,
@@ -340,6 +420,8 @@ sm_status sm_flow_run(const sm_ctx *ctx, sm_store *store, const char *path,
         else
             s = run_stage(&p, i, ctx, store, err);
     }
+    if (!s && made)
+        s = results_of(made, &p, err);
     pipeline_free(&p);
     return s;
 }

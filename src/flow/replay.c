@@ -114,6 +114,9 @@ static sm_status recompute(const replay *r, const sm_artifact *a, sm_err *err)
     }
     if (!s && !(options = flow_replay_options(r->from, step, a)))
         s = sm_fail(err, SM_ENOMEM, "replay: out of memory");
+    const json_t *facts = json_object_get(a->recipe_json, "parsers");
+    if (!s && step->restore && facts)
+        s = step->restore(options, facts, r->dir, err);
     if (!s)
         s = sm_flow_step(&got, r->ctx, r->to, step->name, ref, n, options, "replay", NULL,
                          err);
@@ -135,8 +138,8 @@ static bool has_inputs(const sm_artifact *a)
     return json_array_size(json_object_get(a->recipe_json, "inputs")) > 0;
 }
 
-/* `ref` alone: its direct inputs are copied. */
-static sm_status replay_one(const replay *r, const sm_artifact *a, sm_err *err)
+static sm_status copy_inputs(const replay *r, const sm_artifact *a, const char *also,
+                             sm_err *err)
 {
     size_t i;
     json_t *v;
@@ -148,8 +151,20 @@ static sm_status replay_one(const replay *r, const sm_artifact *a, sm_err *err)
             s = sm_store_find(&input, r->from, json_string_value(v), err);
         if (!s)
             s = sm_store_copy(r->to, r->from, &input, NULL, err);
+        if (!s && also && !strcmp(input.kind, also))
+            s = copy_inputs(r, &input, NULL, err);
         sm_artifact_free(&input);
     }
+    return s;
+}
+
+/* `ref` alone: its direct inputs are copied, and what the step reads through them. */
+static sm_status replay_one(const replay *r, const sm_artifact *a, sm_err *err)
+{
+    const sm_step *step = NULL;
+    sm_status s = flow_recorded_step(&step, a, err);
+    if (!s)
+        s = copy_inputs(r, a, step->also, err);
     return s ? s : recompute(r, a, err);
 }
 

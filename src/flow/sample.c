@@ -13,6 +13,7 @@
  * no tolerance in which to hide.  The sample is drawn after the commitment, so it cannot be
  * foreseen; k of n segments catch f forged ones with probability 1 - C(n-f,k)/C(n,k).
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "sample.h"
@@ -53,11 +54,13 @@ static sm_status verdict(const audit *a, sm_err *err)
     if (n == 0)
         return SM_OK;
     const char *tensor = json_string_value(json_object_get(f, "tensor"));
+    char at[40] = "";
+    if (json_object_get(f, "step"))
+        snprintf(at, sizeof at, ", step %lld", (long long)sm_json_int(f, "step"));
     return sm_fail(err, SM_EDENIED,
-                   "sample: model %.12s: %s, step %lld: got %.100s, want %.100s%s%s (%zu "
+                   "sample: model %.12s: %s%s: got %.100s, want %.100s%s%s (%zu "
                    "finding%s)",
-                   a->model.content.hex, json_string_value(json_object_get(f, "what")),
-                   (long long)json_integer_value(json_object_get(f, "step")),
+                   a->model.content.hex, json_string_value(json_object_get(f, "what")), at,
                    json_string_value(json_object_get(f, "got")),
                    json_string_value(json_object_get(f, "want")),
                    tensor ? "; first in " : "", tensor ? tensor : "", n,
@@ -75,6 +78,8 @@ sm_status sm_flow_sample(json_t **report, const sm_ctx *ctx, sm_store *store,
         int64_t n = (int64_t)a.chain.n - 1;
         s = sample_draw(a.sampled, n, sample_size(c, n), c->seed, err);
     }
+    if (!s)
+        s = audit_files(&a, err);
     if (!s)
         s = audit_ends(&a, &end, err);
     if (!s)

@@ -34,11 +34,16 @@ typedef struct audit {
 /** Find everything that the audit compares; what the chain says of itself is checked. */
 sm_status audit_open(audit *a, const char *ref, sm_err *err);
 void audit_close(audit *a);
-/** Note a difference; `more` (may be NULL) is taken over. */
+/** Note a difference; step -1: of no step; `more` (may be NULL) is taken over. */
 sm_status audit_finding(audit *a, const char *what, int64_t step, const char *want,
                         const char *got, json_t *more, sm_err *err);
 /** Path of the kept state i of the chain; *out malloc'd. */
 sm_status audit_state_path(char **out, const audit *a, size_t i, sm_err *err);
+
+/* ---------------------------------------------------------- sample_files.c */
+
+/** The files beside weights and chain against recipe, inputs and curve. */
+sm_status audit_files(audit *a, sm_err *err);
 
 /* ------------------------------------------------------------ sample_run.c */
 

@@ -11,8 +11,9 @@
 sm_status audit_finding(audit *a, const char *what, int64_t step, const char *want,
                         const char *got, json_t *more, sm_err *err)
 {
-    json_t *f = json_pack("{s:s, s:I, s:s, s:s}", "what", what, "step", (json_int_t)step,
-                          "want", want, "got", got);
+    json_t *f = json_pack("{s:s, s:s, s:s}", "what", what, "want", want, "got", got);
+    if (f && step >= 0)
+        json_object_set_new(f, "step", json_integer(step));
     if (f && more)
         json_object_update(f, more);
     json_decref(more);

@@ -2,8 +2,9 @@
 /*
  * One step: recipe, look-up, run, commit.
  *
- *   options, inputs, facts -> recipe id -> already made?  yes: move the ref, done
- *                                          no: lock the recipe, look again, run, commit
+ *   options, inputs, facts -> recipe id -> already made?  yes: move the ref, settle
+ *                                          no: lock the recipe, look again, run, commit,
+ *                                          settle
  *
  * Invariants: 1. one process at a time runs a recipe (flock on tmp/scratch-RECIPE.lock;
  * others wait and then find the result); 2. scratch belongs to the recipe, outlives an
@@ -202,6 +203,20 @@ static void remove_left_over(job *j)
     flow_lock_end(fd, j->lock);
 }
 
+static sm_status settle(const job *j, const sm_artifact *a, sm_err *err)
+{
+    sm_step_io io = {.ctx = j->ctx,
+                     .store = j->store,
+                     .options = j->options,
+                     .input = j->input,
+                     .n_input = j->n_input,
+                     .run = j->id.hex};
+    if (!j->step->settle)
+        return SM_OK;
+    sm_status s = j->step->settle(&io, a, err);
+    return s ? sm_fail_context(err, s, "%s: ", j->step->name) : SM_OK;
+}
+
 static void job_free(job *j)
 {
     flow_inputs_free(j->input, j->n_input);
@@ -242,7 +257,11 @@ sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
     job j = {.ctx = ctx, .store = store, .ref = ref, .lock_fd = -1};
     sm_flow_result r = {0};
     int64_t start = sm_clock_ns();
-    sm_status s = job_open(&j, step, input_refs, n_input, given, where, err);
+    sm_status s = ref ? sm_ref_check(ref, err) : SM_OK;
+    if (!s)
+        s = job_open(&j, step, input_refs, n_input, given, where, err);
+    else
+        sm_fail_context(err, s, "%s: ", where);
     if (!s)
         s = look_up(&r.artifact, &r.was_there, &j, err);
     if (!s && r.was_there) {
@@ -250,11 +269,13 @@ sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
         s = move_ref(&j, &r.artifact, err);
     } else if (!s)
         s = make(&r, &j, err);
+    if (!s)
+        s = settle(&j, &r.artifact, err);
     if (!s && !r.was_there)
         r.figures = json_incref(j.figures);
     job_free(&j);
     if (s) {
-        sm_artifact_free(&r.artifact);
+        sm_flow_result_free(&r);
         return s;
     }
     r.seconds = (double)((sm_clock_ns() - start) / 1000000) / 1000;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Step eval: bits per byte on held-out documents, retrieval, minimal pairs, samples.
+ * Held out and unseen mean: not in the train part that the model's own recipe names, which
+ * need not be that of the dataset given here.
  * Output: figures.json (the form of eval.h), report.txt, samples.jsonl.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +15,7 @@
 #include "smelt/eval.h"
 #include "smelt/train.h"
 #include "steps.h"
+#include "without.h"
 
 static const sm_option eval_options[] = {
     {.key = "heldout_docs", .type = SM_OPT_INT, .def = "0", .min = 0, .max = 1e9,
@@ -49,8 +53,9 @@ static json_t *eval_facts(const json_t *options, sm_err *err)
 typedef struct work {
     const sm_step_io *io;
     sm_bound_model bound;
+    json_t *trained; /* {id: true} of what the model was trained on          */
     sm_dataset *heldout;
-    const char **unseen; /* ids of held-out documents, sorted as the dataset is */
+    size_t *unseen; /* [n_unseen] of the held-out documents, those not in it */
     size_t n_unseen;
     sm_index *index;
     json_t *figures;
@@ -58,32 +63,67 @@ typedef struct work {
 
 /* -------------------------------------------------------------- the tasks */
 
+static bool is_seen(void *self, const char *id)
+{
+    const work *w = self;
+    return json_object_get(w->trained, id) != NULL;
+}
+
+/* What was left out is a figure, so that a gate can ask for none. */
+static sm_status report_left_out(work *w, size_t n, sm_err *err)
+{
+    size_t n_left = n - w->n_unseen;
+    sm_interval v = {.value = (double)n_left, .low = NAN, .high = NAN, .n = (int64_t)n};
+    if (n_left > 0)
+        sm_log_line(w->io->ctx->log, SM_LOG_WARN,
+                    "eval: %zu of %zu held-out documents left out: the model was trained on "
+                    "them", n_left, n);
+    if (n > 0 && w->n_unseen == 0)
+        return sm_fail(err, SM_EINVAL, "dataset %.12s: the model was trained on all of its "
+                       "%zu held-out documents, want one that it has not seen",
+                       w->io->input[flow_input_of(w->io, "dataset")].content.hex, n);
+    return sm_figure_set(w->figures, "heldout.left_out", &v, "documents")
+               ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
+}
+
 static sm_status open_heldout(work *w, sm_err *err)
 {
-    char *path = NULL;
-    int i = flow_input_of(w->io, "dataset");
-    sm_status s = flow_input_path(&path, w->io, (size_t)i, "heldout.jsonl", err);
-    const char *one = path;
+    const sm_step_io *io = w->io;
+    sm_document d;
+    sm_status s = flow_open_part(&w->heldout, io->ctx, io->store,
+                                 &io->input[flow_input_of(io, "dataset")], "heldout.jsonl",
+                                 err);
     if (!s)
-        s = sm_dataset_open(&w->heldout, w->io->ctx, &one, 1, err);
-    free(path);
+        s = flow_trained_ids(&w->trained, io, err);
     size_t n = s ? 0 : sm_dataset_n(w->heldout);
     w->unseen = sm_alloc(n, sizeof *w->unseen);
     if (!s && !w->unseen)
         s = sm_fail(err, SM_ENOMEM, "out of memory");
-    for (; !s && w->n_unseen < n; w->n_unseen++) {
-        sm_document d;
-        s = sm_dataset_get(w->heldout, w->n_unseen, &d, err);
-        if (!s)
-            w->unseen[w->n_unseen] = d.id;
+    for (size_t i = 0; i < n && !s; i++) {
+        s = sm_dataset_get(w->heldout, i, &d, err);
+        if (!s && !is_seen(w, d.id))
+            w->unseen[w->n_unseen++] = i;
     }
-    return s;
+    return s ? s : report_left_out(w, n, err);
+}
+
+static sm_status get_unseen(void *self, size_t i, const char **text, size_t *len,
+                            sm_err *err)
+{
+    const work *w = self;
+    sm_document d;
+    sm_status s = sm_dataset_get(w->heldout, w->unseen[i], &d, err);
+    if (s)
+        return s;
+    *text = d.text;
+    *len = d.text_len;
+    return SM_OK;
 }
 
 static sm_status bits_per_byte(work *w, sm_err *err)
 {
     const sm_step_io *io = w->io;
-    sm_text_source text = sm_dataset_text(w->heldout);
+    sm_text_source text = {.get = get_unseen, .self = w, .n = w->n_unseen};
     size_t max = (size_t)sm_opt_int(io->options, "heldout_docs");
     if (max > 0 && max < text.n)
         text.n = max;
@@ -105,22 +145,11 @@ static sm_status bits_per_byte(work *w, sm_err *err)
     sm_token_data_free(data);
     if (s)
         return s;
-    sm_interval v = {.value = b.bpb, .low = b.bpb - 1.96 * b.std_err,
-                     .high = b.bpb + 1.96 * b.std_err, .n = b.n_doc};
+    double half = b.n_doc > 1 ? 1.96 * b.std_err : NAN; /* one document has no spread */
+    sm_interval v = {.value = b.bpb, .low = b.bpb - half, .high = b.bpb + half,
+                     .n = b.n_doc};
     return sm_figure_set(w->figures, "heldout.bpb", &v, "bits/byte")
                ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-    const char *const *x = a, *const *y = b;
-    return strcmp(*x, *y);
-}
-
-static bool is_seen(void *self, const char *id)
-{
-    const work *w = self;
-    return !bsearch(&id, w->unseen, w->n_unseen, sizeof *w->unseen, compare_ids);
 }
 
 static sm_status retrieval(work *w, sm_err *err)
@@ -239,8 +268,6 @@ static sm_status run(const sm_step_io *io, sm_err *err)
     if (!s)
         s = bits_per_byte(&w, err);
     if (!s)
-        qsort(w.unseen, w.n_unseen, sizeof *w.unseen, compare_ids);
-    if (!s)
         s = retrieval(&w, err);
     if (!s)
         s = pairs(&w, err);
@@ -251,6 +278,7 @@ static sm_status run(const sm_step_io *io, sm_err *err)
     sm_index_close(w.index);
     sm_dataset_close(w.heldout);
     free(w.unseen);
+    json_decref(w.trained);
     sm_bound_model_free(&w.bound);
     json_decref(w.figures);
     return s;
@@ -258,9 +286,10 @@ static sm_status run(const sm_step_io *io, sm_err *err)
 
 const sm_step step_eval = {
     .name = "eval",
-    .version = 1,
+    .version = 2, /* 1: held out by the dataset given, percentile intervals of shares */
     .output = "evaluation",
     .inputs = "model dataset index?",
+    .also = "model",
     .help = "bits per byte on held-out documents, retrieval, minimal pairs, samples",
     .options = eval_options,
     .facts = eval_facts,

@@ -23,26 +23,13 @@
 
 /* ------------------------------------------------------------------ output */
 
-static json_t *data_figures(const sm_token_data *d)
-{
-    const sm_token_stats *t = sm_token_data_stats(d);
-    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "documents",
-                     (json_int_t)t->n_doc, "rows", (json_int_t)t->n_row, "tokens",
-                     (json_int_t)t->n_tok, "bytes", (json_int_t)t->n_bytes,
-                     "bytes_per_token", t->bytes_per_tok, "padding_frac", t->padding_frac,
-                     "cut_frac", t->cut_frac);
-}
-
 /* training.json: no clock in it. */
 static sm_status write_training(const material *m, const sm_step_io *io,
                                 const sm_train_metrics *last, sm_err *err)
 {
     sm_buf text = {0};
     char *path = sm_path_join(io->staging, "training.json");
-    json_t *v = json_pack(
-        "{s:o, s:o, s:{s:I, s:f, s:f}}", "config", sm_train_config_to_json(&m->config),
-        "data", data_figures(m->data), "last", "tokens", (json_int_t)last->n_tok, "epoch",
-        last->epoch, "loss", last->loss);
+    json_t *v = material_training(m, last->n_tok, last->epoch, last->loss);
     if (v && last->has_eval)
         json_object_set_new(v, "heldout",
                             json_pack("{s:f, s:f, s:I, s:I}", "bpb", last->eval.bpb,
@@ -228,6 +215,37 @@ static sm_status run_states(const sm_step_io *io, sm_err *err)
     return s;
 }
 
+/* States were asked for of a model that was made without them: made by their own step. */
+static sm_status settle(const sm_step_io *io, const sm_artifact *model, sm_err *err)
+{
+    json_t *recipe = NULL;
+    sm_id id;
+    sm_artifact a = {0};
+    sm_flow_result made = {0};
+    if (!sm_opt_bool(io->options, "keep_states"))
+        return SM_OK;
+    sm_status s = flow_recipe(&recipe, &step_train_states, io->options, io->input,
+                              io->n_input, err);
+    if (!s)
+        s = sm_recipe_id(&id, recipe, err);
+    sm_status found = s ? s : sm_store_find_recipe(&a, io->store, &id, err);
+    if (found && found != SM_ENOENT)
+        s = found;
+    if (!s && found) {
+        const char *in[] = {io->input[0].content.hex, io->input[1].content.hex};
+        sm_log_line(io->ctx->log, SM_LOG_INFO,
+                    "train: keep_states: model %.12s was made without them; step "
+                    "train.states makes them now",
+                    model->content.hex);
+        s = sm_flow_step(&made, io->ctx, io->store, "train.states", in, 2, io->options,
+                         "keep_states", "checkpoint", err);
+    }
+    sm_flow_result_free(&made);
+    sm_artifact_free(&a);
+    json_decref(recipe);
+    return s;
+}
+
 /* What commitments cost: how many, and the bytes of all of them if they are kept. */
 static void plan_states(json_t *out, const sm_step_io *io, const sm_train_config *c,
                         const sm_train_plan *p)
@@ -279,6 +297,7 @@ const sm_step step_train = {
     .help = "train a model on the training part of a dataset",
     .options = train_options,
     .run = run,
+    .settle = settle,
     .plan = plan,
 };
 

@@ -90,11 +90,19 @@ static void warn_of_cores(const tracks_file *f, const sm_ctx *ctx)
                     (long long)jobs, most, n_cpu);
 }
 
+static const char *report_name(const tracks_file *f, const sm_tracks_config *c)
+{
+    return c->ref && *c->ref ? c->ref : f->name;
+}
+
+/* What can be known before anything is trained is refused here, --dry-run included. */
 static sm_status open_file(tracks_file *f, char **dir, const sm_ctx *ctx, sm_store *store,
                            const sm_tracks_config *c, sm_err *err)
 {
     sm_buf name = {0};
     sm_status s = tracks_read(f, c->path, err);
+    if (!s)
+        s = tracks_check_names(f, report_name(f, c), err);
     if (!s)
         s = tracks_facts(f, ctx, store, err);
     if (!s) {
@@ -164,7 +172,7 @@ sm_status sm_flow_tracks(sm_flow_result *out, const sm_ctx *ctx, sm_store *store
     if (!s)
         s = tracks_train(&t, ctx, err);
     if (!s)
-        s = report(&r, &t, ctx, c->ref && *c->ref ? c->ref : f.name, err);
+        s = report(&r, &t, ctx, report_name(&f, c), err);
     if (!s)
         s = copy_out(&r, store, dir, err);
     turn_end(&mine);

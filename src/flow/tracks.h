@@ -141,6 +141,8 @@ typedef struct tracks_runs {
 
 sm_status tracks_runs_make(tracks_runs *out, const tracks_file *f, const sm_ctx *ctx,
                            sm_store *store, sm_err *err);
+/** Will the store take the names of the report and of every run? */
+sm_status tracks_check_names(const tracks_file *f, const char *report, sm_err *err);
 void tracks_runs_free(tracks_runs *r);
 /** Train all, halving on the way. */
 sm_status tracks_train(tracks_runs *r, const sm_ctx *ctx, sm_err *err);

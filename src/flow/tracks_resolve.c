@@ -84,6 +84,21 @@ static void set_steps(tracks_file *f)
                 f->track[i].steps[b] = steps_of(f, &f->track[i], f->budget[b]);
 }
 
+/* Each run is compared by what it says of held-out documents. */
+static sm_status check_heldout(const tracks_io *io, const char *where, sm_err *err)
+{
+    const sm_artifact *set = &io->input[flow_input_of(&io->io, "dataset")];
+    if (sm_opt_int(io->options, "eval_docs") == 0)
+        return sm_fail(err, SM_EINVAL,
+                       "%s: eval_docs: got 0, want held-out documents to compare by", where);
+    for (size_t i = 0; i < set->n_file; i++)
+        if (!strcmp(set->file[i].path, "heldout.jsonl") && set->file[i].bytes > 0)
+            return SM_OK;
+    return sm_fail(err, SM_EINVAL,
+                   "%s: dataset %.12s: got no held-out documents, want some to compare by",
+                   where, set->content.hex);
+}
+
 static sm_status facts_of(tracks_track *t, const tracks_file *f, const sm_ctx *ctx,
                           sm_store *store, sm_err *err)
 {
@@ -96,6 +111,8 @@ static sm_status facts_of(tracks_track *t, const tracks_file *f, const sm_ctx *c
     sm_status s = tracks_io_open(&io, ctx, store, f, options, where, err);
     if (!s && (s = tracks_train_config(&c, &io.io, err)))
         sm_fail_context(err, s, "%s: ", where);
+    if (!s)
+        s = check_heldout(&io, where, err);
     if (!s) {
         t->n_param = sm_model_n_param(&c.model);
         t->n_active = sm_model_n_active(&c.model);

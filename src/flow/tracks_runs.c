@@ -53,6 +53,19 @@ static void run_name(tracks_run *r, const tracks_file *f)
              (long long)r->seed);
 }
 
+sm_status tracks_check_names(const tracks_file *f, const char *report, sm_err *err)
+{
+    sm_status s = sm_ref_check(report, err);
+    for (int b = 0; b < f->n_budget && !s; b++)
+        for (int i = 0; i < f->n_seed && !s; i++)
+            for (int k = 0; k < f->n_track && !s; k++) {
+                tracks_run r = {.track = &f->track[k], .budget = b, .seed = f->seed[i]};
+                run_name(&r, f);
+                s = sm_ref_check(r.ref, err);
+            }
+    return s ? sm_fail_context(err, s, "%s: ", f->name) : SM_OK;
+}
+
 static sm_status recipe_of(char out[65], const tracks_runs *t, const json_t *options,
                            const char *where, sm_err *err)
 {

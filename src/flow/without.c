@@ -379,7 +379,9 @@ sm_status sm_flow_without(json_t **report, const sm_ctx *ctx, sm_store *store,
 {
     without w = {.ctx = ctx, .store = store, .config = c};
     json_t *v = NULL;
-    sm_status s = origin_open(&w.before, ctx, store, ref, err);
+    sm_status s = c->as ? sm_ref_check(c->as, err) : SM_OK;
+    if (!s)
+        s = origin_open(&w.before, ctx, store, ref, err);
     if (!s)
         s = find_documents(&w, err);
     if (!s)

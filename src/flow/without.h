@@ -58,6 +58,11 @@ sm_status flow_open_part(sm_dataset **out, const sm_ctx *ctx, sm_store *store,
 /** {id: true} of a dataset; new reference. */
 sm_status flow_ids_of(json_t **out, const sm_dataset *d, sm_err *err);
 
+/** trained.c: {id: true} of the documents that the input of kind "model" was trained on, by
+ * the datasets of its recipe; of the input of kind "dataset" when that names none.
+ * @return SM_ENOENT when an input of that recipe is not in the workspace */
+sm_status flow_trained_ids(json_t **out, const sm_step_io *io, sm_err *err);
+
 /** Bits per byte of a model on texts; nats [t->n], bytes [t->n] may be NULL. */
 sm_status flow_bpb(double *bpb, const sm_ctx *ctx, const sm_bound_model *m,
                    const text_set *t, double *nats, sm_err *err);

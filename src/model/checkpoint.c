@@ -272,28 +272,38 @@ static sm_status save_weights(const sm_model *m, const char *path, sm_dtype type
     return s;
 }
 
+sm_status sm_model_config_text(sm_buf *out, const sm_model_config *c, sm_dtype type,
+                               sm_err *err)
+{
+    json_t *json = sm_model_config_to_json(c);
+    if (!json || json_object_set_new(
+                     json, "torch_dtype",
+                     json_string(type == SM_F32 ? "float32" : "bfloat16")) != 0) {
+        json_decref(json);
+        return sm_fail(err, SM_ENOMEM, "config.json: out of memory");
+    }
+    sm_status s = sm_json_pretty(out, json, err);
+    json_decref(json);
+    return s;
+}
+
 sm_status sm_model_save(const sm_model *m, const char *dir, sm_dtype type, sm_err *err)
 {
     char *config = sm_path_join(dir, "config.json");
     char *weights = sm_path_join(dir, "model.safetensors");
-    json_t *json = sm_model_config_to_json(&m->config);
     sm_buf text = {0};
     sm_status s = SM_OK;
-    if (json)
-        json_object_set_new(json, "torch_dtype",
-                            json_string(type == SM_F32 ? "float32" : "bfloat16"));
-    if (!config || !weights || !json)
+    if (!config || !weights)
         s = sm_fail(err, SM_ENOMEM, "%s: out of memory", dir);
     if (!s)
         s = sm_mkdirs(dir, err);
     if (!s)
         s = save_weights(m, weights, type, err);
     if (!s)
-        s = sm_json_pretty(&text, json, err);
+        s = sm_model_config_text(&text, &m->config, type, err);
     if (!s)
         s = sm_file_write_atomic(config, text.data, text.len, 0644, err);
     sm_buf_free(&text);
-    json_decref(json);
     free(config);
     free(weights);
     return s;

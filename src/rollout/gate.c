@@ -120,12 +120,13 @@ static json_t *check_one(const json_t *rule, const json_t *figures, bool *passed
     const char *name = json_string_value(json_object_get(rule, "figure"));
     const json_t *b = json_object_get(rule, "bound");
     const char *bound = b ? json_string_value(b) : "value";
-    const json_t *v = json_object_get(json_object_get(figures, name), bound);
+    const json_t *figure = json_object_get(figures, name);
+    const json_t *v = json_object_get(figure, bound);
     const json_t *min = json_object_get(rule, "min"), *max = json_object_get(rule, "max");
     double x = json_number_value(v);
     const char *why = "";
     if (!json_is_number(v) || !isfinite(x))
-        why = "the evaluation has no such figure";
+        why = figure ? "the figure has no such bound" : "the evaluation has no such figure";
     else if (min && !(x >= json_number_value(min)))
         why = "below the minimum";
     else if (max && !(x <= json_number_value(max)))

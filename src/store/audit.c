@@ -215,11 +215,10 @@ static sm_status check_seal(audit_record *r, sm_store *s, sm_err *err)
     return SM_OK;
 }
 
-static sm_status check_line(audit_record *r, sm_store *s, const char *line, size_t len,
-                            const audit_head *before, sm_err *err)
+sm_status audit_record_read(audit_record *r, sm_store *s, const char *line, size_t len,
+                            sm_err *err)
 {
     sm_buf again = {.max = STORE_LINE_MAX};
-    const char *prev;
     sm_status st = sm_json_parse(&r->json, line, len, "record", err);
     if (!st)
         st = sm_json_canonical(&again, r->json, err);
@@ -231,16 +230,24 @@ static sm_status check_line(audit_record *r, sm_store *s, const char *line, size
     if (st)
         return st;
     record_view(r);
-    prev = json_string_value(json_object_get(r->json, "prev"));
-    if (!r->time || !r->event || !json_is_object(r->detail) || !prev ||
+    if (!r->time || !r->event || !json_is_object(r->detail) ||
+        !json_is_string(json_object_get(r->json, "prev")) ||
         json_object_size(r->json) != 7)
         return sm_fail(err, SM_ECORRUPT, "a field is missing or of the wrong type");
-    st = check_seal(r, s, err);
+    return check_seal(r, s, err);
+}
+
+/* A record, and that it follows the one before. */
+static sm_status check_line(audit_record *r, sm_store *s, const char *line, size_t len,
+                            const audit_head *before, sm_err *err)
+{
+    sm_status st = audit_record_read(r, s, line, len, err);
     if (st)
         return st;
     if (before->n >= 0 && r->n != before->n + 1)
         return sm_fail(err, SM_ECORRUPT, "got n=%lld, want %lld", (long long)r->n,
                        (long long)(before->n + 1));
+    const char *prev = json_string_value(json_object_get(r->json, "prev"));
     if (before->n >= 0 && strcmp(prev, before->hash.hex) != 0)
         return sm_fail(err, SM_ECORRUPT, "prev does not match the record before");
     return SM_OK;

@@ -79,6 +79,12 @@ static sm_status parse_movable(ref_name *r, const char *ref, sm_err *err)
     return SM_OK;
 }
 
+sm_status sm_ref_check(const char *ref, sm_err *err)
+{
+    ref_name r;
+    return parse_movable(&r, ref, err);
+}
+
 static sm_status set_ref(sm_store *s, const ref_name *r, const sm_id *content,
                          sm_err *err)
 {

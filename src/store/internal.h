@@ -166,6 +166,10 @@ sm_status audit_make(sm_buf *line, audit_record *out, sm_store *s, const audit_h
                      const char *event, const json_t *detail, sm_err *err);
 /* Append one record as a change of its own. */
 sm_status audit_append(sm_store *s, const char *event, const json_t *detail, sm_err *err);
+/* Read one line (without the newline): its form, hash and signature are checked, its place
+ * in the chain is not.  Into a record of zeroes, to be freed whatever the outcome. */
+sm_status audit_record_read(audit_record *r, sm_store *s, const char *line, size_t len,
+                            sm_err *err);
 void audit_record_free(audit_record *r);
 /* Append under the lock: durable on return; on failure the file is as before. */
 sm_status audit_write(sm_store *s, const audit_head *head, const sm_buf *line,

@@ -43,6 +43,11 @@ bad 1 "" lineage "$(printf 'x%.0s' {1..300})"
 bad 1 "nothing" verify nothing
 bad 2 "replay: got 0 words, want REF" replay
 bad 1 "nothing" replay nothing
+bad 2 "replay: --seed is of --sample, which is not given" replay nothing --seed 7
+bad 2 "replay: --heldout-docs is of --without, which is not given" replay nothing --heldout-docs 5
+bad 2 "replay: --tokens is of --without, which is not given" replay nothing --sample 1 --tokens 5
+bad 2 "replay: --retrain-tokenizer is of --without" replay nothing --retrain-tokenizer
+bad 2 "train: --find-lr-steps is of --find-lr, which is not given" train set tok --find-lr-steps 20
 bad 2 "unknown option '--hole' \(did you mean '--whole'\?\)" replay docs --hole
 bad 2 "audit checkpoint: got 0 words, want FILE" audit checkpoint
 bad 1 "No such file" audit checkpoint no/such/dir/file.json
@@ -72,6 +77,10 @@ bad 1 "in: .*nothing" data curate nothing
 bad 2 "heldout_frac: got 2, want a number from 0 to 0.9" data curate nothing --heldout-frac 2
 bad 2 "preset: got \"novel\", want one of technical\|web" data curate nothing --preset novel
 bad 2 "data curate: in: got no source" data curate --steps nosuchstep
+smelt data add text.txt --as plain -q >/dev/null
+bad 2 "^smelt: data.curate: none of 1 documents is left to train on: licence.unknown 1; --allow-unknown-licence keeps" \
+  data curate plain
+bad 2 "none of 1 documents is left to train on: [a-z0-9_.]+ 1$" data curate plain --allow-unknown-licence
 
 # ----------------------------------------------------------------- pipeline files
 bad 2 "run: got 0 words, want PIPELINE.yaml" run
@@ -116,6 +125,25 @@ printf 'pipeline: p\nsteps:\n  - step: data.add\n    as: d\n    options: {paths:
 bad 2 "--set: got 'x', want STEP.OPTION=VALUE" run good.yaml --set x
 bad 2 "--set: got 'nosuch.paths', but no step is called 'nosuch'" run good.yaml --set nosuch.paths=x
 bad 2 "unknown option 'nosuch'" run good.yaml --set d.nosuch=1
+
+# What is wrong further down is found before the first step runs.
+first="pipeline: p\nsteps:\n  - {step: data.add, as: never, options: {paths: [text.txt]}}\n"
+yaml "bad.yaml:4:[0-9]+: ref: got \"p1\+ds\", want NAME" "$first  - {step: data.curate, as: p1+ds, in: [never]}\n"
+yaml "bad.yaml:4:[0-9]+: as: 'never' is the result of the step at bad.yaml:3:" \
+  "$first  - {step: data.curate, as: never, in: [never]}\n"
+yaml "bad.yaml:4:[0-9]+: .*paths.*" "$first  - {step: data.add, as: more}\n"
+yaml "bad.yaml:4:[0-9]+: data.curate: in: got no source, want source\+" "$first  - {step: data.curate, as: set}\n"
+yaml "bad.yaml:4:[0-9]+: index: in: got no dataset, want dataset" "$first  - {step: index, as: idx, in: [never]}\n"
+yaml "bad.yaml:4:[0-9]+: data.add: in: got never \(a source\), want no input" \
+  "$first  - {step: data.add, as: more, in: [never], options: {paths: [text.txt]}}\n"
+printf '%b' "$first  - {step: gate, as: g, in: [never], options: {gate: no-gate.yaml}}\n" > bad.yaml
+bad 1 "bad.yaml:4:[0-9]+: gate: no-gate.yaml: No such file" run bad.yaml
+bad 1 "never: no such ref" show never
+
+# ------------------------------------------------------------- names of results
+bad 2 "data add: ref: got \"a\+b\", want NAME or NAME:TAG" data add text.txt --as a+b
+bad 2 "data add: ref: got \"a\+b\"" data add text.txt --as a+b --dry-run
+bad 2 "a version never moves" data add text.txt --as a@v1
 
 # ---------------------------------------------------------- tokenizer and training
 tiny_corpus

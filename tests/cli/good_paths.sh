@@ -48,7 +48,7 @@ expect 0 "\"clean\": true" verify --json
 expect 0 "^clean: .*chain and signatures hold" audit verify
 expect 0 "wrote head.json" audit checkpoint head.json
 expect 0 "checkpoint is part of it" audit verify --checkpoint head.json
-expect 0 "artifact.commit" audit show --last 3
+expect 0 "artifact.commit" audit show --last 3 --event artifact.
 expect 0 "workspace.init" audit show --last 0 --event workspace.
 expect 0 "" lineage tiny --svg graph.svg --dot graph.dot --json-file graph.json
 check "the drawings are files" test -s graph.svg -a -s graph.dot

@@ -69,6 +69,27 @@ static void bootstrap_is_near_the_normal_interval(void **state)
     assert_int_equal(sm_stat_bootstrap_mean(&v, x, 0, 4000, 1, NULL), SM_EINVAL);
 }
 
+/* Equal values, or one: resampling them shows no spread, which is not to say there is none. */
+static void an_interval_without_width_is_none(void **state)
+{
+    (void)state;
+    const double same[] = {1, 1, 1}, one[] = {0.5};
+    sm_interval v;
+    json_t *figures = json_object();
+    assert_int_equal(sm_stat_bootstrap_mean(&v, same, 3, 2000, 1, NULL), SM_OK);
+    assert_true(v.value == 1 && isnan(v.low) && isnan(v.high));
+    assert_int_equal(sm_stat_bootstrap_mean(&v, one, 1, 2000, 1, NULL), SM_OK);
+    assert_true(v.value == 0.5 && isnan(v.low) && isnan(v.high));
+    assert_true(sm_figure_set(figures, "x", &v, "share"));
+    assert_null(json_object_get(json_object_get(figures, "x"), "low"));
+    assert_null(json_object_get(json_object_get(figures, "x"), "high"));
+    sm_buf table = {0};
+    assert_true(sm_eval_table(&table, figures));
+    assert_null(strchr(table.data, '['));
+    sm_buf_free(&table);
+    json_decref(figures);
+}
+
 static double value(const json_t *figures, const char *name, const char *key)
 {
     const json_t *f = json_object_get(figures, name);
@@ -142,6 +163,9 @@ static void retrieval_separates_the_models_share(void **state)
     assert_null(json_object_get(f, "ask.mrr"));
     double lexical = value(f, "lexical.recall_at_1", "value");
     assert_true(lexical >= 0.5);
+    sm_interval wilson = sm_stat_proportion((int64_t)(lexical * 40 + 0.5), 40);
+    assert_true(value(f, "lexical.recall_at_1", "low") == wilson.low);
+    assert_true(value(f, "lexical.recall_at_1", "high") == wilson.high);
     json_decref(f);
     if (sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, &err))
         fail_msg("%s", err.msg);
@@ -201,13 +225,57 @@ static void pairs_are_counted_by_uid(void **state)
     assert_int_equal(run_pairs(&f, "", 0, &err), SM_EINVAL);
 }
 
+/* Refuses long sentences, as an engine does whose context they exceed. */
+static sm_status short_only(void *self, const char *prefix, size_t n, const char *s,
+                            size_t ns, double *nats, int64_t *n_token, sm_err *err)
+{
+    if (ns > 8)
+        return sm_fail(err, SM_EINVAL, "got %zu tokens, want at most 8", ns);
+    return brevity(self, prefix, n, s, ns, nats, n_token, err);
+}
+
+static void expect_pairs_fault(const char *uid, const char *good, sm_status want,
+                               const char *message)
+{
+    char text[600];
+    sm_ctx ctx = {0};
+    sm_scorer scorer = {.score = short_only};
+    sm_err err = {0};
+    json_t *f = NULL;
+    char *path = sm_path_join(dir, "faults.jsonl");
+    snprintf(text, sizeof text,
+             "\n{\"sentence_good\":\"%s\",\"sentence_bad\":\"aa\",\"UID\":\"%s\"}\n", good,
+             uid);
+    assert_int_equal(sm_file_write_atomic(path, text, strlen(text), 0644, NULL), SM_OK);
+    assert_int_equal(sm_eval_pairs(&f, &ctx, path, 0, &scorer, &err), want);
+    if (!strstr(err.msg, message))
+        fail_msg("want \"%s\" in: %s", message, err.msg);
+    free(path);
+}
+
+/* Figures are named by UIDs: none may stand for another one, or be cut. */
+static void faults_of_pairs_have_a_place(void **state)
+{
+    (void)state;
+    char longest[201];
+    for (int i = 0; i < 100; i++)
+        memcpy(longest + 2 * i, "\xc3\xa9", 2);
+    longest[200] = 0;
+    expect_pairs_fault("accuracy", "a", SM_ECORRUPT, "faults.jsonl:2: UID: got \"accuracy\"");
+    expect_pairs_fault(longest + 100 - 2, "a", SM_ECORRUPT, "faults.jsonl:2: UID: got 102 bytes");
+    expect_pairs_fault("x", "a sentence that is long", SM_EINVAL,
+                       "faults.jsonl:2: sentence_good: got 23 tokens");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wilson_matches_newcombes_table),
         cmocka_unit_test(bootstrap_is_near_the_normal_interval),
+        cmocka_unit_test(an_interval_without_width_is_none),
         cmocka_unit_test(retrieval_separates_the_models_share),
         cmocka_unit_test(pairs_are_counted_by_uid),
+        cmocka_unit_test(faults_of_pairs_have_a_place),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }

@@ -129,13 +129,21 @@ static void what_has_no_answer_is_refused(void **state)
     lab *l = *state;
     sm_err err = {0};
     json_t *report = NULL;
-    sm_id bad;
+    sm_id bad, equal;
     sm_bisect_config c = LOSS;
     lab_train(&bad, l, bad_options());
     assert_int_equal(
         sm_flow_bisect(&report, &l->ctx, l->store, l->model.hex, l->model.hex, &c, &err),
         SM_EINVAL);
     assert_non_null(strstr(err.msg, "do not differ"));
+    json_t *same_loss = good_options();
+    json_object_set_new(same_loss, "eval_docs", json_integer(2));
+    lab_train(&equal, l, same_loss);
+    assert_int_equal(
+        sm_flow_bisect(&report, &l->ctx, l->store, l->model.hex, equal.hex, &c, &err),
+        SM_EINVAL);
+    assert_non_null(strstr(err.msg, "bisect: loss of the good one and of the bad one: got "));
+    assert_non_null(strstr(err.msg, "for both"));
     c.has_threshold = true;
     c.threshold = 1000;
     assert_int_equal(

@@ -243,7 +243,7 @@ static sm_status run_text(const fixture *f, const char *yaml, const json_t *over
 {
     write_file(f->dir, "p.yaml", yaml);
     char *path = sm_path_join(f->dir, "p.yaml");
-    sm_status s = sm_flow_run(&f->ctx, f->store, path, overrides, err);
+    sm_status s = sm_flow_run(NULL, &f->ctx, f->store, path, overrides, err);
     free(path);
     return s;
 }
@@ -344,7 +344,7 @@ static void a_stop_request_stops(void **state)
         f->docs);
     write_file(f->dir, "p.yaml", yaml);
     char *path = sm_path_join(f->dir, "p.yaml");
-    assert_int_equal(sm_flow_run(&ctx, f->store, path, NULL, &err), SM_ECANCEL);
+    assert_int_equal(sm_flow_run(NULL, &ctx, f->store, path, NULL, &err), SM_ECANCEL);
     assert_string_equal(err.msg, "stopped before step 1 of 1 (data.add)");
     free(path);
 }

@@ -325,6 +325,52 @@ static void faults_have_positions(void **state)
             "lr");
 }
 
+/* What would have come out after all runs were trained, from a plan as from a run. */
+static void expect_refusal(const fixture *f, const char *report, const char *want)
+{
+    sm_tracks_config c = {.path = f->file, .dir = f->out, .ref = report};
+    sm_flow_result r = {0};
+    json_t *plan = NULL;
+    sm_err err = {0};
+    assert_int_equal(sm_flow_tracks_plan(&plan, &f->ctx, f->store, &c, &err), SM_EINVAL);
+    if (!strstr(err.msg, want))
+        fail_msg("want \"%s\" in: %s", want, err.msg);
+    assert_int_equal(sm_flow_tracks(&r, &f->ctx, f->store, &c, &err), SM_EINVAL);
+    assert_int_equal(f->n_steps, 0);
+}
+
+static void what_is_known_is_refused_before_training(void **state)
+{
+    fixture *f = *state;
+    char text[2000], longest[64];
+    const char *head = "name: t\nbudget_steps: 8\nseeds: [1]\n";
+    f->n_steps = 0;
+    declare(f, head);
+    expect_refusal(f, "a+b", "t: ref: got \"a+b\"");
+    expect_refusal(f, "a@v1", "a version never moves");
+    memset(longest, 'n', 59);
+    longest[59] = 0;
+    snprintf(text, sizeof text,
+             "name: %s\nbudget_steps: 8\nseeds: [123456789]\nin: [set, tok]\nevals: 4\n"
+             "tracks:\n  - {name: %s}\n", longest, longest);
+    write_file(f->file, text);
+    expect_refusal(f, NULL, "ref: got \"nnn");
+    make(f, "data.curate", "docs", json_pack("{s:f}", "heldout_frac", 0.0), "no-heldout");
+    snprintf(text, sizeof text, "%s%s", head, common);
+    char *at = strstr(text, "[set, tok]");
+    assert_non_null(at);
+    memmove(at + 17, at + 10, strlen(at + 10) + 1);
+    memcpy(at, "[no-heldout, tok]", 17);
+    write_file(f->file, text);
+    expect_refusal(f, NULL, "got no held-out documents, want some to compare by");
+    snprintf(text, sizeof text, "%s%s", head, common);
+    at = strstr(text, "eval_docs: 2");
+    assert_non_null(at);
+    at[11] = '0';
+    write_file(f->file, text);
+    expect_refusal(f, NULL, "track dense-0.001: eval_docs: got 0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +379,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(halving_disturbs_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_interrupted_file_goes_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_known_is_refused_before_training, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(faults_have_positions, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,6 +66,7 @@ static void verdicts_follow_the_thresholds(void **state)
     assert_false(passes("{\"bpb\":{\"value\":2.6},\"recall\":{\"low\":0.6,\"value\":0.7}}"));
     assert_false(passes("{\"bpb\":{\"value\":2.4},\"recall\":{\"low\":0.5,\"value\":0.7}}"));
     assert_false(passes("{\"bpb\":{\"value\":2.4}}"));
+    assert_false(passes("{\"bpb\":{\"value\":2.4},\"recall\":{\"value\":0.7}}"));
     assert_false(passes("{}"));
 }
 

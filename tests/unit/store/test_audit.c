@@ -350,6 +350,46 @@ static void test_sign(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
+/* The last record of an event about something: newer ones of others do not hide it. */
+static void test_last(void **state)
+{
+    static const char *const about[] = {"m1", "m2", "m1", "m3"};
+    world *w = *state;
+    json_t *detail = NULL;
+    for (int i = 0; i < 4; i++) {
+        json_t *d = json_pack("{s:s, s:i}", "model", about[i], "i", i);
+        OK(sm_audit_append(w->s, "gate.verdict", d, &err));
+        OK(sm_audit_append(w->s, "gate.other", d, &err));
+        json_decref(d);
+    }
+    OK(sm_audit_last(&detail, w->s, "gate.verdict", "model", "m1", &err));
+    assert_int_equal(json_integer_value(json_object_get(detail, "i")), 2);
+    json_decref(detail);
+    OK(sm_audit_last(&detail, w->s, "gate.verdict", "model", "m", &err));
+    assert_null(detail);
+    OK(sm_audit_last(&detail, w->s, "gate", "model", "m1", &err));
+    assert_null(detail);
+}
+
+/* A verdict turned round in the file is not believed. */
+static void test_last_forged(void **state)
+{
+    world *w = *state;
+    json_t *detail = json_pack("{s:s, s:b}", "model", "m1", "passed", 0);
+    OK(sm_audit_append(w->s, "gate.verdict", detail, &err));
+    json_decref(detail);
+    log_text l;
+    load(&l, w);
+    char *word = strstr(l.text, "\"passed\":false");
+    assert_non_null(word);
+    memcpy(word, "\"passed\":true ", 14);
+    OK(sm_file_write_atomic(l.path, l.text, l.len, 0644, &err));
+    unload(&l);
+    assert_int_equal(sm_audit_last(&detail, w->s, "gate.verdict", "model", "m1", &err),
+                     SM_ECORRUPT);
+    assert_null(detail);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +402,8 @@ int main(void)
         T(test_checkpoint),
         T(test_against_openssl),
         T(test_sign),
+        T(test_last),
+        T(test_last_forged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
