@@ -11,6 +11,9 @@
  *         rows unpack in their inner loop instead.
  *   f32   A: [k][W] floats;  B: [k][NR] floats.
  *
+ * While a tile is computed, its part of the next block of B comes into L2 and the next tile of
+ * C into L1: what is met for the first time, and would be waited for otherwise.
+ *
  * A panel of A is a little wider than its rows, so that packing writes whole aligned
  * vectors; the last one or two lanes are zero and never read.
  *
@@ -39,10 +42,26 @@ _Static_assert(K_BLOCK % SM_K_GROUP == 0 && K_STRETCH % K_BLOCK == 0, "whole gro
 #define ROWS_13(X) ROWS_12(X) X(12)
 #define ROWS_14(X) ROWS_13(X) X(13)
 
+/* What comes into L2 meanwhile, a line at a time: at every k of f32, FETCHES times at every
+ * group of bf16 (at every pair costs 2 %). */
+enum { FETCHES = 4 };
+typedef struct fetch {
+    const char *at;
+    ptrdiff_t step;
+} fetch;
+
+/* The address may lie past the operand. */
+static inline void fetch_next(fetch *f)
+{
+    __builtin_prefetch(f->at, 0, 2);
+    f->at = (const char *)((uintptr_t)f->at + (uintptr_t)f->step);
+}
+
 /* A tile of C while a block of k is added to it: [rows][NR].  bf16: the zeros that fill the
  * last group of 32 are left out, whole pairs of them: fma(0, 0, e) is e, but +0 for -0,
  * which the +0.0 of store_tile hides. */
-typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t k);
+typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t k,
+                          fetch next);
 
 /* Without it gcc lifts the tile out of the loop into spill slots and moves it through
  * registers twice a group: 7 % of the time. */
@@ -71,12 +90,14 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
 /* bf16 with B unpacked to floats. */
 #define DEFINE_EVEN_ODD(rows)                                                           \
     static void even_odd_##rows(float *tile, const float *a, const void *pb,            \
-                                ptrdiff_t k)                                            \
+                                ptrdiff_t k, fetch next)                                \
     {                                                                                   \
         const float *b = pb;                                                            \
         for (; k > 0; k -= SM_K_GROUP) {                                                \
             ptrdiff_t group = sm_min_index(k, SM_K_GROUP);                              \
             vf x, b0 = get(b, W), b1 = get(b + W, W);                                   \
+            for (int i = 0; i < FETCHES; i++)                                           \
+                fetch_next(&next);                                                      \
             ROWS_##rows(FIRST_EVEN) b0 = get(b + NR, W);                                \
             b1 = get(b + NR + W, W);                                                    \
             ROWS_##rows(FIRST_ODD) a += 2 * STEP_BF16;                                  \
@@ -96,8 +117,9 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
 /* bf16 with B in pairs. */
 #define DEFINE_EVEN_ODD_PAIRS(rows)                                                 \
     static void even_odd_pairs_##rows(float *tile, const float *a, const void *pb,  \
-                                      ptrdiff_t k)                                  \
+                                      ptrdiff_t k, fetch next)                      \
     {                                                                               \
+        (void)next; /* few rows: B comes as it is needed */                         \
         const int32_t *b = pb;                                                      \
         const vi high = viset(-0x10000);                                            \
         for (; k > 0; k -= SM_K_GROUP) {                                            \
@@ -130,12 +152,14 @@ typedef void micro_kernel(float *tile, const float *a, const void *b, ptrdiff_t 
     put(tile + r * NR + W, c##r##_1, W);
 
 #define DEFINE_CHAIN(rows)                                                             \
-    static void chain_##rows(float *tile, const float *a, const void *pb, ptrdiff_t k) \
+    static void chain_##rows(float *tile, const float *a, const void *pb, ptrdiff_t k, \
+                             fetch next)                                               \
     {                                                                                  \
         const float *b = pb;                                                           \
         ROWS_##rows(LOAD) vf x;                                                        \
         for (; k > 0; k--, a += STEP_F32, b += NR) {                                   \
             vf b0 = get(b, W), b1 = get(b + W, W);                                     \
+            fetch_next(&next);                                                         \
             ROWS_##rows(CHAIN)                                                         \
         }                                                                              \
         ROWS_##rows(STORE)                                                             \
@@ -222,20 +246,35 @@ static inline void store_tile(const tile_of_c *t, const float *tile)
 }
 
 /* Rows i0..i1 of C against one panel of B (block of k): `a` is the panel of row i0 at
- * this block, stride floats from panel to panel. */
+ * this block, stride floats from panel to panel; next: the block of B that follows, bytes
+ * as long as this one; n_fetch: what a kernel fetches of it in k. */
 typedef struct strip {
     float *c;
-    ptrdiff_t ldc, rows, cols, mr, stride, k;
+    ptrdiff_t ldc, rows, cols, mr, stride, k, bytes, n_fetch;
     const float *a;
-    const void *b;
+    const void *b, *next;
     bool from_zero;
     micro_kernel *const *kernels;
 } strip;
+
+/* A tile of C for writing: the one below that of row i, or the first to the right. */
+static inline void fetch_tile(const strip *s, ptrdiff_t i)
+{
+    bool is_below = i + s->mr < s->rows;
+    ptrdiff_t first = is_below ? i + s->mr : 0, col = is_below ? 0 : NR;
+    if (col >= s->cols)
+        return;
+    for (ptrdiff_t r = first; r < sm_min_index(first + s->mr, s->rows); r++)
+        for (ptrdiff_t j = 0; j < NR; j += 16)
+            __builtin_prefetch(s->c + r * s->ldc + sm_min_index(col + j, s->cols - 1), 1);
+}
 
 static void run_strip(const strip *s)
 {
     _Alignas(64) float tile[MR_F32 * NR];
     const float *a = s->a;
+    ptrdiff_t n_fetch = sm_round_up(s->rows, s->mr) / s->mr * s->n_fetch;
+    fetch next = {s->next, n_fetch > 0 ? s->bytes / n_fetch + 1 : 0};
     for (ptrdiff_t i = 0; i < s->rows; i += s->mr, a += s->stride) {
         tile_of_c t = {s->c + i * s->ldc, s->ldc, sm_min_index(s->mr, s->rows - i),
                        sm_min_index(NR, s->cols)};
@@ -243,7 +282,10 @@ static void run_strip(const strip *s)
             clear_tile(tile, t.rows);
         else
             load_tile(tile, &t);
-        s->kernels[t.rows - 1](tile, a, s->b, s->k);
+        fetch_tile(s, i);
+        s->kernels[t.rows - 1](tile, a, s->b, s->k, next);
+        next.at =
+            (const char *)((uintptr_t)next.at + (uintptr_t)(next.step * s->n_fetch));
         store_tile(&t, tile);
     }
 }
@@ -292,8 +334,10 @@ static void stretch_bf16(const operands *o, ptrdiff_t p, ptrdiff_t end, bool unp
                 unpack_pairs(unpacked, b, used / 2);
             run_strip(&(strip){
                 o->c + j, o->ldc, o->rows, o->n - j, MR_BF16, kp * STEP_BF16, used,
+                used * NR * 2, sm_round_up(used, SM_K_GROUP) / SM_K_GROUP * FETCHES,
                 (const float *)o->a + p * STEP_BF16, unpack ? (const void *)unpacked : b,
-                p == 0 && !o->accumulate, unpack ? even_odd : even_odd_pairs});
+                b + block / 2 * NR, p == 0 && !o->accumulate,
+                unpack ? even_odd : even_odd_pairs});
             p += block;
         } while (p < end);
     }
@@ -335,8 +379,10 @@ static void stretch_f32(const operands *o, ptrdiff_t p, ptrdiff_t end)
         do {
             ptrdiff_t block = sm_min_index(K_BLOCK, end - p);
             run_strip(&(strip){o->c + j, o->ldc, o->rows, o->n - j, MR_F32,
-                               panel_f32(o->k), block, (const float *)o->a + p * STEP_F32,
+                               panel_f32(o->k), block, block * NR * 4, block,
+                               (const float *)o->a + p * STEP_F32,
                                (const float *)o->b + j * o->k + p * NR,
+                               (const float *)o->b + j * o->k + (p + block) * NR,
                                p == 0 && !o->accumulate, chain});
             p += block;
         } while (p < end);
