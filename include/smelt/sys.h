@@ -48,7 +48,8 @@ SM_API void sm_file_writer_abort(sm_file_writer *w);
 
 /** Create a directory and its parents (mode 0755); existing ones are fine. */
 SM_API sm_status sm_mkdirs(const char *path, sm_err *err);
-/** Remove a file or a whole directory tree; does not follow symbolic links. */
+/** Remove a file or a whole directory tree of at most 64 levels; a symbolic link in it, or
+ * at `path`, is removed itself and never followed.  What is not there is no error. */
 SM_API sm_status sm_remove_tree(const char *path, sm_err *err);
 SM_API bool sm_path_exists(const char *path);
 SM_API bool sm_path_is_dir(const char *path);
@@ -56,7 +57,7 @@ SM_API bool sm_path_is_dir(const char *path);
 SM_API char *sm_path_join(const char *a, const char *b);
 
 /** Regular files below a directory, as paths relative to it, sorted by bytes (strcmp).
- * Symbolic links are not followed and not listed.  Release with sm_list_free. */
+ * Symbolic links below it are not followed and not listed.  At most 64 levels.  Release with sm_list_free. */
 typedef struct sm_list {
     char **item;
     size_t n, cap;

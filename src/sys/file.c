@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files: whole reads, mappings, atomic writes, directory trees.
+ * Files: whole reads, mappings, atomic writes.
  * Atomic write: 1. temporary in the target's directory; 2. fsync; 3. rename; 4. fsync of
  * the directory.  A crash between any two leaves the old file, plus at most a temporary
  * whose name starts with ".sm-tmp-".
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,159 +238,4 @@ sm_status sm_file_write_atomic(const char *path, const void *data, size_t len,
         return s;
     }
     return sm_file_writer_commit(w, err);
-}
-
-/* ------------------------------------------------------------ directories */
-
-sm_status sm_mkdirs(const char *path, sm_err *err)
-{
-    char *p = sm_strdup(path);
-    if (!p)
-        return sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
-    sm_status s = SM_OK;
-    for (char *q = p + 1;; q++) {
-        if (*q != '/' && *q != 0)
-            continue;
-        char c = *q;
-        *q = 0;
-        if (mkdir(p, 0755) != 0 && !(errno == EEXIST && sm_path_is_dir(p)))
-            s = sm_fail_errno(err, errno, "%s: mkdir", p);
-        *q = c;
-        if (s || c == 0)
-            break;
-    }
-    free(p);
-    return s;
-}
-
-bool sm_path_exists(const char *path)
-{
-    struct stat st;
-    return lstat(path, &st) == 0;
-}
-
-bool sm_path_is_dir(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-char *sm_path_join(const char *a, const char *b)
-{
-    sm_buf out = {0};
-    size_t n = strlen(a);
-    sm_buf_put(&out, a, n);
-    if (n > 0 && a[n - 1] != '/')
-        sm_buf_putc(&out, '/');
-    if (!sm_buf_puts(&out, b)) {
-        sm_buf_free(&out);
-        return NULL;
-    }
-    return out.data;
-}
-
-bool sm_list_push(sm_list *l, const char *item)
-{
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 16;
-        char **p = sm_realloc(l->item, cap, sizeof *p);
-        if (!p)
-            return false;
-        l->item = p;
-        l->cap = cap;
-    }
-    char *d = sm_strdup(item);
-    if (!d)
-        return false;
-    l->item[l->n++] = d;
-    return true;
-}
-
-static int compare_strings(const void *a, const void *b)
-{
-    const char *const *x = a, *const *y = b;
-    return strcmp(*x, *y);
-}
-
-void sm_list_sort(sm_list *l)
-{
-    if (l->n > 1)
-        qsort(l->item, l->n, sizeof *l->item, compare_strings);
-}
-
-void sm_list_free(sm_list *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        free(l->item[i]);
-    free(l->item);
-    *l = (sm_list){0};
-}
-
-/* Visit one directory level; rel is the path below the root ("" at the top). */
-static sm_status list_level(sm_list *out, const char *root, const char *rel, int depth,
-                            sm_err *err)
-{
-    if (depth > 64)
-        return sm_fail(err, SM_EINVAL, "%s/%s: more than 64 directories deep", root, rel);
-    sm_status s = SM_OK;
-    char *dir = *rel ? sm_path_join(root, rel) : sm_strdup(root);
-    DIR *d = dir ? opendir(dir) : NULL;
-    if (!d) {
-        s = dir ? sm_fail_errno(err, errno, "%s", dir)
-                : sm_fail(err, SM_ENOMEM, "%s: out of memory", root);
-        free(dir);
-        return s;
-    }
-    struct dirent *e;
-    while (!s && (e = readdir(d))) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        struct stat st;
-        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            continue; /* vanished meanwhile */
-        char *sub = *rel ? sm_path_join(rel, e->d_name) : sm_strdup(e->d_name);
-        if (!sub)
-            s = sm_fail(err, SM_ENOMEM, "%s: out of memory", dir);
-        else if (S_ISDIR(st.st_mode))
-            s = list_level(out, root, sub, depth + 1, err);
-        else if (S_ISREG(st.st_mode) && !sm_list_push(out, sub))
-            s = sm_fail(err, SM_ENOMEM, "%s: out of memory", dir);
-        free(sub);
-    }
-    closedir(d);
-    free(dir);
-    return s;
-}
-
-sm_status sm_list_files(sm_list *out, const char *dir, sm_err *err)
-{
-    *out = (sm_list){0};
-    sm_status s = list_level(out, dir, "", 0, err);
-    if (s)
-        sm_list_free(out);
-    sm_list_sort(out);
-    return s;
-}
-
-sm_status sm_remove_tree(const char *path, sm_err *err)
-{
-    if (unlink(path) == 0 || errno == ENOENT)
-        return SM_OK;
-    DIR *d = opendir(path);
-    if (!d)
-        return sm_fail_errno(err, errno, "%s: remove", path);
-    sm_status s = SM_OK;
-    struct dirent *e;
-    while (!s && (e = readdir(d))) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        char *sub = sm_path_join(path, e->d_name);
-        s = sub ? sm_remove_tree(sub, err)
-                : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
-        free(sub);
-    }
-    closedir(d);
-    if (!s && rmdir(path) != 0)
-        s = sm_fail_errno(err, errno, "%s: remove", path);
-    return s;
 }
