@@ -57,7 +57,8 @@ SM_API bool sm_path_is_dir(const char *path);
 SM_API char *sm_path_join(const char *a, const char *b);
 
 /** Regular files below a directory, as paths relative to it, sorted by bytes (strcmp).
- * Symbolic links below it are not followed and not listed.  At most 64 levels.  Release with sm_list_free. */
+ * Symbolic links below it are not followed and not listed; what vanishes meanwhile is left
+ * out, what cannot be read is an error.  At most 64 levels.  Release with sm_list_free. */
 typedef struct sm_list {
     char **item;
     size_t n, cap;

@@ -108,7 +108,8 @@ static sm_status open_below(DIR **out, int parent, const char *name, const char 
                             int depth, sm_err *err)
 {
     if (depth > TREE_DEPTH)
-        return sm_fail(err, SM_EINVAL, "%s: more than %d directories deep", path, TREE_DEPTH);
+        return sm_fail(err, SM_EINVAL, "%s: more than %d directories deep", path,
+                       TREE_DEPTH);
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     *out = fd < 0 ? NULL : fdopendir(fd);
     if (*out)
@@ -141,10 +142,12 @@ static sm_status list_entry(sm_list *out, DIR *d, const char *name, const char *
     struct stat st;
     DIR *below;
     if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return SM_OK; /* vanished meanwhile */
+        return errno == ENOENT ? SM_OK /* vanished meanwhile */
+                               : sm_fail_errno(err, errno, "%s", path);
     if (S_ISREG(st.st_mode))
-        return sm_list_push(out, rel) ? SM_OK
-                                      : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
+        return sm_list_push(out, rel)
+                   ? SM_OK
+                   : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
     if (!S_ISDIR(st.st_mode))
         return SM_OK;
     sm_status s = open_below(&below, dirfd(d), name, path, depth, err);
@@ -174,8 +177,8 @@ sm_status sm_list_files(sm_list *out, const char *dir, sm_err *err)
 {
     *out = (sm_list){0};
     DIR *d = opendir(dir); /* the root itself may be reached through a link */
-    sm_status s = d ? list_level(out, d, dir, "", 0, err)
-                    : sm_fail_errno(err, errno, "%s", dir);
+    sm_status s =
+        d ? list_level(out, d, dir, "", 0, err) : sm_fail_errno(err, errno, "%s", dir);
     if (s)
         sm_list_free(out);
     sm_list_sort(out);

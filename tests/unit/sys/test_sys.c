@@ -141,6 +141,37 @@ static void put_file(const char *name)
     free(p);
 }
 
+static void set_mode(const char *name, unsigned mode)
+{
+    char *p = in_dir(name);
+    assert_int_equal(chmod(p, (mode_t)mode), 0);
+    free(p);
+}
+
+static int list_closed(void)
+{
+    sm_err e = {0};
+    sm_list l;
+    char *p = in_dir("closed");
+    sm_status s = sm_list_files(&l, p, &e);
+    free(p);
+    return s == SM_EIO && strstr(e.msg, "closed/sub/f: Permission denied") ? 0 : 1;
+}
+
+/* A directory that may be read and not entered names files that nobody can see. */
+static void list_refuses_what_it_cannot_see(void **state)
+{
+    (void)state;
+    char *sub = in_dir("closed/sub");
+    assert_int_equal(sm_mkdirs(sub, NULL), SM_OK);
+    free(sub);
+    put_file("closed/sub/f");
+    assert_int_equal(chmod(dir, 0755), 0);
+    set_mode("closed/sub", 0444);
+    assert_int_equal(as_nobody(list_closed), 0);
+    set_mode("closed/sub", 0755);
+}
+
 static int remove_cage(void)
 {
     sm_err e = {0};
@@ -154,7 +185,8 @@ static int remove_cage(void)
 static void remove_never_follows_a_link(void **state)
 {
     (void)state;
-    char *home = in_dir("home"), *shut = in_dir("cage/shut"), *link = in_dir("cage/shut/link");
+    char *home = in_dir("home"), *shut = in_dir("cage/shut"),
+         *link = in_dir("cage/shut/link");
     char *kept = in_dir("home/kept"), *cage = in_dir("cage"), *way = in_dir("way");
     assert_int_equal(sm_mkdirs(home, NULL), SM_OK);
     assert_int_equal(sm_mkdirs(shut, NULL), SM_OK);
@@ -305,6 +337,7 @@ int main(void)
         cmocka_unit_test(write_then_read),
         cmocka_unit_test(failed_write_keeps_the_old_file),
         cmocka_unit_test(lists_are_sorted_and_skip_links),
+        cmocka_unit_test(list_refuses_what_it_cannot_see),
         cmocka_unit_test(remove_never_follows_a_link),
         cmocka_unit_test(trees_have_a_bounded_depth),
         cmocka_unit_test(empty_file_maps),
