@@ -178,10 +178,11 @@ static bool in_range(const sm_option *o, double x)
 
 static bool is_choice(const char *choices, const char *s)
 {
-    size_t n = strlen(s);
-    for (const char *c = choices; c && n; c = strchr(c, '|'), c = c ? c + 1 : NULL)
-        if (!strncmp(c, s, n) && (c[n] == '|' || c[n] == 0))
+    for (const char *c = choices; c && *s; c = strchr(c, '|'), c = c ? c + 1 : NULL) {
+        size_t n = strcspn(c, "|");
+        if (n == strlen(s) && !memcmp(c, s, n))
             return true;
+    }
     return false;
 }
 
