@@ -165,8 +165,8 @@ int app_print_json(json_t *value)
 sm_status app_write(const char *path, const sm_buf *text, sm_err *err)
 {
     if (strcmp(path, "-") != 0)
-        return sm_file_write_atomic(path, text->data ? text->data : "", text->len, 0644,
-                                    err);
+        return sm_file_write_named(path, text->data ? text->data : "", text->len, 0644,
+                                   err);
     if (text->len > 0)
         fwrite(text->data, 1, text->len, stdout); /* main says so where it was lost */
     return SM_OK;

@@ -189,7 +189,7 @@ static sm_status export_text(app *a, const sm_data_files *files, const char *par
     if (!s)
         s = sm_dataset_open(&d, ctx, &path, 1, err);
     if (!s)
-        s = sm_file_writer_open(&w, out, 0644, err);
+        s = sm_file_writer_open_named(&w, out, 0644, err);
     if (!s)
         s = write_texts(w, d, max, n, err);
     if (s)
