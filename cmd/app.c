@@ -132,38 +132,43 @@ int app_fail(const app *a, sm_status s, const sm_err *err)
     app_settle(a);
     fprintf(stderr, "smelt: %s\n", err->msg);
     if (a->json)
-        app_print_json(json_pack("{s:{s:s, s:s%}}", "error", "status", sm_status_name(s),
-                                 "message", err->msg, strlen(err->msg)));
+        app_print_json(json_pack("{s:{s:s, s:o}}", "error", "status", sm_status_name(s),
+                                 "message", sm_json_string(err->msg)));
     return s == SM_EINVAL ? EXIT_USAGE : EXIT_FAILED;
 }
 
 int app_usage(const app *a, const char *fmt, ...)
 {
-    sm_err err = {.status = SM_EINVAL};
+    sm_err err;
+    char text[SM_ERR_MAX];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(err.msg, sizeof err.msg, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    return app_fail(a, SM_EINVAL, &err);
+    return app_fail(a, sm_fail(&err, SM_EINVAL, "%s", text), &err);
 }
 
 int app_print_json(json_t *value)
 {
     sm_buf out = {0};
-    if (value && !sm_json_pretty(&out, value, NULL))
+    sm_err err = {.msg = "out of memory"};
+    sm_status s = value ? sm_json_pretty(&out, value, &err) : SM_ENOMEM;
+    if (s)
+        fprintf(stderr, "smelt: result as JSON: %s\n", err.msg);
+    else
         fwrite(out.data, 1, out.len, stdout);
     sm_buf_free(&out);
     json_decref(value);
-    return EXIT_GOOD;
+    return s ? EXIT_FAILED : EXIT_GOOD;
 }
 
 sm_status app_write(const char *path, const sm_buf *text, sm_err *err)
 {
     if (strcmp(path, "-") != 0)
-        return sm_file_write_atomic(path, text->data ? text->data : "", text->len, 0644,
-                                    err);
-    if (fwrite(text->data, 1, text->len, stdout) != text->len)
-        return sm_fail_errno(err, errno, "standard output");
+        return sm_file_write_named(path, text->data ? text->data : "", text->len, 0644,
+                                   err);
+    if (text->len > 0)
+        fwrite(text->data, 1, text->len, stdout); /* main says so where it was lost */
     return SM_OK;
 }
 

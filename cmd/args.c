@@ -250,6 +250,17 @@ static sm_status apply_globals(parser *p, sm_err *err)
     return SM_OK;
 }
 
+/* Whether the words ask for JSON, also those behind one that cannot be parsed: an error is
+ * reported in the form that was asked for. */
+static bool asks_for_json(int argc, char **argv)
+{
+    bool json = false;
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (!strcmp(argv[i], "--json") || !strcmp(argv[i], "--no-json"))
+            json = argv[i][2] == 'j';
+    return json;
+}
+
 sm_status args_parse(args *out, const verb **v, app *a, bool *help, int argc, char **argv,
                      sm_err *err)
 {
@@ -274,6 +285,8 @@ sm_status args_parse(args *out, const verb **v, app *a, bool *help, int argc, ch
     sm_status g = p.global ? apply_globals(&p, s ? NULL : err) : SM_OK;
     if (!s)
         s = g;
+    if (s)
+        a->json = asks_for_json(argc, argv);
     if (!s && p.verb && !p.help)
         s = sm_options_resolve(&out->opt, p.verb->options, p.own, p.verb->name, err);
     out->given = p.own;

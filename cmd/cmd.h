@@ -84,9 +84,10 @@ void app_settle(const app *a);
 int app_fail(const app *a, sm_status s, const sm_err *err);
 /** The same for wrong usage; returns EXIT_USAGE. */
 int app_usage(const app *a, const char *fmt, ...) SM_PRINTF(2, 3);
-/** Print a JSON value on stdout, readable, and release it; returns EXIT_GOOD. */
+/** Print a JSON value on stdout, readable, and release it.  Returns EXIT_GOOD, or, having said
+ * so, EXIT_FAILED when there is no value.  Text from outside enters it by sm_json_string. */
 int app_print_json(json_t *value);
-/** Write text to a file ("-" is stdout). */
+/** Write text to a file ("-" is stdout, which main checks at the end). */
 sm_status app_write(const char *path, const sm_buf *text, sm_err *err);
 void app_close(app *a);
 /** First SIGINT or SIGTERM asks long work to stop; the second ends the process. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* smelt: find the verb, run it, turn its outcome into an exit status. */
-#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "smelt/flow.h"
@@ -74,15 +75,24 @@ static int dispatch(app *a, int argc, char **argv)
     return rc;
 }
 
+/* Output that was lost, now or at any time before; a reader that left wanted no more. */
+static bool lost_output(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return false;
+    return poll(&out, 1, 0) < 0 || !(out.revents & (POLLERR | POLLHUP));
+}
+
 int main(int argc, char **argv)
 {
     app a = {0};
     app_catch_signals();
     int rc = dispatch(&a, argc - 1, argv + 1);
     app_close(&a);
-    if (fflush(stdout) != 0 && errno != EPIPE && rc == EXIT_GOOD) {
+    if (lost_output()) {
         fputs("smelt: standard output: cannot write\n", stderr);
-        rc = EXIT_FAILED;
+        rc = rc == EXIT_GOOD ? EXIT_FAILED : rc;
     }
     return rc;
 }

@@ -204,6 +204,18 @@ static void zsh_completion(sm_buf *out)
                      "else\n  _files\nfi\n");
 }
 
+/* Within single quotes fish reads \' and \\, and all else as it stands. */
+static void fish_quoted(sm_buf *out, const char *text)
+{
+    sm_buf_putc(out, '\'');
+    for (; *text; text++) {
+        if (*text == '\'' || *text == '\\')
+            sm_buf_putc(out, '\\');
+        sm_buf_putc(out, *text);
+    }
+    sm_buf_putc(out, '\'');
+}
+
 static void fish_completion(sm_buf *out)
 {
     sm_buf_puts(out,
@@ -214,15 +226,16 @@ static void fish_completion(sm_buf *out)
         if (v->hidden)
             continue;
         if (!v->name[n])
-            sm_buf_printf(out,
-                          "complete -c smelt -n __fish_use_subcommand -a %s -d '%s'\n",
-                          v->name, v->summary);
+            sm_buf_printf(out, "complete -c smelt -n __fish_use_subcommand -a %s -d ",
+                          v->name);
         else
             sm_buf_printf(out,
                           "complete -c smelt -n __fish_use_subcommand -a %.*s\n"
                           "complete -c smelt -n '__fish_seen_subcommand_from %.*s' -a %s "
-                          "-d '%s'\n",
-                          (int)n, v->name, (int)n, v->name, v->name + n + 1, v->summary);
+                          "-d ",
+                          (int)n, v->name, (int)n, v->name, v->name + n + 1);
+        fish_quoted(out, v->summary);
+        sm_buf_putc(out, '\n');
         const sm_option *table[] = {v->options, verb_step_options(v)};
         for (size_t t = 0; t < 2; t++) {
             for (const sm_option *o = table[t]; o && o->key; o++) {

@@ -86,8 +86,9 @@ static int answer(const app *a, sm_index *x, const char *question, const sm_rank
         json_t *passages = json_array();
         for (int32_t i = 0; i < n; i++)
             json_array_append_new(passages, citation(x, &hit[i]));
-        rc = app_print_json(json_pack("{s:s, s:s, s:o}", "question", question, "answer",
-                                      text.data, "passages", passages));
+        rc = app_print_json(
+            json_pack("{s:o, s:o, s:o}", "question", sm_json_string(question), "answer",
+                      sm_json_string(text.data ? text.data : ""), "passages", passages));
     } else {
         print_hits(x, hit, n, text.data);
     }

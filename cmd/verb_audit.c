@@ -57,7 +57,8 @@ static int run_checkpoint(app *a, const verb *self, const args *in)
     if (s)
         return app_fail(a, s, &err);
     if (a->json)
-        return app_print_json(json_pack("{s:s}", "checkpoint", in->pos[0]));
+        return app_print_json(
+            json_pack("{s:o}", "checkpoint", sm_json_string(in->pos[0])));
     printf("wrote %s; keep it where this workspace cannot change it\n", in->pos[0]);
     return EXIT_GOOD;
 }

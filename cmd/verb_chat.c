@@ -33,8 +33,8 @@ static sm_status continue_text(app *a, sm_engine *e, const char *prompt,
     if (!s && a->json) {
         sm_buf clean = {0};
         sm_utf8_put_clean(&clean, text.data ? text.data : "", text.len);
-        app_print_json(json_pack("{s:s, s:s, s:s}", "prompt", prompt, "text",
-                                 clean.data ? clean.data : "", "finish",
+        app_print_json(json_pack("{s:o, s:s, s:s}", "prompt", sm_json_string(prompt),
+                                 "text", clean.data ? clean.data : "", "finish",
                                  why == SM_FINISH_LENGTH ? "length" : "stop"));
         sm_buf_free(&clean);
     } else if (!s) {

@@ -189,7 +189,7 @@ static sm_status export_text(app *a, const sm_data_files *files, const char *par
     if (!s)
         s = sm_dataset_open(&d, ctx, &path, 1, err);
     if (!s)
-        s = sm_file_writer_open(&w, out, 0644, err);
+        s = sm_file_writer_open_named(&w, out, 0644, err);
     if (!s)
         s = write_texts(w, d, max, n, err);
     if (s)
@@ -217,8 +217,8 @@ static int run_export(app *a, const verb *self, const args *in)
     if (s)
         return app_fail(a, s, &err);
     if (a->json)
-        return app_print_json(
-            json_pack("{s:s, s:I}", "file", in->pos[1], "documents", (json_int_t)n));
+        return app_print_json(json_pack("{s:o, s:I}", "file", sm_json_string(in->pos[1]),
+                                        "documents", (json_int_t)n));
     printf("wrote %" PRId64 " documents to %s\n", n, in->pos[1]);
     return EXIT_GOOD;
 }

@@ -41,7 +41,7 @@ static json_t *disk_report(const char *dir)
     struct statvfs v;
     if (statvfs(dir, &v) != 0)
         return json_null();
-    return json_pack("{s:s, s:I}", "dir", dir, "free_bytes",
+    return json_pack("{s:o, s:I}", "dir", sm_json_string(dir), "free_bytes",
                      (json_int_t)((uint64_t)v.f_bavail * v.f_frsize));
 }
 
@@ -141,19 +141,20 @@ static int run(app *a, const verb *self, const args *in)
     sm_store *store = NULL;
     bool has_store = !app_store(&store, a, &none);
     json_t *kernels = kernels_report(&s, &err);
-    json_t *r = json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "cpu", cpu_report(),
+    json_t *r = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpu", cpu_report(),
                           "kernels", kernels, "memory", memory_report(), "disk",
                           disk_report(has_store ? sm_store_dir(store) : "."), "libraries",
                           library_report(), "workspace",
-                          has_store ? sm_store_dir(store) : none.msg, "scratch",
-                          scratch_report(store));
+                          sm_json_string(has_store ? sm_store_dir(store) : none.msg),
+                          "scratch", scratch_report(store));
+    int rc = EXIT_GOOD;
     if (a->json) {
-        app_print_json(r);
+        rc = app_print_json(r);
     } else {
         print_text(r);
         json_decref(r);
     }
-    return s ? app_fail(a, s, &err) : EXIT_GOOD;
+    return s ? app_fail(a, s, &err) : rc;
 }
 
 const verb verb_doctor = {

@@ -14,13 +14,15 @@ static int run(app *a, const verb *self, const args *in)
         s = sm_store_init(dir, &err);
     if (s)
         return app_fail(a, s, &err);
+    int rc = EXIT_GOOD;
     char *path = sm_path_join(dir, ".smelt");
     if (a->json)
-        app_print_json(json_pack("{s:s}", "workspace", path ? path : dir));
+        rc = app_print_json(
+            json_pack("{s:o}", "workspace", sm_json_string(path ? path : dir)));
     else
         printf("made workspace %s with a signing key\n", path ? path : dir);
     free(path);
-    return EXIT_GOOD;
+    return rc;
 }
 
 const verb verb_init = {

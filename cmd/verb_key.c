@@ -25,14 +25,16 @@ static int run(app *a, const verb *self, const args *in)
         free(path);
         return app_fail(a, s, &err);
     }
+    int rc = EXIT_GOOD;
     if (a->json)
-        app_print_json(json_pack("{s:s, s:s, s:s, s:s}", "type", "ed25519", "file", path,
-                                 "sha256", id.hex, "public", text));
+        rc = app_print_json(json_pack("{s:s, s:o, s:s, s:s}", "type", "ed25519", "file",
+                                      sm_json_string(path), "sha256", id.hex, "public",
+                                      text));
     else
         printf("%s\ned25519, file SHA-256 %s\n%s", path, id.hex, text);
     free(path);
     free(text);
-    return EXIT_GOOD;
+    return rc;
 }
 
 const verb verb_key = {

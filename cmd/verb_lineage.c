@@ -54,12 +54,13 @@ static int run(app *a, const verb *self, const args *in)
         s = write_graph(dot, graph, sm_lineage_dot, &err);
     if (!s && *file)
         s = write_graph(file, graph, render_json, &err);
+    int rc = EXIT_GOOD;
     if (!s && a->json)
-        app_print_json(json_incref(graph));
+        rc = app_print_json(json_incref(graph));
     else if (!s && !*svg && !*dot && !*file)
         s = write_graph("-", graph, sm_lineage_tree, &err);
     json_decref(graph);
-    return s ? app_fail(a, s, &err) : EXIT_GOOD;
+    return s ? app_fail(a, s, &err) : rc;
 }
 
 const verb verb_lineage = {

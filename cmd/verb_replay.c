@@ -156,14 +156,15 @@ static int run_sample(app *a, const args *in, const sm_ctx *ctx, sm_store *store
         s = sm_flow_sample(&report, ctx, store, in->pos[0], &c, &err);
     app_settle(a);
     bool has_report = report != NULL;
+    int rc = EXIT_GOOD;
     if (report && a->json)
-        app_print_json(json_incref(report));
+        rc = app_print_json(json_incref(report));
     else if (report)
         print_sample(report);
     json_decref(report);
     if (s == SM_EDENIED && has_report && a->json) /* the report says it */
         return EXIT_FAILED;
-    return s ? app_fail(a, s, &err) : EXIT_GOOD;
+    return s ? app_fail(a, s, &err) : rc;
 }
 
 /* --------------------------------------------------------------------- run */
@@ -177,7 +178,8 @@ static int run_replay(app *a, const args *in, const sm_ctx *ctx, sm_store *store
     if (s)
         return app_fail(a, s, &err);
     if (a->json)
-        return app_print_json(json_pack("{s:s, s:b}", "ref", in->pos[0], "same", 1));
+        return app_print_json(
+            json_pack("{s:o, s:b}", "ref", sm_json_string(in->pos[0]), "same", 1));
     printf("%s: same bits\n", in->pos[0]);
     return EXIT_GOOD;
 }

@@ -86,8 +86,9 @@ static int report(const app *a, json_t *made)
                 failed);
     int rc = failed ? EXIT_FAILED : EXIT_GOOD;
     if (a->json)
-        app_print_json(
-            json_pack("{s:O, s:b}", "results", made, "passed", failed == NULL));
+        rc = app_print_json(json_pack("{s:O, s:b}", "results", made, "passed", !failed))
+                 ? EXIT_FAILED
+                 : rc;
     return rc;
 }
 

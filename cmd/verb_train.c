@@ -43,7 +43,9 @@ static sm_status check_writable(const char *path, sm_err *err)
     if (sm_path_is_dir(path))
         return sm_fail(err, SM_EINVAL, "train: --profile: %s is a directory, want a file",
                        path);
-    sm_status s = sm_file_writer_open(&w, path, 0644, err);
+    if (sm_path_is_special(path)) /* opened once: the reader of a FIFO would see its end */
+        return SM_OK;
+    sm_status s = sm_file_writer_open_named(&w, path, 0644, err);
     sm_file_writer_abort(w);
     return s;
 }

@@ -15,7 +15,7 @@ static void finding(void *self, const char *line)
     findings *f = self;
     f->n++;
     if (f->list)
-        json_array_append_new(f->list, json_string(line));
+        json_array_append_new(f->list, sm_json_string(line));
     else
         printf("%s\n", line);
 }
@@ -66,17 +66,20 @@ static int run(app *a, const verb *self, const args *in)
         json_decref(f.list);
         return app_fail(a, s, &err);
     }
-    if (a->json)
-        app_print_json(json_pack("{s:b, s:I, s:O, s:o*}", "clean", s == SM_OK, "checked",
-                                 (json_int_t)n, "findings", f.list, "rebuilt",
-                                 again ? rebuilt_json(&rebuilt) : NULL));
-    else if (s)
+    int rc = s ? EXIT_FAILED : EXIT_GOOD;
+    if (a->json) {
+        json_t *report = json_pack("{s:b, s:I, s:O, s:o*}", "clean", s == SM_OK, "checked",
+                                   (json_int_t)n, "findings", f.list, "rebuilt",
+                                   again ? rebuilt_json(&rebuilt) : NULL);
+        rc = app_print_json(report) ? EXIT_FAILED : rc;
+    } else if (s) {
         fprintf(stderr, "smelt: verify: %" PRId64 " finding%s in %" PRId64 " items\n",
                 f.n, f.n == 1 ? "" : "s", n);
-    else
+    } else {
         printf("clean: %" PRId64 " items checked\n", n);
+    }
     json_decref(f.list);
-    return s ? EXIT_FAILED : EXIT_GOOD;
+    return rc;
 }
 
 const verb verb_verify = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * base (L0): status codes and error messages, checked sizes, growable buffers, arenas,
- * counter-based randomness, and the sinks through which the library speaks.
+ * base (L0): status codes and error messages, checked sizes, growable buffers, UTF-8,
+ * arenas, counter-based randomness, and the sinks through which the library speaks.
  *
  * Rules that hold for every function of libsmelt:
  *  - a fallible function returns sm_status and takes `sm_err *err` last (NULL allowed);
@@ -56,7 +56,8 @@ SM_API const char *sm_status_name(sm_status s);
 
 #define SM_ERR_MAX 512
 
-/** An error: a status and one line for the user.  Plain value, no ownership. */
+/** An error: a status and one line of UTF-8 for the user, whatever bytes were quoted in it.
+ * Plain value, no ownership. */
 typedef struct sm_err {
     sm_status status;
     char msg[SM_ERR_MAX];
@@ -124,6 +125,21 @@ SM_API bool sm_buf_printf(sm_buf *b, const char *fmt, ...) SM_PRINTF(2, 3);
 SM_API bool sm_buf_reserve(sm_buf *b, size_t more);
 SM_API void sm_buf_clear(sm_buf *b);
 SM_API void sm_buf_free(sm_buf *b);
+
+/* ------------------------------------------------------------------- UTF-8 */
+
+/** Decode one code point at s[0..n-1], n >= 1.  Returns bytes consumed (1..4), or 0 for an
+ * invalid sequence (then skip one byte). */
+SM_API int sm_utf8_decode(uint32_t *cp, const char *s, size_t n);
+/** Bytes written (1..4), or 0 for a surrogate or a number beyond U+10FFFF. */
+SM_API int sm_utf8_encode(char out[4], uint32_t cp);
+/** Length of the longest valid prefix (== n when all is valid UTF-8). */
+SM_API size_t sm_utf8_valid_prefix(const char *s, size_t n);
+/** Append text with each byte that is not UTF-8 replaced by U+FFFD. */
+SM_API bool sm_utf8_put_clean(sm_buf *out, const char *s, size_t n);
+/** The same into out[cap], cap >= 1, with a NUL; what does not fit is cut between characters.
+ * Returns the bytes written before the NUL. */
+SM_API size_t sm_utf8_copy_clean(char *out, size_t cap, const char *s);
 
 /* -------------------------------------------------------------- randomness */
 

@@ -33,6 +33,10 @@ SM_API sm_status sm_json_canonical(sm_buf *out, const json_t *value, sm_err *err
 /** Readable JSON (2 spaces, keys in insertion order), newline at the end. */
 SM_API sm_status sm_json_pretty(sm_buf *out, const json_t *value, sm_err *err);
 
+/** A string of text that may not be UTF-8 (a file name, a word of the command line): bytes
+ * that are not become U+FFFD.  New reference, NULL when out of memory. */
+SM_API json_t *sm_json_string(const char *text);
+
 /** A member of an object: "" or 0 where it is absent or of another type, or where the
  * object is NULL.  The text is the object's. */
 SM_API const char *sm_json_text(const json_t *object, const char *key);

@@ -29,6 +29,13 @@ typedef struct sm_map {
 SM_API sm_status sm_map_open(sm_map *out, const char *path, sm_err *err);
 SM_API void sm_map_close(sm_map *m);
 
+/** Open a file that must be a regular one: a directory, a device or a FIFO is SM_EINVAL, and
+ * none of them is waited for.
+ * @param size  of the file in bytes; may be NULL
+ * @param flags of open(2): O_RDONLY or O_RDWR, O_NOFOLLOW */
+SM_API sm_status sm_file_open_regular(int *fd, size_t *size, const char *path, int flags,
+                                      sm_err *err);
+
 /** Write a file so that a crash at any instruction leaves the old file or the new one:
  * temporary file in the same directory, fsync, rename, fsync of the directory.
  * @param mode permission bits of the new file, e.g. 0644 */
@@ -41,6 +48,13 @@ SM_API sm_status sm_file_writer_open(sm_file_writer **out, const char *path, uns
                                      sm_err *err);
 SM_API sm_status sm_file_writer_put(sm_file_writer *w, const void *data, size_t len,
                                     sm_err *err);
+/** The same for an output that a user names: a symbolic link stays and its target is written;
+ * what is there and no regular file (a device, a FIFO) is opened and written in place, and
+ * then commit and abort only close it.  A directory is SM_EINVAL. */
+SM_API sm_status sm_file_writer_open_named(sm_file_writer **out, const char *path,
+                                           unsigned mode, sm_err *err);
+SM_API sm_status sm_file_write_named(const char *path, const void *data, size_t len,
+                                     unsigned mode, sm_err *err);
 /** Flush, fsync, rename.  Frees the writer whatever the outcome. */
 SM_API sm_status sm_file_writer_commit(sm_file_writer *w, sm_err *err);
 /** Remove the temporary and free.  NULL-safe. */
@@ -48,15 +62,19 @@ SM_API void sm_file_writer_abort(sm_file_writer *w);
 
 /** Create a directory and its parents (mode 0755); existing ones are fine. */
 SM_API sm_status sm_mkdirs(const char *path, sm_err *err);
-/** Remove a file or a whole directory tree; does not follow symbolic links. */
+/** Remove a file or a whole directory tree of at most 64 levels; a symbolic link in it, or
+ * at `path`, is removed itself and never followed.  What is not there is no error. */
 SM_API sm_status sm_remove_tree(const char *path, sm_err *err);
 SM_API bool sm_path_exists(const char *path);
 SM_API bool sm_path_is_dir(const char *path);
+/** Is it there, through links, and neither a regular file nor a directory? */
+SM_API bool sm_path_is_special(const char *path);
 /** "a/b" from a and b; *out is malloc'd, NULL when out of memory. */
 SM_API char *sm_path_join(const char *a, const char *b);
 
 /** Regular files below a directory, as paths relative to it, sorted by bytes (strcmp).
- * Symbolic links are not followed and not listed.  Release with sm_list_free. */
+ * Symbolic links below it are not followed and not listed; what vanishes meanwhile is left
+ * out, what cannot be read is an error.  At most 64 levels.  Release with sm_list_free. */
 typedef struct sm_list {
     char **item;
     size_t n, cap;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * text (L3): Unicode helpers, pretokenizers, byte-level BPE, tokenizer files.
+ * text (L3): pretokenizers, byte-level BPE, tokenizer files.
  */
 #ifndef SMELT_TEXT_H
 #define SMELT_TEXT_H
@@ -13,15 +13,6 @@ extern "C" {
 
 /* ----------------------------------------------------------------- Unicode */
 
-/** Decode one code point at s[0..n-1], n >= 1.  Returns bytes consumed (1..4), or 0 for an
- * invalid sequence (then skip one byte). */
-SM_API int sm_utf8_decode(uint32_t *cp, const char *s, size_t n);
-/** Bytes written (1..4), or 0 for a surrogate or a number beyond U+10FFFF. */
-SM_API int sm_utf8_encode(char out[4], uint32_t cp);
-/** Length of the longest valid prefix (== n when all is valid UTF-8). */
-SM_API size_t sm_utf8_valid_prefix(const char *s, size_t n);
-/** Append text with each byte that is not UTF-8 replaced by U+FFFD. */
-SM_API bool sm_utf8_put_clean(sm_buf *out, const char *s, size_t n);
 /** Version of the Unicode data that pretokenizers use ("15.0.0"), static storage.  Another
  * version may cut characters assigned since differently: it belongs in run records. */
 SM_API const char *sm_unicode_version(void);

@@ -22,11 +22,19 @@ static void set_message(sm_err *err, sm_status s, const char *fmt, va_list ap)
 
 static void set_message(sm_err *err, sm_status s, const char *fmt, va_list ap)
 {
+    char raw[2 * SM_ERR_MAX]; /* longer than what is kept: the cut is made below */
     err->status = s;
-    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    vsnprintf(raw, sizeof raw, fmt, ap);
+    sm_utf8_copy_clean(err->msg, sizeof err->msg, raw);
     for (char *p = err->msg; *p; p++) /* one line, whatever was quoted in it */
         if (*p == '\n' || *p == '\r')
             *p = ' ';
+}
+
+static void append(sm_err *err, const char *text)
+{
+    size_t n = strlen(err->msg);
+    sm_utf8_copy_clean(err->msg + n, sizeof err->msg - n, text);
 }
 
 sm_status sm_fail(sm_err *err, sm_status s, const char *fmt, ...)
@@ -65,11 +73,11 @@ sm_status sm_fail_errno(sm_err *err, int errno_value, const char *fmt, ...)
         va_start(ap, fmt);
         set_message(err, s, fmt, ap);
         va_end(ap);
-        size_t n = strlen(err->msg);
         char why[128];
         if (strerror_r(errno_value, why, sizeof why) != 0)
             snprintf(why, sizeof why, "errno %d", errno_value);
-        snprintf(err->msg + n, sizeof err->msg - n, ": %s", why);
+        append(err, ": ");
+        append(err, why);
     }
     return s;
 }
@@ -95,9 +103,7 @@ sm_status sm_fail_context(sm_err *err, sm_status s, const char *fmt, ...)
         va_start(ap, fmt);
         set_message(err, s, fmt, ap);
         va_end(ap);
-        size_t n = strlen(err->msg);
-        snprintf(err->msg + n, sizeof err->msg - n, "%s",
-                 without_last_word(old, err->msg, n));
+        append(err, without_last_word(old, err->msg, strlen(err->msg)));
     }
     return s;
 }

@@ -37,43 +37,6 @@ static sm_status fail_at(sm_err *err, sm_status s, const char *name, const char 
     return sm_fail(err, s, "%s:%zu:%zu: %s", name, line, column, what);
 }
 
-/* Bytes that one UTF-8 sequence at s takes, 0 when it is not one (Unicode, table 3-7). */
-static size_t utf8_sequence(const unsigned char *s, size_t n)
-{
-    if (s[0] < 0x80)
-        return 1;
-    size_t len = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || n < len)
-        return 0;
-    unsigned char lo = 0x80, hi = 0xbf;
-    if (s[0] == 0xe0)
-        lo = 0xa0;
-    else if (s[0] == 0xed)
-        hi = 0x9f;
-    else if (s[0] == 0xf0)
-        lo = 0x90;
-    else if (s[0] == 0xf4)
-        hi = 0x8f;
-    if (s[1] < lo || s[1] > hi)
-        return 0;
-    for (size_t i = 2; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    return len;
-}
-
-size_t sm_conf_utf8_prefix(const char *s, size_t n)
-{
-    size_t i = 0;
-    while (i < n) {
-        size_t len = utf8_sequence((const unsigned char *)s + i, n - i);
-        if (len == 0)
-            break;
-        i += len;
-    }
-    return i;
-}
-
 /* Offset of the bracket that nests too deep, len when none does. */
 static size_t too_deep(const char *data, size_t len)
 {
@@ -101,7 +64,7 @@ static size_t too_deep(const char *data, size_t len)
 sm_status sm_json_parse(json_t **out, const char *data, size_t len, const char *name,
                         sm_err *err)
 {
-    size_t at = sm_conf_utf8_prefix(data, len);
+    size_t at = sm_utf8_valid_prefix(data, len);
     if (at < len)
         return fail_at(err, SM_ECORRUPT, name, data, at, "got a byte that is not UTF-8");
     at = too_deep(data, len);
@@ -130,6 +93,15 @@ sm_status sm_json_load(json_t **out, const char *path, sm_err *err)
     s = sm_json_parse(out, data, len, path, err);
     free(data);
     return s;
+}
+
+json_t *sm_json_string(const char *text)
+{
+    sm_buf b = {0};
+    bool ok = sm_buf_puts(&b, "") && sm_utf8_put_clean(&b, text, strlen(text));
+    json_t *v = ok ? json_stringn_nocheck(b.data, b.len) : NULL;
+    sm_buf_free(&b);
+    return v;
 }
 
 const char *sm_json_text(const json_t *object, const char *key)

@@ -14,7 +14,4 @@
 /** Write a finite double as ECMAScript does (RFC 8785, section 3.2.2.3). */
 void sm_number_format(char out[SM_NUMBER_MAX], double x);
 
-/** Length of the longest prefix of s[0..n-1] that is valid UTF-8 without surrogates. */
-size_t sm_conf_utf8_prefix(const char *s, size_t n);
-
 #endif

@@ -178,10 +178,11 @@ static bool in_range(const sm_option *o, double x)
 
 static bool is_choice(const char *choices, const char *s)
 {
-    size_t n = strlen(s);
-    for (const char *c = choices; c && n; c = strchr(c, '|'), c = c ? c + 1 : NULL)
-        if (!strncmp(c, s, n) && (c[n] == '|' || c[n] == 0))
+    for (const char *c = choices; c && *s; c = strchr(c, '|'), c = c ? c + 1 : NULL) {
+        size_t n = strcspn(c, "|");
+        if (n == strlen(s) && !memcmp(c, s, n))
             return true;
+    }
     return false;
 }
 
@@ -361,7 +362,7 @@ sm_status sm_options_set_text(json_t *given, const sm_option *table, const char 
         return s;
     const sm_option *o = sm_option_find(table, key);
     size_t n = strlen(text);
-    if (sm_conf_utf8_prefix(text, n) < n)
+    if (sm_utf8_valid_prefix(text, n) < n)
         return sm_fail(err, SM_EINVAL, "option: %s: got text that is not UTF-8", key);
     json_t *v = o->type == SM_OPT_LIST ? json_pack("[s]", text) : parse_text(o, text);
     if (!v) {

@@ -139,7 +139,7 @@ static sm_status scalar_text(const reader *r, struct fy_event *e, char **out)
         s = out_of_memory(r);
     if (!s && memchr(text.data, 0, text.len))
         s = refuse(r, e, "got a NUL in a string");
-    if (!s && sm_conf_utf8_prefix(text.data, text.len) < text.len)
+    if (!s && sm_utf8_valid_prefix(text.data, text.len) < text.len)
         s = refuse(r, e, "got an escape that is not a character");
     if (s)
         sm_buf_free(&text);
@@ -372,7 +372,7 @@ static sm_status reader_open(reader *r, const char *data, size_t len)
 /* libfyaml is given text that it may trust: UTF-8 without NUL, not too long. */
 static sm_status check_bytes(const char *data, size_t len, const char *name, sm_err *err)
 {
-    size_t line = 1, start = 0, bad = sm_conf_utf8_prefix(data, len);
+    size_t line = 1, start = 0, bad = sm_utf8_valid_prefix(data, len);
     if (len > MAX_YAML_BYTES)
         return sm_fail(err, SM_EINVAL, "%s: got %zu bytes, want at most %zu", name, len,
                        MAX_YAML_BYTES);

@@ -49,7 +49,7 @@ sm_status sm_data_export(const sm_data_files *files, const char *part,
                        "data export: %s has no part \"%s\", want one of "
                        "documents, train, heldout, rejected, all",
                        files->name ? files->name : "this", part);
-    sm_status s = sm_file_writer_open(&w, out_path, 0644, err);
+    sm_status s = sm_file_writer_open_named(&w, out_path, 0644, err);
     for (int i = 0; i < N_PART && !s; i++)
         if (parts[i].path && (all || strcmp(parts[i].name, part) == 0))
             s = copy_file(w, parts[i].path, &n, err);

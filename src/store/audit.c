@@ -99,14 +99,12 @@ static sm_status log_open(int *fd, char **path, const sm_store *s, int flags, sm
     *path = store_path(s, LOG_NAME);
     if (!*path)
         return store_nomem(err);
-    *fd = open(*path, flags | O_CLOEXEC, 0644);
-    if (*fd < 0) {
-        sm_status st = sm_fail_errno(err, errno, "%s", *path);
+    sm_status st = sm_file_open_regular(fd, NULL, *path, flags, err);
+    if (st) {
         free(*path);
         *path = NULL;
-        return st;
     }
-    return SM_OK;
+    return st;
 }
 
 static int write_at(int fd, const char *data, size_t len, int64_t at)

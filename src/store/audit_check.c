@@ -199,7 +199,7 @@ sm_status sm_audit_checkpoint(sm_store *s, const char *out_path, sm_err *err)
         st = checkpoint_make(&text, s, err);
     store_leave(s);
     if (!st)
-        st = sm_file_write_atomic(out_path, text.data, text.len, 0644, err);
+        st = sm_file_write_named(out_path, text.data, text.len, 0644, err);
     sm_buf_free(&text);
     return st;
 }

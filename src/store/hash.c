@@ -105,10 +105,11 @@ sm_status sm_id_of_file(sm_id *out, const char *path, sm_err *err)
     sha256 h = {NULL};
     unsigned char *block = NULL;
     ssize_t n;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sm_fail_errno(err, errno, "%s", path);
-    sm_status st = sha256_open(&h, err);
+    int fd = -1;
+    sm_status st = sm_file_open_regular(&fd, NULL, path, O_RDONLY, err);
+    if (st)
+        return st;
+    st = sha256_open(&h, err);
     if (st)
         goto done;
     if (!(block = malloc(STORE_LEAF_BYTES))) {

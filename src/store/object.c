@@ -125,9 +125,10 @@ static sm_status shard_open(char **dir, const sm_store *s, const sm_id *id, sm_e
 
 static sm_status sync_file(const char *path, sm_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sm_fail_errno(err, errno, "%s", path);
+    int fd = -1;
+    sm_status st = sm_file_open_regular(&fd, NULL, path, O_RDONLY, err);
+    if (st)
+        return st;
     int rc = fsync(fd), e = errno;
     close(fd);
     return rc == 0 ? SM_OK : sm_fail_errno(err, e, "%s: fsync", path);
@@ -266,12 +267,12 @@ sm_status object_put_file(sm_id *id, int64_t *bytes, sm_store *s, const char *pa
     leaf_hash h = {0};
     char *temp = NULL;
     int temp_fd = -1;
-    sm_status st = SM_OK;
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return sm_fail_errno(err, errno, "%s", path);
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        st = sm_fail(err, SM_EINVAL, "%s: got no regular file, want one", path);
+    int fd = -1;
+    sm_status st = sm_file_open_regular(&fd, NULL, path, O_RDONLY | O_NOFOLLOW, err);
+    if (st)
+        return st;
+    if (fstat(fd, &info) != 0) {
+        st = sm_fail_errno(err, errno, "%s", path);
         goto done;
     }
     if (!may_move || !is_movable(s, &info))
@@ -378,14 +379,16 @@ sm_status object_check(object_report *r, sm_store *s, const sm_id *id, sm_err *e
     char *path = object_path(s, id);
     if (!path)
         return store_nomem(err);
-    sm_status st = SM_OK;
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0) {
+    int fd = -1;
+    sm_status st = sm_file_open_regular(&fd, NULL, path, O_RDONLY | O_NOFOLLOW, NULL);
+    if (!st) {
         st = check_open(r, path, id, fd, err);
         close(fd);
     } else {
-        r->wrong = errno == ENOENT ? OBJECT_MISSING : OBJECT_UNREADABLE;
-        snprintf(r->why, sizeof r->why, "open failed");
+        r->wrong = st == SM_ENOENT ? OBJECT_MISSING : OBJECT_UNREADABLE;
+        snprintf(r->why, sizeof r->why, "%s",
+                 st == SM_EINVAL ? "want a regular file" : "open failed");
+        st = SM_OK;
     }
     free(path);
     return st;

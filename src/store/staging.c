@@ -104,7 +104,9 @@ bool store_has_session(const char *tmp)
 void store_clean_staging(sm_store *s)
 {
     char *tmp = store_path(s, "tmp");
-    DIR *d = tmp ? opendir(tmp) : NULL;
+    /* Not through a link: what lies elsewhere is not the workspace's to remove. */
+    int fd = tmp ? open(tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     /* Left-overs do no harm: when the workspace is busy, the next open removes them. */
     if (d && flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0) {
         clean_all(tmp, d);
@@ -112,6 +114,8 @@ void store_clean_staging(sm_store *s)
     }
     if (d)
         closedir(d);
+    else if (fd >= 0)
+        close(fd);
     free(tmp);
 }
 

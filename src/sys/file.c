@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files: whole reads, mappings, atomic writes, directory trees.
+ * Files: whole reads, mappings, atomic writes.
  * Atomic write: 1. temporary in the target's directory; 2. fsync; 3. rename; 4. fsync of
  * the directory.  A crash between any two leaves the old file, plus at most a temporary
  * whose name starts with ".sm-tmp-".
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,11 +17,15 @@
 
 #include "smelt/sys.h"
 
+enum { MAX_LINKS = 40 }; /* as many as the system follows */
+
 /* ---------------------------------------------------------------- reading */
 
-static sm_status open_regular(int *out, size_t *size, const char *path, sm_err *err)
+sm_status sm_file_open_regular(int *out, size_t *size, const char *path, int flags,
+                               sm_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Without O_NONBLOCK the open itself waits for the other end of a FIFO. */
+    int fd = open(path, flags | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return sm_fail_errno(err, errno, "%s", path);
     struct stat st;
@@ -37,7 +40,8 @@ static sm_status open_regular(int *out, size_t *size, const char *path, sm_err *
                        S_ISDIR(st.st_mode) ? "a directory" : "a special file");
     }
     *out = fd;
-    *size = (size_t)st.st_size;
+    if (size)
+        *size = (size_t)st.st_size;
     return SM_OK;
 }
 
@@ -64,7 +68,7 @@ sm_status sm_file_read(char **out, size_t *len, const char *path, size_t max_byt
     int fd = -1;
     size_t size = 0;
     size_t max = max_bytes ? max_bytes : (size_t)4 << 30;
-    sm_status s = open_regular(&fd, &size, path, err);
+    sm_status s = sm_file_open_regular(&fd, &size, path, O_RDONLY, err);
     if (s)
         return s;
     char *data = NULL;
@@ -91,7 +95,7 @@ sm_status sm_map_open(sm_map *out, const char *path, sm_err *err)
 {
     int fd = -1;
     size_t size = 0;
-    sm_status s = open_regular(&fd, &size, path, err);
+    sm_status s = sm_file_open_regular(&fd, &size, path, O_RDONLY, err);
     if (s)
         return s;
     if (size == 0) {
@@ -119,7 +123,7 @@ void sm_map_close(sm_map *m)
 
 struct sm_file_writer {
     int fd;
-    char *path, *tmp;
+    char *path, *tmp; /* tmp NULL: written in place */
 };
 
 static char *parent_of(const char *path)
@@ -139,41 +143,110 @@ static void writer_free(sm_file_writer *w)
     free(w);
 }
 
+static sm_status create_temporary(sm_file_writer *w, unsigned mode, sm_err *err)
+{
+    sm_buf tmp = {0};
+    char *dir = parent_of(w->path);
+    bool ok = dir && sm_buf_printf(&tmp, "%s/.sm-tmp-XXXXXX", dir);
+    free(dir);
+    if (!ok)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", w->path);
+    w->tmp = tmp.data;
+    w->fd = mkostemp(w->tmp, O_CLOEXEC);
+    if (w->fd >= 0 && fchmod(w->fd, (mode_t)mode) == 0)
+        return SM_OK;
+    sm_status s = sm_fail_errno(err, errno, "%s: cannot create", w->path);
+    if (w->fd >= 0)
+        unlink(w->tmp);
+    return s;
+}
+
+static sm_status open_in_place(sm_file_writer *w, sm_err *err)
+{
+    w->fd = open(w->path, O_WRONLY | O_CLOEXEC);
+    return w->fd >= 0 ? SM_OK : sm_fail_errno(err, errno, "%s: cannot write", w->path);
+}
+
+/* `path` is taken over. */
+static sm_status writer_open(sm_file_writer **out, char *path, unsigned mode, bool in_place,
+                             sm_err *err)
+{
+    sm_file_writer *w = path ? sm_alloc(1, sizeof *w) : NULL;
+    if (!w) {
+        free(path);
+        return sm_fail(err, SM_ENOMEM, "file writer: out of memory");
+    }
+    *w = (sm_file_writer){.fd = -1, .path = path};
+    sm_status s = in_place ? open_in_place(w, err) : create_temporary(w, mode, err);
+    if (s)
+        writer_free(w);
+    else
+        *out = w;
+    return s;
+}
+
 sm_status sm_file_writer_open(sm_file_writer **out, const char *path, unsigned mode,
                               sm_err *err)
 {
-    sm_status s = SM_OK;
-    char *dir = parent_of(path);
-    sm_file_writer *w = sm_alloc(1, sizeof *w);
-    sm_buf tmp = {0};
-    if (!dir || !w) {
-        s = sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
-        goto done;
-    }
-    w->fd = -1;
-    w->path = sm_strdup(path);
-    if (!w->path || !sm_buf_printf(&tmp, "%s/.sm-tmp-XXXXXX", dir)) {
-        s = sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
-        goto done;
-    }
-    w->tmp = tmp.data;
-    tmp = (sm_buf){0};
-    w->fd = mkostemp(w->tmp, O_CLOEXEC);
-    if (w->fd < 0 || fchmod(w->fd, (mode_t)mode) != 0) {
-        s = sm_fail_errno(err, errno, "%s: cannot create", path);
-        if (w->fd >= 0)
-            unlink(w->tmp);
-        goto done;
-    }
-    *out = w;
-    w = NULL;
-done:
-    if (w)
-        writer_free(w);
-    sm_buf_free(&tmp);
-    free(dir);
-    return s;
+    return writer_open(out, sm_strdup(path), mode, false, err);
 }
+
+/* ------------------------------------------------------------ a user's files */
+
+bool sm_path_is_special(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+/* What a symbolic link at `path` says, as a path from where we are; NULL when out of
+ * memory or when there is no link. */
+static char *link_target(const char *path)
+{
+    char text[PATH_MAX];
+    ssize_t n = readlink(path, text, sizeof text - 1);
+    if (n < 0)
+        return NULL;
+    text[n] = 0;
+    if (text[0] == '/')
+        return sm_strdup(text);
+    char *dir = parent_of(path);
+    char *target = dir ? sm_path_join(dir, text) : NULL;
+    free(dir);
+    return target;
+}
+
+/* The name at the end of a chain of symbolic links, which need not exist. */
+static sm_status resolve(char **out, const char *path, sm_err *err)
+{
+    struct stat st;
+    char *at = sm_strdup(path);
+    for (int i = 0; at && lstat(at, &st) == 0 && S_ISLNK(st.st_mode); i++) {
+        char *next = i < MAX_LINKS ? link_target(at) : NULL;
+        free(at);
+        at = next;
+        if (i == MAX_LINKS)
+            return sm_fail_errno(err, ELOOP, "%s", path);
+    }
+    *out = at;
+    return at ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
+}
+
+sm_status sm_file_writer_open_named(sm_file_writer **out, const char *path, unsigned mode,
+                                    sm_err *err)
+{
+    char *target = NULL;
+    if (sm_path_is_special(path))
+        return writer_open(out, sm_strdup(path), mode, true, err);
+    sm_status s = resolve(&target, path, err);
+    if (!s && sm_path_is_dir(target)) {
+        s = sm_fail(err, SM_EINVAL, "%s: got a directory, want a file", path);
+        free(target);
+    }
+    return s ? s : writer_open(out, target, mode, false, err);
+}
+
+/* ------------------------------------------------------------ a file's bytes */
 
 sm_status sm_file_writer_put(sm_file_writer *w, const void *data, size_t len, sm_err *err)
 {
@@ -200,7 +273,8 @@ static sm_status sync_dir(const char *dir, sm_err *err)
     return rc == 0 ? SM_OK : sm_fail_errno(err, e, "%s: fsync", dir);
 }
 
-sm_status sm_file_writer_commit(sm_file_writer *w, sm_err *err)
+/* The temporary becomes the file. */
+static sm_status publish(const sm_file_writer *w, sm_err *err)
 {
     sm_status s = SM_OK;
     char *dir = parent_of(w->path);
@@ -215,6 +289,12 @@ sm_status sm_file_writer_commit(sm_file_writer *w, sm_err *err)
     if (s)
         unlink(w->tmp);
     free(dir);
+    return s;
+}
+
+sm_status sm_file_writer_commit(sm_file_writer *w, sm_err *err)
+{
+    sm_status s = w->tmp ? publish(w, err) : SM_OK;
     writer_free(w);
     return s;
 }
@@ -223,8 +303,18 @@ void sm_file_writer_abort(sm_file_writer *w)
 {
     if (!w)
         return;
-    unlink(w->tmp);
+    if (w->tmp)
+        unlink(w->tmp);
     writer_free(w);
+}
+
+static sm_status put_all(sm_file_writer *w, const void *data, size_t len, sm_err *err)
+{
+    sm_status s = sm_file_writer_put(w, data, len, err);
+    if (!s)
+        return sm_file_writer_commit(w, err);
+    sm_file_writer_abort(w);
+    return s;
 }
 
 sm_status sm_file_write_atomic(const char *path, const void *data, size_t len,
@@ -232,167 +322,13 @@ sm_status sm_file_write_atomic(const char *path, const void *data, size_t len,
 {
     sm_file_writer *w;
     sm_status s = sm_file_writer_open(&w, path, mode, err);
-    if (s)
-        return s;
-    s = sm_file_writer_put(w, data, len, err);
-    if (s) {
-        sm_file_writer_abort(w);
-        return s;
-    }
-    return sm_file_writer_commit(w, err);
+    return s ? s : put_all(w, data, len, err);
 }
 
-/* ------------------------------------------------------------ directories */
-
-sm_status sm_mkdirs(const char *path, sm_err *err)
+sm_status sm_file_write_named(const char *path, const void *data, size_t len, unsigned mode,
+                              sm_err *err)
 {
-    char *p = sm_strdup(path);
-    if (!p)
-        return sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
-    sm_status s = SM_OK;
-    for (char *q = p + 1;; q++) {
-        if (*q != '/' && *q != 0)
-            continue;
-        char c = *q;
-        *q = 0;
-        if (mkdir(p, 0755) != 0 && !(errno == EEXIST && sm_path_is_dir(p)))
-            s = sm_fail_errno(err, errno, "%s: mkdir", p);
-        *q = c;
-        if (s || c == 0)
-            break;
-    }
-    free(p);
-    return s;
-}
-
-bool sm_path_exists(const char *path)
-{
-    struct stat st;
-    return lstat(path, &st) == 0;
-}
-
-bool sm_path_is_dir(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-char *sm_path_join(const char *a, const char *b)
-{
-    sm_buf out = {0};
-    size_t n = strlen(a);
-    sm_buf_put(&out, a, n);
-    if (n > 0 && a[n - 1] != '/')
-        sm_buf_putc(&out, '/');
-    if (!sm_buf_puts(&out, b)) {
-        sm_buf_free(&out);
-        return NULL;
-    }
-    return out.data;
-}
-
-bool sm_list_push(sm_list *l, const char *item)
-{
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 16;
-        char **p = sm_realloc(l->item, cap, sizeof *p);
-        if (!p)
-            return false;
-        l->item = p;
-        l->cap = cap;
-    }
-    char *d = sm_strdup(item);
-    if (!d)
-        return false;
-    l->item[l->n++] = d;
-    return true;
-}
-
-static int compare_strings(const void *a, const void *b)
-{
-    const char *const *x = a, *const *y = b;
-    return strcmp(*x, *y);
-}
-
-void sm_list_sort(sm_list *l)
-{
-    if (l->n > 1)
-        qsort(l->item, l->n, sizeof *l->item, compare_strings);
-}
-
-void sm_list_free(sm_list *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        free(l->item[i]);
-    free(l->item);
-    *l = (sm_list){0};
-}
-
-/* Visit one directory level; rel is the path below the root ("" at the top). */
-static sm_status list_level(sm_list *out, const char *root, const char *rel, int depth,
-                            sm_err *err)
-{
-    if (depth > 64)
-        return sm_fail(err, SM_EINVAL, "%s/%s: more than 64 directories deep", root, rel);
-    sm_status s = SM_OK;
-    char *dir = *rel ? sm_path_join(root, rel) : sm_strdup(root);
-    DIR *d = dir ? opendir(dir) : NULL;
-    if (!d) {
-        s = dir ? sm_fail_errno(err, errno, "%s", dir)
-                : sm_fail(err, SM_ENOMEM, "%s: out of memory", root);
-        free(dir);
-        return s;
-    }
-    struct dirent *e;
-    while (!s && (e = readdir(d))) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        struct stat st;
-        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            continue; /* vanished meanwhile */
-        char *sub = *rel ? sm_path_join(rel, e->d_name) : sm_strdup(e->d_name);
-        if (!sub)
-            s = sm_fail(err, SM_ENOMEM, "%s: out of memory", dir);
-        else if (S_ISDIR(st.st_mode))
-            s = list_level(out, root, sub, depth + 1, err);
-        else if (S_ISREG(st.st_mode) && !sm_list_push(out, sub))
-            s = sm_fail(err, SM_ENOMEM, "%s: out of memory", dir);
-        free(sub);
-    }
-    closedir(d);
-    free(dir);
-    return s;
-}
-
-sm_status sm_list_files(sm_list *out, const char *dir, sm_err *err)
-{
-    *out = (sm_list){0};
-    sm_status s = list_level(out, dir, "", 0, err);
-    if (s)
-        sm_list_free(out);
-    sm_list_sort(out);
-    return s;
-}
-
-sm_status sm_remove_tree(const char *path, sm_err *err)
-{
-    if (unlink(path) == 0 || errno == ENOENT)
-        return SM_OK;
-    DIR *d = opendir(path);
-    if (!d)
-        return sm_fail_errno(err, errno, "%s: remove", path);
-    sm_status s = SM_OK;
-    struct dirent *e;
-    while (!s && (e = readdir(d))) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        char *sub = sm_path_join(path, e->d_name);
-        s = sub ? sm_remove_tree(sub, err)
-                : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
-        free(sub);
-    }
-    closedir(d);
-    if (!s && rmdir(path) != 0)
-        s = sm_fail_errno(err, errno, "%s: remove", path);
-    return s;
+    sm_file_writer *w;
+    sm_status s = sm_file_writer_open_named(&w, path, mode, err);
+    return s ? s : put_all(w, data, len, err);
 }

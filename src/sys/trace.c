@@ -269,7 +269,7 @@ sm_status sm_trace_write(const sm_trace *t, const char *path, const char *proces
     sm_file_writer *w = NULL;
     sm_buf b = {0};
     int64_t first = first_ns(t);
-    sm_status s = sm_file_writer_open(&w, path, 0644, err);
+    sm_status s = sm_file_writer_open_named(&w, path, 0644, err);
     if (s)
         return s;
     put_head(&b, t, process);

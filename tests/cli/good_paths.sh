@@ -10,6 +10,13 @@ content() { smelt lineage "$1" --json | json "d['nodes'][-1]['content']"; }
 # json EXPRESSION: evaluate on the JSON of standard input, called d
 json() { python3 -c "import json,sys; d=json.load(sys.stdin); print($1)"; }
 
+# As fish quotes: within '' only \' and \\ are special.  Each line is a command of its own.
+fish_parses() {
+  smelt help --completions fish > smelt.fish && grep -q "^complete -c smelt" smelt.fish || return 1
+  if command -v fish >/dev/null; then fish -n smelt.fish || return 1; fi
+  ! grep -vE "^#|^complete -c smelt([^'\\\\]|'([^'\\\\]|\\\\.)*')*\$" smelt.fish
+}
+
 # ------------------------------------------------------------------------- help
 expect 0 "^usage: smelt VERB" --help
 expect 0 "^verbs of data:" data --help
@@ -25,7 +32,7 @@ check "the manual page is well-formed" bash -c '"$1" help --man | man --warnings
 check "bash completions parse" bash -c '"$1" help --completions bash | bash -n' - "$SMELT"
 check "bash completes a verb" bash -c 'eval "$("$1" help --completions bash)"; COMP_WORDS=(smelt lin); COMP_CWORD=1; _smelt; [ "${COMPREPLY[*]}" = lineage ]' - "$SMELT"
 check "bash completes a flag" bash -c 'eval "$("$1" help --completions bash)"; COMP_WORDS=(smelt train --n-st); COMP_CWORD=2; _smelt; [ "${COMPREPLY[*]}" = --n-steps ]' - "$SMELT"
-check "fish completions are there" bash -c '"$1" help --completions fish | grep -q "complete -c smelt"' - "$SMELT"
+check "fish completions parse" fish_parses
 
 # -------------------------------------------------------------------- workspace
 expect 0 "made workspace" init

@@ -39,6 +39,41 @@ static void errors_carry_context_on_one_line(void **state)
     assert_string_equal(sm_status_name((sm_status)-99), "EUNKNOWN");
 }
 
+/* Bytes that are no text, and a cut in the middle of a character. */
+static void errors_are_utf8(void **state)
+{
+    (void)state;
+    sm_err e;
+    char want[SM_ERR_MAX], text[2 * SM_ERR_MAX];
+    sm_fail(&e, SM_EINVAL, "bad\xff/%.1s: caf\xC3\xA9", "\xC3\xA9");
+    assert_string_equal(e.msg, "bad\xEF\xBF\xBD/\xEF\xBF\xBD: caf\xC3\xA9");
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = i % 2 ? '\xA9' : '\xC3';
+    text[sizeof text - 2] = 0;
+    memcpy(want, text, sizeof want);
+    want[SM_ERR_MAX - 2] = 0; /* room for 511 bytes, 255 characters */
+    sm_fail(&e, SM_EINVAL, "%s", text);
+    assert_string_equal(e.msg, want);
+    sm_fail_context(&e, SM_EINVAL, "x: ");
+    assert_int_equal(sm_utf8_valid_prefix(e.msg, strlen(e.msg)), strlen(e.msg));
+    assert_int_equal(strlen(e.msg), 511);
+    sm_fail_errno(&e, ENOENT, "%s", text);
+    assert_string_equal(e.msg + 510, ":");
+}
+
+static void copies_are_cut_between_characters(void **state)
+{
+    (void)state;
+    char out[6] = "zzzzz";
+    assert_int_equal(sm_utf8_copy_clean(out, 1, "a"), 0);
+    assert_string_equal(out, "");
+    assert_int_equal(sm_utf8_copy_clean(out, sizeof out, "abc\xE2\x82\xAC"), 3);
+    assert_string_equal(out, "abc");
+    assert_int_equal(sm_utf8_copy_clean(out, sizeof out, "ab\xff"), 5);
+    assert_string_equal(out, "ab\xEF\xBF\xBD");
+    assert_int_equal(sm_utf8_copy_clean(out, sizeof out, "abc\xff"), 3);
+}
+
 static void sizes_are_checked(void **state)
 {
     (void)state;
@@ -147,6 +182,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_carry_context_on_one_line),
+        cmocka_unit_test(errors_are_utf8),
+        cmocka_unit_test(copies_are_cut_between_characters),
         cmocka_unit_test(sizes_are_checked),
         cmocka_unit_test(buffer_grows_to_its_maximum_and_no_further),
         cmocka_unit_test(empty_buffer_is_a_string),

@@ -39,6 +39,17 @@ static void parse_errors_have_positions(void **state)
     expect_error("nul", "x.json:1:");
 }
 
+static void any_bytes_make_a_string(void **state)
+{
+    (void)state;
+    json_t *v = sm_json_string("a\xff\xC3\xA9");
+    assert_string_equal(json_string_value(v), "a\xEF\xBF\xBD\xC3\xA9");
+    json_decref(v);
+    v = sm_json_string("");
+    assert_string_equal(json_string_value(v), "");
+    json_decref(v);
+}
+
 static void depth_is_bounded(void **state)
 {
     (void)state;
@@ -187,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parse_errors_have_positions),
+        cmocka_unit_test(any_bytes_make_a_string),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(canonical_examples),
         cmocka_unit_test(big_integers_are_refused),

@@ -92,6 +92,12 @@ static void bad_values_are_named(void **state)
     refuse("{\"rate\": 1.5}", "t.yaml:3:5: rate: got 1.5, want a number from 0 to 1");
     refuse("{\"preset\": \"we\"}",
            "t.yaml:3:5: preset: got \"we\", want one of web|technical");
+    refuse("{\"preset\": \"web|technical\"}",
+           "t.yaml:3:5: preset: got \"web|technical\", want one of web|technical");
+    refuse("{\"preset\": \"web|\"}",
+           "t.yaml:3:5: preset: got \"web|\", want one of web|technical");
+    refuse("{\"preset\": \"\"}",
+           "t.yaml:3:5: preset: got \"\", want one of web|technical");
     refuse("{\"licence\": [1]}", "t.yaml:3:5: licence: got [1], want a list of strings");
     refuse("{\"dry_run\": 1}", "t.yaml:3:5: dry_run: got 1, want true or false");
     refuse("{\"min_wrods\": 1}",

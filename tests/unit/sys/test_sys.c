@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xmmintrin.h>
@@ -119,6 +120,118 @@ static void lists_are_sorted_and_skip_links(void **state)
     free(deep);
 }
 
+/* Run a check as a user whom modes bind; its answer is the exit status. */
+static int as_nobody(int (*check)(void))
+{
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(geteuid() == 0 && setuid(65534) != 0 ? 99 : check());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void put_file(const char *name)
+{
+    char *p = in_dir(name);
+    assert_int_equal(sm_file_write_atomic(p, "x", 1, 0644, NULL), SM_OK);
+    free(p);
+}
+
+static void set_mode(const char *name, unsigned mode)
+{
+    char *p = in_dir(name);
+    assert_int_equal(chmod(p, (mode_t)mode), 0);
+    free(p);
+}
+
+static int list_closed(void)
+{
+    sm_err e = {0};
+    sm_list l;
+    char *p = in_dir("closed");
+    sm_status s = sm_list_files(&l, p, &e);
+    free(p);
+    return s == SM_EIO && strstr(e.msg, "closed/sub/f: Permission denied") ? 0 : 1;
+}
+
+/* A directory that may be read and not entered names files that nobody can see. */
+static void list_refuses_what_it_cannot_see(void **state)
+{
+    (void)state;
+    char *sub = in_dir("closed/sub");
+    assert_int_equal(sm_mkdirs(sub, NULL), SM_OK);
+    free(sub);
+    put_file("closed/sub/f");
+    assert_int_equal(chmod(dir, 0755), 0);
+    set_mode("closed/sub", 0444);
+    assert_int_equal(as_nobody(list_closed), 0);
+    set_mode("closed/sub", 0755);
+}
+
+static int remove_cage(void)
+{
+    sm_err e = {0};
+    char *p = in_dir("cage");
+    sm_status s = sm_remove_tree(p, &e);
+    free(p);
+    return s == SM_EIO && strstr(e.msg, "cage/shut/link: remove: ") ? 0 : 1;
+}
+
+/* A link that cannot be removed is not a way out of the tree. */
+static void remove_never_follows_a_link(void **state)
+{
+    (void)state;
+    char *home = in_dir("home"), *shut = in_dir("cage/shut"),
+         *link = in_dir("cage/shut/link");
+    char *kept = in_dir("home/kept"), *cage = in_dir("cage"), *way = in_dir("way");
+    assert_int_equal(sm_mkdirs(home, NULL), SM_OK);
+    assert_int_equal(sm_mkdirs(shut, NULL), SM_OK);
+    put_file("home/kept");
+    assert_int_equal(symlink("../../home", link), 0);
+    assert_int_equal(chmod(dir, 0755), 0);
+    assert_int_equal(chmod(home, 0777), 0);
+    assert_int_equal(chmod(cage, 0777), 0);
+    assert_int_equal(chmod(shut, 0555), 0);
+    assert_int_equal(as_nobody(remove_cage), 0);
+    assert_true(sm_path_exists(kept));
+    assert_int_equal(chmod(shut, 0755), 0);
+    assert_int_equal(sm_remove_tree(cage, NULL), SM_OK);
+    assert_false(sm_path_exists(cage));
+    assert_int_equal(symlink("home", way), 0);
+    assert_int_equal(sm_remove_tree(way, NULL), SM_OK);
+    assert_false(sm_path_exists(way));
+    assert_true(sm_path_exists(kept));
+    char *names[] = {home, shut, link, kept, cage, way};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        free(names[i]);
+}
+
+static void trees_have_a_bounded_depth(void **state)
+{
+    (void)state;
+    sm_err e;
+    sm_list l;
+    sm_buf deep = {0};
+    sm_buf_printf(&deep, "%s/deep", dir);
+    size_t top = deep.len;
+    for (int i = 0; i < 70; i++)
+        sm_buf_puts(&deep, "/d");
+    assert_int_equal(sm_mkdirs(deep.data, NULL), SM_OK);
+    char *root = sm_strndup(deep.data, top);
+    assert_int_equal(sm_list_files(&l, root, &e), SM_EINVAL);
+    assert_non_null(strstr(e.msg, "more than 64 directories deep"));
+    assert_int_equal(sm_remove_tree(root, &e), SM_EINVAL);
+    deep.data[top + 2 * 30] = 0;
+    assert_int_equal(sm_remove_tree(deep.data, &e), SM_OK);
+    assert_int_equal(sm_remove_tree(root, &e), SM_OK);
+    free(root);
+    sm_buf_free(&deep);
+}
+
 static void empty_file_maps(void **state)
 {
     (void)state;
@@ -224,6 +337,9 @@ int main(void)
         cmocka_unit_test(write_then_read),
         cmocka_unit_test(failed_write_keeps_the_old_file),
         cmocka_unit_test(lists_are_sorted_and_skip_links),
+        cmocka_unit_test(list_refuses_what_it_cannot_see),
+        cmocka_unit_test(remove_never_follows_a_link),
+        cmocka_unit_test(trees_have_a_bounded_depth),
         cmocka_unit_test(empty_file_maps),
         cmocka_unit_test(every_index_runs_once_at_any_thread_count),
         cmocka_unit_test(features_are_a_ladder),

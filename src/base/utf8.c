@@ -2,7 +2,9 @@
 /*
  * UTF-8 (RFC 3629): shortest form only, no surrogates, nothing beyond U+10FFFF.
  */
-#include "smelt/text.h"
+#include <string.h>
+
+#include "smelt/base.h"
 
 static bool is_tail(unsigned char c)
 {
@@ -99,4 +101,23 @@ bool sm_utf8_put_clean(sm_buf *out, const char *s, size_t n)
         }
     }
     return !out->failed;
+}
+
+size_t sm_utf8_copy_clean(char *out, size_t cap, const char *s)
+{
+    size_t n = strlen(s), len = 0;
+    while (n > 0) {
+        uint32_t cp;
+        int k = sm_utf8_decode(&cp, s, n);
+        const char *from = k ? s : "\xEF\xBF\xBD";
+        size_t take = k ? (size_t)k : 1, put = k ? take : 3;
+        if (put > cap - 1 - len)
+            break;
+        memcpy(out + len, from, put);
+        len += put;
+        s += take;
+        n -= take;
+    }
+    out[len] = 0;
+    return len;
 }
