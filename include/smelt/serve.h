@@ -57,7 +57,8 @@ typedef struct sm_serve_config {
 typedef struct sm_server sm_server;
 
 /** Start listening; requests are answered from threads of the server.
- * @return SM_EINVAL (address, port), SM_EIO (cannot listen: names address and port) */
+ * @return SM_EINVAL (address, port), SM_EIO (cannot listen: names address, port and why;
+ * another server's port is refused, never shared) */
 SM_API sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx,
                                 const sm_serve_config *config, sm_err *err);
 SM_API int sm_serve_port(const sm_server *s);

@@ -7,6 +7,7 @@
  * that size, so that its sender sees the answer, and cut off beyond.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,11 +260,10 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
             MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
             (unsigned)s->config.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
             (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-            (size_t)CONNECTION_MEMORY, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
-            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+            (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!st && !s->daemon)
-        st = sm_fail(err, SM_EIO, "cannot listen on %s port %d", s->config.address,
-                     s->config.port);
+        st = sm_fail_errno(err, errno, "cannot listen on %s port %d", s->config.address,
+                           s->config.port);
     if (st) {
         sm_serve_stop(s);
         return st;

@@ -2,6 +2,8 @@
 /* What the service refuses, and that nothing a peer sends stops it from serving others. */
 #include "fixture.h"
 
+#include <errno.h>
+
 /* ---------------------------------------------------------------- requests */
 
 static json_t *refused(const char *url, const char *body, int code, const char *param)
@@ -398,6 +400,13 @@ static void starting_checks_its_configuration(void **state)
     assert_int_equal(sm_serve_start(&s, &fx.ctx, &c, &err), SM_EIO);
     assert_non_null(strstr(err.msg, "192.0.2.1"));
     c.address = NULL;
+    c.port = fx.port; /* another server's */
+    char want[80];
+    snprintf(want, sizeof want, "cannot listen on 127.0.0.1 port %d: ", fx.port);
+    assert_int_equal(sm_serve_start(&s, &fx.ctx, &c, &err), SM_EIO);
+    assert_non_null(strstr(err.msg, want));
+    assert_non_null(strstr(err.msg, strerror(EADDRINUSE)));
+    c.port = 0;
     c.index = NULL;
     c.about = NULL;
     c.lineage_svg = NULL;
