@@ -50,6 +50,8 @@ typedef struct sm_serve_config {
     size_t n_asset;
     int max_connections;    /* default 64                                              */
     size_t max_body_bytes;  /* default 1 MiB                                           */
+    int silence_s;          /* a peer that is silent for longer is cut off, default 30; a
+                             * stream that waits for text says so three times as often */
     int64_t created_s;      /* model's birth, seconds since 1970                       */
     const char *fingerprint; /* "system_fingerprint" of completions; NULL: none        */
 } sm_serve_config;

@@ -2,6 +2,8 @@
 /*
  * /v1/completions and /v1/chat/completions, whole and as server-sent events:
  *   data: {...}\n\n for each piece, then one with finish_reason, then data: [DONE]\n\n
+ * While there is no text yet, comments (: waiting\n\n) show that the service is there, and
+ * keep whatever stands between from taking the connection for dead.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,7 +65,7 @@ static mhd_result reply_whole(exchange *x, answer *a)
     sm_buf text = {0};
     bool is_done = false, ok = true;
     while (ok && !is_done)
-        ok = stream_wait(a->s, &text, &is_done);
+        ok = stream_wait(a->s, &text, &is_done, INT64_MAX);
     mhd_result result;
     if (!ok) {
         result = reply_error(x, MHD_HTTP_SERVICE_UNAVAILABLE, "server_error", NULL,
@@ -136,11 +138,14 @@ static bool put_end(answer *a)
     return ok && sm_buf_puts(&a->out, "data: [DONE]\n\n");
 }
 
-/* Fill a->out with at least one event; false to end the connection. */
+/* Fill a->out with an event or a comment; false to end the connection. */
 static bool next_events(answer *a)
 {
     sm_buf text = {0};
-    bool is_done = false, ok = stream_wait(a->s, &text, &is_done);
+    int64_t wait_ns = a->server->config.silence_s * (int64_t)1000000000 / 3;
+    bool is_done = false, ok = stream_wait(a->s, &text, &is_done, sm_clock_ns() + wait_ns);
+    if (ok && text.len == 0 && !is_done)
+        ok = sm_buf_puts(&a->out, ": waiting\n\n");
     if (ok && text.len > 0)
         ok = put_event(a, piece(a, clean_string(text.data, text.len), NULL));
     if (ok && is_done)

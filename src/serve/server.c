@@ -2,9 +2,9 @@
 /*
  * The daemon: one thread a connection, limits, routes.
  *
- * Limits: connections at once; 64 KiB of headers; 30 s of silence; a body of max_body_bytes
- * within a minute.  A body that is larger is read on and dropped up to DROP_FACTOR times
- * that size, so that its sender sees the answer, and cut off beyond.
+ * Limits: connections at once; 64 KiB of headers; 30 s of a peer's silence; a body of
+ * max_body_bytes within a minute.  A body that is larger is read on and dropped up to
+ * DROP_FACTOR times that size, so that its sender sees the answer, and cut off beyond.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "internal.h"
 #include "smelt/sys.h"
 
-enum { TIMEOUT_S = 30, BODY_TIMEOUT_S = 60, CONNECTION_MEMORY = 64 << 10, DROP_FACTOR = 16 };
+enum { SILENCE_S = 30, BODY_TIMEOUT_S = 60, CONNECTION_MEMORY = 64 << 10, DROP_FACTOR = 16 };
 
 /* ------------------------------------------------------------------ routes */
 
@@ -246,6 +246,8 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
         s->config.address = "127.0.0.1";
     if (s->config.max_connections <= 0)
         s->config.max_connections = 64;
+    if (s->config.silence_s <= 0)
+        s->config.silence_s = SILENCE_S;
     if (s->config.max_body_bytes == 0)
         s->config.max_body_bytes = 1 << 20;
     pthread_mutex_init(&s->index_lock, NULL);
@@ -259,7 +261,7 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
             flags, 0, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR, &where,
             MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
             (unsigned)s->config.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
-            (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+            (unsigned)s->config.silence_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
             (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!st && !s->daemon)
         st = sm_fail_errno(err, errno, "cannot listen on %s port %d", s->config.address,

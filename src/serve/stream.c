@@ -99,11 +99,11 @@ static void deadline(struct timespec *t)
     }
 }
 
-bool stream_wait(stream *s, sm_buf *out, bool *is_done)
+bool stream_wait(stream *s, sm_buf *out, bool *is_done, int64_t until_ns)
 {
     bool ok = true;
     pthread_mutex_lock(&s->lock);
-    while (ok && s->text.len == 0 && !s->is_done) {
+    while (ok && s->text.len == 0 && !s->is_done && sm_clock_ns() < until_ns) {
         struct timespec t;
         deadline(&t);
         pthread_cond_timedwait(&s->changed, &s->lock, &t);

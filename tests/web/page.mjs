@@ -94,6 +94,16 @@ const checks = {
     assert.ok(texts[0].startsWith("<b>The</b> files") && texts[0].length > 30, texts[0]);
     assert.equal(texts[0], texts[1]);
   },
+  async "a text is waited for"() {
+    const event = (text, finish_reason) => `data: ${JSON.stringify({ choices: [{ text, finish_reason }] })}\n\n`;
+    await page.route("**/v1/completions", r => r.fulfill({ contentType: "text/event-stream", body:
+      `: waiting\n\n${event("late", null)}: waiting\n\n${event("", "stop")}data: [DONE]\n\n` }));
+    await open("complete");
+    await page.getByRole("button", { name: "Continue" }).click();
+    await page.getByText("the text ended").waitFor();
+    assert.match(await page.locator("pre.output").innerText(), /late$/);
+    await page.unrouteAll();
+  },
   async "Stop stops"() {
     await open("complete");
     const cdp = await page.context().newCDPSession(page);

@@ -342,6 +342,52 @@ static void a_full_queue_says_so(void **state)
     assert_true(wait_until_idle() < 30);
 }
 
+/* All places of the engine taken by texts that go on until *end. */
+static void hold_the_engine(atomic_bool *end)
+{
+    sm_sampling s = SM_SAMPLING_DEFAULT;
+    sm_stream_sink sink = {.text = until_told, .done = ignore_end, .self = end};
+    s.max_tokens = 8000;
+    atomic_store(end, false);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(sm_engine_submit(fx.engine, "the", 3, &s, sink, NULL, NULL), SM_OK);
+    while (stats().n_active < 4)
+        nap();
+}
+
+#define SHORT_TEXT "{\"prompt\":\"the\",\"max_tokens\":4"
+
+/* Longer in the queue than a peer may be silent: it is not the peer that is silent. */
+static void waiting_is_not_silence(void **state)
+{
+    (void)state;
+    static atomic_bool end;
+    sm_server *other;
+    sm_serve_config c = fx.config;
+    sm_buf events = {0}, whole = {0};
+    c.silence_s = 2;
+    assert_int_equal(sm_serve_start(&other, &fx.ctx, &c, NULL), SM_OK);
+    hold_the_engine(&end);
+    int a = client_open(sm_serve_port(other), "/v1/completions", SHORT_TEXT ",\"stream\":true}");
+    int b = client_open(sm_serve_port(other), "/v1/completions", SHORT_TEXT "}");
+    int64_t t0 = sm_clock_ns();
+    while (sm_clock_ns() - t0 < 2500000000)
+        nap();
+    assert_true(client_read_until(a, &events, ": waiting\n\n"));
+    assert_int_equal(stats().n_queued, 2);
+    atomic_store(&end, true);
+    assert_true(client_read_until(a, &events, "data: [DONE]\n\n"));
+    client_read_until(b, &whole, NULL);
+    reply r = reply_parse(&whole);
+    json_decref(reply_json_take(&r, 200));
+    close(a);
+    close(b);
+    sm_buf_free(&events);
+    sm_buf_free(&whole);
+    sm_serve_stop(other);
+    assert_true(wait_until_idle() < 5);
+}
+
 static void stopping_ends_open_streams(void **state)
 {
     (void)state;
@@ -446,6 +492,7 @@ int main(void)
         cmocka_unit_test(two_streams_run_at_once),
         cmocka_unit_test(departure_cancels),
         cmocka_unit_test(a_full_queue_says_so),
+        cmocka_unit_test(waiting_is_not_silence),
         cmocka_unit_test(stopping_ends_open_streams),
         cmocka_unit_test(metrics_are_prometheus_text),
     };
