@@ -388,6 +388,28 @@ static void waiting_is_not_silence(void **state)
     assert_true(wait_until_idle() < 5);
 }
 
+/* Behind texts that go on, requests whose clients leave do not fill the queue for others. */
+static void the_departed_do_not_wait(void **state)
+{
+    (void)state;
+    static atomic_bool end;
+    hold_the_engine(&end);
+    for (int i = 0; i < 10; i++) {
+        int fd = client_open(fx.port, "/v1/completions",
+                             i % 2 ? SHORT_TEXT "}" : SHORT_TEXT ",\"stream\":true}");
+        while (stats().n_queued == 0)
+            nap();
+        close(fd);
+        for (int k = 0; stats().n_queued > 0; k++) {
+            assert_true(k < 1000);
+            nap();
+        }
+    }
+    assert_int_equal(stats().n_active, 4);
+    atomic_store(&end, true);
+    assert_true(wait_until_idle() < 5);
+}
+
 static void stopping_ends_open_streams(void **state)
 {
     (void)state;
@@ -493,6 +515,7 @@ int main(void)
         cmocka_unit_test(departure_cancels),
         cmocka_unit_test(a_full_queue_says_so),
         cmocka_unit_test(waiting_is_not_silence),
+        cmocka_unit_test(the_departed_do_not_wait),
         cmocka_unit_test(stopping_ends_open_streams),
         cmocka_unit_test(metrics_are_prometheus_text),
     };
