@@ -81,12 +81,12 @@ static mhd_result answer_api(exchange *x, const char *url)
 /* The answer to a request that is refused before its route is asked; false: go on. */
 static bool refuse(exchange *x, const char *method, mhd_result *result)
 {
-    const char *address = x->server->config.address;
     const char *host = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Host");
     const char *origin =
         MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Origin");
-    bool host_ok = host_is_allowed(address, host);
-    if (!host_ok || !origin_is_allowed(address, origin)) {
+    bool host_ok = !x->server->is_local || host_is_local(host);
+    bool origin_ok = !x->server->is_local || !origin || origin_is_local(origin);
+    if (!host_ok || !origin_ok) {
         x->kind = ROUTE_REFUSED;
         *result = reply_error(x, MHD_HTTP_FORBIDDEN, "invalid_request_error", NULL,
                               host_ok ? "bad_origin" : "bad_host",
@@ -207,23 +207,16 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 static sm_status address_of(struct sockaddr_storage *out, const sm_serve_config *c,
                             sm_err *err)
 {
-    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-    memset(out, 0, sizeof *out);
     if (c->port < 0 || c->port > 65535)
         return sm_fail(err, SM_EINVAL, "port: got %d, want 0..65535", c->port);
-    if (inet_pton(AF_INET, c->address, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)c->port);
-        return SM_OK;
-    }
-    if (inet_pton(AF_INET6, c->address, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons((uint16_t)c->port);
-        return SM_OK;
-    }
-    return sm_fail(err, SM_EINVAL, "address: got %s, want a numeric IPv4 or IPv6 address",
-                   c->address);
+    if (!address_parse(out, c->address))
+        return sm_fail(err, SM_EINVAL, "address: got %s, want a numeric IPv4 or IPv6 address",
+                       c->address);
+    if (out->ss_family == AF_INET)
+        ((struct sockaddr_in *)out)->sin_port = htons((uint16_t)c->port);
+    else
+        ((struct sockaddr_in6 *)out)->sin6_port = htons((uint16_t)c->port);
+    return SM_OK;
 }
 
 static int port_of(struct MHD_Daemon *d)
@@ -254,6 +247,7 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
     struct sockaddr_storage where;
     sm_status st = address_of(&where, &s->config, err);
     unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD;
+    s->is_local = !st && address_is_loopback(&where);
     if (!st && where.ss_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     if (!st)

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "internal.h"
+
 /* ---------------------------------------------------------------- requests */
 
 static json_t *refused(const char *url, const char *body, int code, const char *param)
@@ -196,6 +198,68 @@ static void foreign_pages_are_refused(void **state)
                                        "Origin: https://evil.example\r\n"), 403);
     assert_int_equal(code_with_headers("POST", "/v1/ask", "Host: localhost\r\n"
                                        "Origin: null\r\n"), 403);
+    /* of two, a reader may take either */
+    assert_int_equal(code_with_headers("GET", "/health", "Host: localhost\r\n"
+                                       "Host: evil.example\r\n"), 400);
+    assert_int_equal(code_with_headers("GET", "/health", "Host: localhost\r\n"
+                                       "Origin: http://localhost\r\n"
+                                       "Origin: http://evil.example\r\n"), 400);
+}
+
+static void authorities_of_this_machine(void **state)
+{
+    (void)state;
+    static const char *const own[] = {
+        "localhost", "LocalHost:1", "127.0.0.1", "127.0.0.1:8080", "127.8.9.10", "[::1]",
+        "[::1]:8080", "[0:0:0:0:0:0:0:1]:80", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]"};
+    static const char *const foreign[] = {
+        "", ":80", "evil.example", "localhost.evil.example", "127.evil.example",
+        "127.0.0.1.evil.example", "127.0.0.1:80@evil", "127.0.0.1:80:90", "[127.0.0.1]",
+        "::1", "[::1", "[::1]evil", "[::1]]", "[::2]", "[::ffff:10.0.0.1]", "10.0.0.1",
+        "0.0.0.0", "[::]", "[localhost]", "localhost ",
+        "[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0001]"};
+    char origin[100];
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        snprintf(origin, sizeof origin, "http://%s", own[i]);
+        if (!host_is_local(own[i]) || !origin_is_local(origin))
+            fail_msg("%s is foreign, want local", own[i]);
+    }
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        snprintf(origin, sizeof origin, "http://%s", foreign[i]);
+        if (host_is_local(foreign[i]) || origin_is_local(origin))
+            fail_msg("%s is local, want foreign", foreign[i]);
+    }
+    assert_false(host_is_local(NULL));
+    assert_false(origin_is_local("null"));
+}
+
+/* However its address was spelled. */
+static void a_server_on_loopback_is_guarded(void **state)
+{
+    (void)state;
+    static const char *const spelled[] = {"127.1.2.3", "::1", "0:0:0:0:0:0:0:1",
+                                          "0000::0001"};
+    static const char ask[] = "GET /health HTTP/1.1\r\nHost: evil.example\r\n"
+                              "Connection: close\r\n\r\n";
+    for (size_t i = 0; i < sizeof spelled / sizeof *spelled; i++) {
+        sm_server *s = NULL;
+        sm_serve_config c = fx.config;
+        struct sockaddr_storage where;
+        c.address = spelled[i];
+        assert_true(address_parse(&where, c.address));
+        sm_status st = sm_serve_start(&s, &fx.ctx, &c, NULL);
+        if (st && where.ss_family == AF_INET6)
+            continue; /* a machine without IPv6 */
+        assert_int_equal(st, SM_OK);
+        if (where.ss_family == AF_INET6)
+            ((struct sockaddr_in6 *)&where)->sin6_port = htons((uint16_t)sm_serve_port(s));
+        else
+            ((struct sockaddr_in *)&where)->sin_port = htons((uint16_t)sm_serve_port(s));
+        reply r = client_raw_at(&where, ask, sizeof ask - 1);
+        assert_int_equal(r.code, 403);
+        reply_free(&r);
+        sm_serve_stop(s);
+    }
 }
 
 static void bodies_have_a_limit(void **state)
@@ -432,6 +496,8 @@ int main(void)
         cmocka_unit_test(wrong_methods_and_paths),
         cmocka_unit_test(the_page_and_its_data),
         cmocka_unit_test(foreign_pages_are_refused),
+        cmocka_unit_test(authorities_of_this_machine),
+        cmocka_unit_test(a_server_on_loopback_is_guarded),
         cmocka_unit_test(bodies_have_a_limit),
         cmocka_unit_test(hostile_bytes_do_no_harm),
         cmocka_unit_test(long_lines_do_no_harm),
