@@ -307,7 +307,8 @@ static const hostile attacks[] = {
     {"no version", "GET /health\r\n\r\n", 0},
     {"bad version", "GET /health HTTP/9.9\r\nHost: localhost\r\n\r\n", 0},
     {"only a line feed", "\n\n\n\n\n\n\n\n", 0},
-    {"NUL in the request line", "GET /he\0lth HTTP/1.1\r\nHost: localhost\r\n\r\n", 42},
+    {"NUL in the request line", "GET /he\0lth HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+     60},
     {"header without a colon", GET "nonsense\r\n\r\n", 0},
     {"space before a colon", GET "Content-Length : 3\r\n\r\nabc", 0},
     {"negative length", POST "Content-Length: -5\r\n\r\n" BODY, 0},
@@ -324,28 +325,48 @@ static const hostile attacks[] = {
                              "\r\n0\r\n\r\n", 0},
     {"negative chunk size", POST "Transfer-Encoding: chunked\r\n\r\n-1f\r\n" BODY "\r\n0\r\n\r\n", 0},
     {"unknown coding", POST "Transfer-Encoding: gzip\r\nContent-Length: 31\r\n\r\n" BODY, 0},
+    {"an unknown coding before chunks", POST "Transfer-Encoding: gzip, chunked\r\n\r\n1f\r\n"
+                                             BODY "\r\n0\r\n\r\n", 0},
+    {"an unknown coding alone", POST "Transfer-Encoding: identity\r\n\r\n", 0},
+    {"chunks twice", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"
+                          "1f\r\n" BODY "\r\n0\r\n\r\n", 0},
+    {"a list of lengths", POST "Content-Length: 31, 31\r\n\r\n" BODY, 0},
+    {"a signed length", POST "Content-Length: +31\r\n\r\n" BODY, 0},
+    {"a hexadecimal length", POST "Content-Length: 0x1f\r\n\r\n" BODY, 0},
+    {"an empty length", POST "Content-Length:\r\n\r\n" BODY, 0},
     {"an absolute address", "GET http://evil.example/health HTTP/1.1\r\nHost: evil.example\r\n"
                             "Connection: close\r\n\r\n", 0},
     {"CONNECT", "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\n"
                 "Connection: close\r\n\r\n", 0},
 };
 
+/* The connection stays open both ways: a peer that half-closes is told 503 whatever it sent.
+ * Only a request without an end of its headers is ended so. */
+static int code_of(const hostile *a)
+{
+    int fd = client_connect(fx.port);
+    client_send(fd, a->bytes, a->len ? a->len : strlen(a->bytes));
+    if (a->len == 0 && !strstr(a->bytes, "\r\n\r\n"))
+        shutdown(fd, SHUT_WR);
+    reply r = client_talk(fd, "", 0);
+    int code = r.code;
+    reply_free(&r);
+    return code;
+}
+
 static void hostile_bytes_do_no_harm(void **state)
 {
     (void)state;
+    static const hostile sound[] = {
+        {"a length", POST "Content-Length: 31\r\n\r\n" BODY, 0},
+        {"chunks", POST "Transfer-Encoding: chunked\r\n\r\n1f\r\n" BODY "\r\n0\r\n\r\n", 0}};
+    for (size_t i = 0; i < sizeof sound / sizeof *sound; i++)
+        assert_int_equal(code_of(&sound[i]), 200);
     for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++) {
-        const hostile *a = &attacks[i];
-        int fd = client_connect(fx.port);
-        sm_buf in = {0};
-        client_send(fd, a->bytes, a->len ? a->len : strlen(a->bytes));
-        shutdown(fd, SHUT_WR); /* what lacks an end gets none */
-        client_read_until(fd, &in, NULL);
-        close(fd);
-        reply r = reply_parse(&in);
-        if (r.code != 0 && r.code < 400)
-            fail_msg("%s: got HTTP %d, want a refusal", a->what, r.code);
-        reply_free(&r);
-        sm_buf_free(&in);
+        int code = code_of(&attacks[i]);
+        bool is_cut_off = code == 0 && !strstr(attacks[i].bytes, "HTTP/");
+        if (!is_cut_off && code != 505 && (code < 400 || code > 499))
+            fail_msg("%s: got HTTP %d, want a refusal", attacks[i].what, code);
         assert_alive();
     }
     sm_buf deep = {0};
