@@ -64,7 +64,8 @@ typedef struct sm_server sm_server;
 SM_API sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx,
                                 const sm_serve_config *config, sm_err *err);
 SM_API int sm_serve_port(const sm_server *s);
-/** Stop: open streams are cancelled, then the port is closed. NULL-safe. */
+/** Stop: connections are refused; answers under way end with 503, streams with an error
+ * event, within three seconds; then all is closed. NULL-safe. */
 SM_API void sm_serve_stop(sm_server *s);
 
 #ifdef __cplusplus

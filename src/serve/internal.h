@@ -9,6 +9,8 @@
 
 #include "smelt/serve.h"
 
+#define STOPPING_MESSAGE "the service is stopping"
+
 enum { N_ROUTE_KIND = 10, N_CODE_CLASS = 6, MAX_STOP = 16, N_BUCKET = 13 };
 
 typedef enum route_kind {
@@ -29,6 +31,7 @@ struct sm_server {
     int port;
     bool is_local; /* listens on loopback: Host and Origin are checked */
     atomic_bool stopping;
+    atomic_int n_open; /* exchanges that were begun and have not ended */
     pthread_mutex_t index_lock; /* an index answers one question at a time */
     atomic_llong n_answered[N_ROUTE_KIND][N_CODE_CLASS]; /* by kind and code / 100 */
     histogram duration[N_ROUTE_KIND]; /* of requests that compute: completions, chat, ask */
@@ -59,7 +62,9 @@ mhd_result reply_error(exchange *x, unsigned http, const char *type, const char 
                        const char *code, const char *message);
 /** The HTTP status of an sm_status. */
 mhd_result reply_status(exchange *x, sm_status s, const char *param, const sm_err *err);
-void add_common_headers(struct MHD_Response *r);
+/** 503: the service stops. */
+mhd_result reply_stopping(exchange *x);
+void add_common_headers(struct MHD_Response *r, const sm_server *s);
 void count_answer(exchange *x, unsigned code);
 bool is_post_route(route_kind kind);
 /** A JSON string of bytes, each that is not UTF-8 replaced by U+FFFD. */

@@ -5,6 +5,10 @@
  * Limits: connections at once; 64 KiB of headers; 30 s of a peer's silence; a body of
  * max_body_bytes within a minute.  A body that is larger is read on and dropped up to
  * DROP_FACTOR times that size, so that its sender sees the answer, and cut off beyond.
+ *
+ * Stopping: nobody can connect any more; waiting answers end with 503, streams with an
+ * error event, and requests on open connections are told 503; after STOP_MS, or when
+ * nothing is under way, what is still open is closed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,11 +17,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "internal.h"
 #include "smelt/sys.h"
 
-enum { SILENCE_S = 30, BODY_TIMEOUT_S = 60, CONNECTION_MEMORY = 64 << 10, DROP_FACTOR = 16 };
+enum { SILENCE_S = 30, BODY_TIMEOUT_S = 60, CONNECTION_MEMORY = 64 << 10, DROP_FACTOR = 16,
+       STOP_MS = 3000 };
 
 /* ------------------------------------------------------------------ routes */
 
@@ -102,6 +109,8 @@ static bool refuse(exchange *x, const char *method, mhd_result *result)
         *result = reply_error(x, MHD_HTTP_METHOD_NOT_ALLOWED, "invalid_request_error", NULL,
                               "method_not_allowed",
                               wants_post ? "want POST" : "want GET or HEAD");
+    else if (wants_post && atomic_load(&x->server->stopping))
+        *result = reply_stopping(x);
     else if (x->n_dropped > 0)
         *result = reply_too_large(x);
     else
@@ -146,6 +155,7 @@ static mhd_result begin(sm_server *s, struct MHD_Connection *connection, const c
     if (!x)
         return MHD_NO;
     *con_cls = x;
+    atomic_fetch_add(&s->n_open, 1);
     x->server = s;
     x->connection = connection;
     x->kind = kind_of(s, url);
@@ -189,17 +199,18 @@ static mhd_result on_request(void *cls, struct MHD_Connection *connection, const
 static void on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
                          enum MHD_RequestTerminationCode why)
 {
-    (void)cls;
+    sm_server *s = cls;
     (void)connection;
     (void)why;
     exchange *x = *con_cls;
     if (!x)
         return;
     if (is_post_route(x->kind))
-        observe(&x->server->duration[x->kind], sm_clock_ns() - x->started_ns);
+        observe(&s->duration[x->kind], sm_clock_ns() - x->started_ns);
     sm_buf_free(&x->body);
     free(x);
     *con_cls = NULL;
+    atomic_fetch_sub(&s->n_open, 1);
 }
 
 /* ------------------------------------------------------------- start, stop */
@@ -246,14 +257,15 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
     pthread_mutex_init(&s->index_lock, NULL);
     struct sockaddr_storage where;
     sm_status st = address_of(&where, &s->config, err);
-    unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD;
+    unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+                     MHD_USE_ITC; /* to stop listening while answers end */
     s->is_local = !st && address_is_loopback(&where);
     if (!st && where.ss_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     if (!st)
         s->daemon = MHD_start_daemon(
             flags, 0, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR, &where,
-            MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
+            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_LIMIT,
             (unsigned)s->config.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
             (unsigned)s->config.silence_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
             (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
@@ -274,13 +286,27 @@ int sm_serve_port(const sm_server *s)
     return s->port;
 }
 
+/* No more connections; what is under way sees `stopping` and ends, within STOP_MS. */
+static void end_exchanges(sm_server *s)
+{
+    int64_t until_ns = sm_clock_ns() + STOP_MS * (int64_t)1000000;
+    atomic_store(&s->stopping, true);
+    int fd = MHD_quiesce_daemon(s->daemon);
+    if (fd >= 0)
+        shutdown(fd, SHUT_RDWR); /* who tries to connect is refused, not kept waiting */
+    while (atomic_load(&s->n_open) > 0 && sm_clock_ns() < until_ns)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    MHD_stop_daemon(s->daemon);
+    if (fd >= 0)
+        close(fd);
+}
+
 void sm_serve_stop(sm_server *s)
 {
     if (!s)
         return;
-    atomic_store(&s->stopping, true);
     if (s->daemon)
-        MHD_stop_daemon(s->daemon);
+        end_exchanges(s);
     pthread_mutex_destroy(&s->index_lock);
     free(s);
 }

@@ -107,8 +107,10 @@ bool stream_wait(stream *s, sm_buf *out, bool *is_done, int64_t until_ns)
         struct timespec t;
         deadline(&t);
         pthread_cond_timedwait(&s->changed, &s->lock, &t);
-        ok = !atomic_load(&s->server->stopping) && !sm_socket_peer_closed(s->fd);
+        ok = !sm_socket_peer_closed(s->fd) && !atomic_load(&s->server->stopping);
     }
+    if (!s->is_done && atomic_load(&s->server->stopping)) /* however much text comes */
+        ok = false;
     ok = ok && (s->text.len == 0 || sm_buf_put(out, s->text.data, s->text.len));
     sm_buf_clear(&s->text);
     *is_done = s->is_done;
