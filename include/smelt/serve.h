@@ -68,6 +68,11 @@ SM_API int sm_serve_port(const sm_server *s);
  * event, within three seconds; then all is closed. NULL-safe. */
 SM_API void sm_serve_stop(sm_server *s);
 
+/** Whether a run is under way, told from the step that it has reached: the step has changed
+ * since the run was seen first, and within the last minute.
+ * @param seen  an object, empty at first, that remembers the runs asked about */
+SM_API bool sm_serve_run_is_moving(json_t *seen, const char *run, int64_t step, int64_t now_ns);
+
 #ifdef __cplusplus
 }
 #endif
