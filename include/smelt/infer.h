@@ -81,7 +81,8 @@ SM_API sm_status sm_engine_score(sm_engine *e, const char *prefix, size_t prefix
                                  const char *continuation, size_t continuation_len,
                                  double *nats, int64_t *n_token, sm_err *err);
 
-/** Counters since creation, for /metrics. */
+/** Counters since creation, for /metrics.  n_generated_tokens are those that requests report
+ * as generated, the one that ends a text included; they are counted before a request ends. */
 typedef struct sm_engine_stats {
     int64_t n_requests, n_active, n_queued, n_prompt_tokens, n_generated_tokens;
     int64_t prefill_ns, decode_ns;

@@ -323,15 +323,35 @@ static void plan_step(sm_engine *e, plan *p)
         }
 }
 
-static void count_step(sm_engine *e, const plan *p, int64_t ns)
+/* Time is shared out by rows; a step that ends a prompt also writes a token. */
+static void count_step(sm_engine *e, const plan *p, int64_t n_generated, int64_t ns)
 {
     pthread_mutex_lock(&e->lock);
     e->stats.n_prompt_tokens += p->n_prompt;
-    e->stats.n_generated_tokens += p->n - p->n_prompt;
+    e->stats.n_generated_tokens += n_generated;
     int64_t prefill = p->n > 0 ? ns * p->n_prompt / p->n : 0;
     e->stats.prefill_ns += prefill;
     e->stats.decode_ns += ns - prefill;
     pthread_mutex_unlock(&e->lock);
+}
+
+/* Hand out what a step sampled; the number of tokens that streams took. */
+static int64_t take_tokens(sm_engine *e, const plan *p, const int32_t *token,
+                           sm_finish why[MAX_STREAMS])
+{
+    int64_t n = 0;
+    for (int32_t i = 0; i < e->n_active; i++) {
+        stream *s = e->active[i];
+        if (atomic_load(&s->cancelled)) {
+            why[i] = SM_FINISH_CANCEL;
+        } else if (p->share[i].samples && s->sampling.max_tokens == 0) {
+            why[i] = SM_FINISH_LENGTH;
+        } else if (p->share[i].samples) {
+            why[i] = stream_take(e, s, token[i]);
+            n++;
+        }
+    }
+    return n;
 }
 
 static void advance(sm_engine *e, plan *p)
@@ -339,7 +359,7 @@ static void advance(sm_engine *e, plan *p)
     sm_err err = {0};
     sm_finish why[MAX_STREAMS] = {SM_FINISH_NONE};
     plan_step(e, p);
-    int64_t t0 = sm_clock_ns();
+    int64_t t0 = sm_clock_ns(), n_generated = 0;
     pthread_mutex_lock(&e->compute);
     sm_status st = step_run(e, p->row, p->n, &err);
     /* logits come in the order of rows, so streams are visited in that order too */
@@ -353,20 +373,13 @@ static void advance(sm_engine *e, plan *p)
                         e, e->b.logits + (int64_t)logit++ * e->model->config.n_vocab,
                         &e->active[i]->sampling, e->active[i]->n_generated);
     pthread_mutex_unlock(&e->compute);
-    count_step(e, p, sm_clock_ns() - t0);
-    for (int32_t i = 0; i < e->n_active; i++) {
-        stream *s = e->active[i];
-        if (st)
-            why[i] = SM_FINISH_ERROR;
-        else if (atomic_load(&s->cancelled))
-            why[i] = SM_FINISH_CANCEL;
-        else if (p->share[i].samples)
-            why[i] = s->sampling.max_tokens == 0 ? SM_FINISH_LENGTH
-                                                 : stream_take(e, s, token[i]);
-    }
+    int64_t ns = sm_clock_ns() - t0;
+    if (!st)
+        n_generated = take_tokens(e, p, token, why);
+    count_step(e, p, n_generated, ns);
     for (int32_t i = e->n_active - 1; i >= 0; i--)
-        if (why[i] != SM_FINISH_NONE)
-            retire(e, i, why[i], &err);
+        if (st || why[i] != SM_FINISH_NONE)
+            retire(e, i, st ? SM_FINISH_ERROR : why[i], &err);
 }
 
 static void *engine_main(void *arg)

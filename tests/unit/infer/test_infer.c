@@ -422,6 +422,50 @@ static void bad_requests_are_refused(void **state)
     teardown(&f);
 }
 
+typedef struct ended {
+    sm_engine *engine;
+    int32_t n_prompt, n_generated;
+    sm_engine_stats stats; /* when the request ended */
+    atomic_bool is_done;
+} ended;
+
+static void on_end(void *self, sm_finish why, int32_t n_prompt, int32_t n_generated,
+                   const sm_err *err)
+{
+    ended *x = self;
+    (void)why, (void)err;
+    x->n_prompt = n_prompt;
+    x->n_generated = n_generated;
+    sm_engine_stats_get(x->engine, &x->stats);
+    atomic_store(&x->is_done, true);
+}
+
+/* The counters are the sums of what requests report. */
+static void counters_agree_with_requests(void **state)
+{
+    (void)state;
+    static const int32_t lengths[] = {1, 0, 7, 1, 30};
+    fixture f;
+    setup(&f, 0, 1, "f32/1");
+    int64_t n_prompt = 0, n_generated = 0;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        ended x = {.engine = f.engine};
+        sm_sampling s = SM_SAMPLING_DEFAULT;
+        sm_stream_sink sink = {.done = on_end, .self = &x};
+        s.max_tokens = lengths[i];
+        assert_int_equal(sm_engine_submit(f.engine, "the quick", 9, &s, sink, NULL, NULL),
+                         SM_OK);
+        while (!atomic_load(&x.is_done))
+            nap();
+        n_prompt += x.n_prompt;
+        n_generated += x.n_generated;
+        assert_int_equal(x.stats.n_prompt_tokens, n_prompt);
+        assert_int_equal(x.stats.n_generated_tokens, n_generated);
+    }
+    assert_true(n_generated > 10);
+    teardown(&f);
+}
+
 /* Sampled frequencies of the first token agree with the model's probabilities. */
 static void samples_follow_the_distribution(void **state)
 {
@@ -476,6 +520,7 @@ int main(void)
         cmocka_unit_test(cancelled_requests_leave_the_queue),
         cmocka_unit_test(stop_strings_are_withheld),
         cmocka_unit_test(bad_requests_are_refused),
+        cmocka_unit_test(counters_agree_with_requests),
         cmocka_unit_test(samples_follow_the_distribution),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
