@@ -422,6 +422,28 @@ static void bad_requests_are_refused(void **state)
     teardown(&f);
 }
 
+/* The limit of ever lower temperatures is the likeliest token, down to where 1/t overflows. */
+static void low_temperatures_are_greedy(void **state)
+{
+    (void)state;
+    static const float low[] = {1e-6f, 1e-30f, 1e-37f, 1.2e-38f, 1e-39f, 1e-45f};
+    fixture f;
+    setup(&f, 0, 1, "f32/1");
+    sm_sampling s = SM_SAMPLING_DEFAULT;
+    s.max_tokens = 30;
+    s.seed = 9;
+    s.temperature = 0;
+    char *best = complete(&f, "the", &s, NULL);
+    for (size_t i = 0; i < sizeof low / sizeof *low; i++) {
+        s.temperature = low[i];
+        char *text = complete(&f, "the", &s, NULL);
+        assert_string_equal(text, best);
+        free(text);
+    }
+    free(best);
+    teardown(&f);
+}
+
 typedef struct ended {
     sm_engine *engine;
     int32_t n_prompt, n_generated;
@@ -520,6 +542,7 @@ int main(void)
         cmocka_unit_test(cancelled_requests_leave_the_queue),
         cmocka_unit_test(stop_strings_are_withheld),
         cmocka_unit_test(bad_requests_are_refused),
+        cmocka_unit_test(low_temperatures_are_greedy),
         cmocka_unit_test(counters_agree_with_requests),
         cmocka_unit_test(samples_follow_the_distribution),
     };
