@@ -31,6 +31,17 @@ async function ask(question) {
   await page.locator(".answer").waitFor();
 }
 
+const event = body => `data: ${JSON.stringify(body)}\n\n`;
+const piece = (text, finish_reason = null) => event({ choices: [{ text, finish_reason }] });
+
+/** Ask for a completion that is answered with these events. */
+async function answerWith(...events) {
+  await page.route("**/v1/completions", r =>
+    r.fulfill({ contentType: "text/event-stream", body: [...events, "data: [DONE]\n\n"].join("") }));
+  await open("complete");
+  await page.getByRole("button", { name: "Continue" }).click();
+}
+
 const checks = {
   async "a question is answered with a citation"() {
     await open("ask");
@@ -95,14 +106,18 @@ const checks = {
     assert.equal(texts[0], texts[1]);
   },
   async "a text is waited for"() {
-    const event = (text, finish_reason) => `data: ${JSON.stringify({ choices: [{ text, finish_reason }] })}\n\n`;
-    await page.route("**/v1/completions", r => r.fulfill({ contentType: "text/event-stream", body:
-      `: waiting\n\n${event("late", null)}: waiting\n\n${event("", "stop")}data: [DONE]\n\n` }));
-    await open("complete");
-    await page.getByRole("button", { name: "Continue" }).click();
+    await answerWith(": waiting\n\n", piece("late"), ": waiting\n\n", piece("", "stop"));
     await page.getByText("the text ended").waitFor();
     assert.match(await page.locator("pre.output").innerText(), /late$/);
     await page.unrouteAll();
+  },
+  async "why a text ended is said"() {
+    for (const [n, why] of [[160, "reached the number of tokens"], [159, "the context is full"]]) {
+      await answerWith(piece("text"), piece("", "length"), event({ choices: [], usage: { completion_tokens: n } }));
+      await page.getByText(`${n} tokens in`).waitFor();
+      assert.ok((await page.getByRole("status").innerText()).includes(`s; ${why}.`), why);
+      await page.unrouteAll();
+    }
   },
   async "Stop stops"() {
     await open("complete");
