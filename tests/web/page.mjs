@@ -217,6 +217,18 @@ const checks = {
     await page.goBack();
     await page.getByRole("heading", { name: titles.ask }).waitFor();
   },
+  async "the skip link moves the focus alone"() {
+    await open("lineage");
+    await page.evaluate(() => document.activeElement.blur());
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    assert.match(page.url(), /#lineage$/);
+    await page.goto("about:blank");
+    await page.goto(`${service.url}#main`); // from an older address
+    await page.getByRole("heading", { level: 1, name: titles.ask }).waitFor();
+    assert.equal(await page.locator("nav [aria-current]").innerText(), "Ask");
+  },
   async "text has contrast, light and dark"() {
     const question = encodeURIComponent(examples[0]);
     await page.mouse.move(0, 0);
