@@ -246,12 +246,14 @@ const checks = {
     await page.emulateMedia({ colorScheme: "light" });
   },
   async "a narrow window scrolls down only"() {
-    await page.setViewportSize({ width: 390, height: 844 });
-    for (const name of pageNames) {
-      await open(name === "ask" ? "ask?q=list%20open%20files" : name);
-      if (name === "ask") await page.locator(".answer").waitFor();
-      await page.screenshot({ path: join(shots, `${name}-narrow.png`), fullPage: name === "training" });
-      assert.deepEqual(await page.evaluate(wideElements), [], name);
+    for (const [width, suffix] of [[390, "narrow"], [320, "narrowest"]]) {
+      await page.setViewportSize({ width, height: 844 });
+      for (const name of pageNames) {
+        await open(name === "ask" ? "ask?q=list%20open%20files" : name);
+        if (name === "ask") await page.locator(".answer").waitFor();
+        await page.screenshot({ path: join(shots, `${name}-${suffix}.png`), fullPage: name === "training" });
+        assert.deepEqual(await page.evaluate(wideElements), [], `${name}, ${width}`);
+      }
     }
     await page.setViewportSize({ width: 1280, height: 900 });
   },
