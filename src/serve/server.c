@@ -258,6 +258,7 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
     struct sockaddr_storage where;
     sm_status st = address_of(&where, &s->config, err);
     unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+                     MHD_USE_POLL | /* select() ends at 1024 descriptors */
                      MHD_USE_ITC; /* to stop listening while answers end */
     s->is_local = !st && address_is_loopback(&where);
     if (!st && where.ss_family == AF_INET6)

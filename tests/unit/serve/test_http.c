@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "internal.h"
 
@@ -466,6 +467,35 @@ static void too_many_connections(void **state)
     }
 }
 
+/* Sockets beyond what select() can name are served like others. */
+static void high_descriptors_are_served(void **state)
+{
+    (void)state;
+    enum { N = 1100 }; /* above FD_SETSIZE */
+    static int fd[N];
+    struct rlimit was, r;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    r = was;
+    r.rlim_cur = N + 100;
+    if (was.rlim_cur < r.rlim_cur && setrlimit(RLIMIT_NOFILE, &r) != 0) {
+        print_message("skipped: %llu open files at most\n", (unsigned long long)was.rlim_max);
+        skip();
+    }
+    for (int i = 0; i < N; i++) {
+        fd[i] = dup(STDERR_FILENO);
+        assert_true(fd[i] >= 0);
+    }
+    sm_server *other;
+    assert_int_equal(sm_serve_start(&other, &fx.ctx, &fx.config, NULL), SM_OK);
+    json_decref(client_json(sm_serve_port(other), "GET", "/health", NULL, 200));
+    json_decref(client_json(sm_serve_port(other), "POST", "/v1/completions",
+                            "{\"prompt\":\"the\",\"max_tokens\":5}", 200));
+    sm_serve_stop(other);
+    for (int i = 0; i < N; i++)
+        close(fd[i]);
+    setrlimit(RLIMIT_NOFILE, &was);
+}
+
 /* ------------------------------------------------------------------- start */
 
 static void starting_checks_its_configuration(void **state)
@@ -526,6 +556,7 @@ int main(void)
         cmocka_unit_test(chunked_bodies_are_read),
         cmocka_unit_test(slow_peers_do_not_stop_others),
         cmocka_unit_test(too_many_connections),
+        cmocka_unit_test(high_descriptors_are_served),
         cmocka_unit_test(starting_checks_its_configuration),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
