@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "smelt/serve.h"
 #include "smelt/sys.h"
 
 enum { MAX_POINTS = 600, MAX_LIVE = 4, MAX_UNFINISHED = 64 };
@@ -59,8 +60,6 @@ static sm_status read_curves(json_t **out, sm_store *store, const char *run, sm_
     return *out ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
 }
 
-/* A run without a result is under way or was given up: the former's step has moved since it
- * was seen first. */
 static bool is_moving(serve_page *p, const char *run)
 {
     json_t *series = NULL;
@@ -68,10 +67,8 @@ static bool is_moving(serve_page *p, const char *run)
         return false;
     const json_t *rows = json_object_get(series, "loss");
     const json_t *step = json_array_get(json_array_get(rows, json_array_size(rows) - 1), 0);
-    const json_t *before = json_object_get(p->first_step, run);
-    bool moving = before && json_integer_value(before) != json_integer_value(step);
-    if (!before && step)
-        json_object_set_new(p->first_step, run, json_deep_copy(step));
+    bool moving = step && sm_serve_run_is_moving(p->seen, run, json_integer_value(step),
+                                                 sm_clock_ns());
     json_decref(series);
     return moving;
 }
@@ -232,7 +229,7 @@ sm_status serve_page_make(serve_page *out, sm_store *store, const sm_servable *v
     const sm_artifact *top = v->release.n_file > 0 ? &v->release : &v->model;
     out->store = store;
     pthread_mutex_init(&out->lock, NULL);
-    out->first_step = json_object();
+    out->seen = json_object();
     out->about = make_about(store, v, b, x, ref, examples);
     sm_status s = out->about ? add_run(out, store, v->model.content.hex, err)
                              : sm_fail(err, SM_ENOMEM, "out of memory");
@@ -252,6 +249,6 @@ void serve_page_free(serve_page *p)
     json_decref(p->about);
     json_decref(p->curves);
     json_decref(p->live);
-    json_decref(p->first_step);
+    json_decref(p->seen);
     sm_buf_free(&p->svg);
 }

@@ -15,7 +15,7 @@ typedef struct serve_page {
     pthread_mutex_t lock;
     json_t *live;    /* what was read last, and when */
     int64_t live_ns;
-    json_t *first_step; /* of each run without a result, when it was seen first */
+    json_t *seen; /* runs without a result: sm_serve_run_is_moving */
 } serve_page;
 
 /** @param x  may be NULL */

@@ -3,8 +3,10 @@
  * smelt serve: answer over HTTP with a model whose bytes verify and whose gate passed.
  * What is refused can be allowed by a flag; the use of that flag is an audit record.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "pages.h"
@@ -28,7 +30,28 @@ static const sm_option options[] = {
     READY_OPTION_ALLOW,
     SM_OPTION_END};
 
+enum { OWN_FILES = 64 }; /* open beside connections, with room to spare */
+
 /* ------------------------------------------------------------------- serve */
+
+/* A connection is an open file: as many as may be held must be allowed to be open. */
+static sm_status allow_files(int64_t n_connections, sm_err *err)
+{
+    struct rlimit r;
+    const rlim_t want = (rlim_t)n_connections + OWN_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return sm_fail_errno(err, errno, "limit of open files");
+    if (r.rlim_cur >= want)
+        return SM_OK;
+    if (r.rlim_max < want)
+        return sm_fail(err, SM_EINVAL, "max_connections: got %lld, want at most %lld: this "
+                       "program may open %lld files (ulimit -n)", (long long)n_connections,
+                       (long long)r.rlim_max - OWN_FILES, (long long)r.rlim_max);
+    r.rlim_cur = want;
+    if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+        return sm_fail_errno(err, errno, "limit of open files");
+    return SM_OK;
+}
 
 static void wait_for_stop(void)
 {
@@ -65,7 +88,10 @@ static int run(app *a, const verb *self, const args *in)
                        .index = sm_opt_str(in->opt, "index"), .w_model = -1,
                        .allow_ungated = sm_opt_bool(in->opt, "allow_ungated"),
                        .max_streams = (int32_t)sm_opt_int(in->opt, "max_streams")};
-    sm_status s = ready_open(&r, a, &want, &err);
+    sm_status s = allow_files(sm_opt_int(in->opt, "max_connections"), &err);
+    if (s)
+        return app_fail(a, s, &err);
+    s = ready_open(&r, a, &want, &err);
     if (!s)
         s = serve_page_make(&page, r.store, &r.v, &r.b, r.x, in->pos[0],
                             sm_opt_list(in->opt, "example"), &err);

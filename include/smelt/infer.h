@@ -48,8 +48,9 @@ typedef enum sm_finish {
     SM_FINISH_NONE = 0, SM_FINISH_STOP, SM_FINISH_LENGTH, SM_FINISH_CANCEL, SM_FINISH_ERROR
 } sm_finish;
 
-/** What a stream reports, from the engine's thread: bytes are whole UTF-8 sequences where
- * the model produced any; text after a stop string is withheld. Return false to cancel. */
+/** What a stream reports, from the engine's thread (but see sm_engine_cancel): bytes are
+ * whole UTF-8 sequences where the model produced any; text after a stop string is withheld.
+ * Return false to cancel. */
 typedef struct sm_stream_sink {
     bool (*text)(void *self, const char *bytes, size_t n, int32_t n_tokens_so_far);
     void (*done)(void *self, sm_finish why, int32_t n_prompt, int32_t n_generated,
@@ -63,7 +64,8 @@ typedef struct sm_stream_sink {
 SM_API sm_status sm_engine_submit(sm_engine *e, const char *prompt, size_t len,
                                   const sm_sampling *sampling, sm_stream_sink sink,
                                   int64_t *id_out, sm_err *err);
-/** Ask a request to stop; done() is still called once. Unknown ids are ignored. */
+/** Ask a request to stop; done() is still called once, from this thread before this returns
+ * when the request waits in the queue, which it leaves. Unknown ids are ignored. */
 SM_API void sm_engine_cancel(sm_engine *e, int64_t id);
 
 /** Generate one completion, blocking. Appends to out. */
@@ -79,7 +81,8 @@ SM_API sm_status sm_engine_score(sm_engine *e, const char *prefix, size_t prefix
                                  const char *continuation, size_t continuation_len,
                                  double *nats, int64_t *n_token, sm_err *err);
 
-/** Counters since creation, for /metrics. */
+/** Counters since creation, for /metrics.  n_generated_tokens are those that requests report
+ * as generated, the one that ends a text included; they are counted before a request ends. */
 typedef struct sm_engine_stats {
     int64_t n_requests, n_active, n_queued, n_prompt_tokens, n_generated_tokens;
     int64_t prefill_ns, decode_ns;

@@ -50,6 +50,8 @@ typedef struct sm_serve_config {
     size_t n_asset;
     int max_connections;    /* default 64                                              */
     size_t max_body_bytes;  /* default 1 MiB                                           */
+    int silence_s;          /* a peer that is silent for longer is cut off, default 30; a
+                             * stream that waits for text says so three times as often */
     int64_t created_s;      /* model's birth, seconds since 1970                       */
     const char *fingerprint; /* "system_fingerprint" of completions; NULL: none        */
 } sm_serve_config;
@@ -57,12 +59,19 @@ typedef struct sm_serve_config {
 typedef struct sm_server sm_server;
 
 /** Start listening; requests are answered from threads of the server.
- * @return SM_EINVAL (address, port), SM_EIO (cannot listen: names address and port) */
+ * @return SM_EINVAL (address, port), SM_EIO (cannot listen: names address, port and why;
+ * another server's port is refused, never shared) */
 SM_API sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx,
                                 const sm_serve_config *config, sm_err *err);
 SM_API int sm_serve_port(const sm_server *s);
-/** Stop: open streams are cancelled, then the port is closed. NULL-safe. */
+/** Stop: connections are refused; answers under way end with 503, streams with an error
+ * event, within three seconds; then all is closed. NULL-safe. */
 SM_API void sm_serve_stop(sm_server *s);
+
+/** Whether a run is under way, told from the step that it has reached: the step has changed
+ * since the run was seen first, and within the last minute.
+ * @param seen  an object, empty at first, that remembers the runs asked about */
+SM_API bool sm_serve_run_is_moving(json_t *seen, const char *run, int64_t step, int64_t now_ns);
 
 #ifdef __cplusplus
 }

@@ -149,6 +149,12 @@ void sm_engine_free(sm_engine *e)
 
 /* -------------------------------------------------------------------- queue */
 
+static void finish(stream *s, sm_finish why, const sm_err *err)
+{
+    stream_finish(s, why, err);
+    stream_free(s);
+}
+
 sm_status sm_engine_submit(sm_engine *e, const char *prompt, size_t len,
                            const sm_sampling *sampling, sm_stream_sink sink,
                            int64_t *id_out, sm_err *err)
@@ -179,17 +185,42 @@ sm_status sm_engine_submit(sm_engine *e, const char *prompt, size_t len,
     return SM_OK;
 }
 
+/* Take a stream out of the queue; NULL when none has this id. Under `lock`. */
+static stream *unlink_queued(sm_engine *e, int64_t id)
+{
+    stream *before = NULL, *s = e->queue_head;
+    for (; s && s->id != id; s = s->next)
+        before = s;
+    if (!s)
+        return NULL;
+    if (before)
+        before->next = s->next;
+    else
+        e->queue_head = s->next;
+    if (e->queue_tail == s)
+        e->queue_tail = before;
+    e->n_queued--;
+    return s;
+}
+
+static stream *take_first(sm_engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    stream *s = e->queue_head ? unlink_queued(e, e->queue_head->id) : NULL;
+    pthread_mutex_unlock(&e->lock);
+    return s;
+}
+
 void sm_engine_cancel(sm_engine *e, int64_t id)
 {
     pthread_mutex_lock(&e->lock);
-    for (stream *s = e->queue_head; s; s = s->next)
-        if (s->id == id)
-            atomic_store(&s->cancelled, true);
+    stream *queued = unlink_queued(e, id);
     for (int32_t i = 0; i < e->n_active; i++)
         if (e->active[i]->id == id)
             atomic_store(&e->active[i]->cancelled, true);
-    pthread_cond_signal(&e->wake);
     pthread_mutex_unlock(&e->lock);
+    if (queued)
+        finish(queued, SM_FINISH_CANCEL, NULL);
 }
 
 void sm_engine_stats_get(const sm_engine *e, sm_engine_stats *out)
@@ -204,13 +235,6 @@ void sm_engine_stats_get(const sm_engine *e, sm_engine_stats *out)
 
 /* --------------------------------------------------------------------- loop */
 
-static void finish(sm_engine *e, stream *s, sm_finish why, const sm_err *err)
-{
-    stream_finish(s, why, err);
-    stream_free(s);
-    (void)e;
-}
-
 /* Move waiting streams to active ones while there is room; false when it is time to end. */
 static bool admit(sm_engine *e)
 {
@@ -220,12 +244,8 @@ static bool admit(sm_engine *e)
     while (!e->quit && e->n_active == 0 && !e->queue_head)
         pthread_cond_wait(&e->wake, &e->lock);
     while (!e->quit && e->queue_head && e->n_active < e->max_streams) {
-        stream *s = e->queue_head;
-        e->queue_head = s->next;
-        if (!e->queue_head)
-            e->queue_tail = NULL;
+        stream *s = unlink_queued(e, e->queue_head->id);
         s->next = NULL;
-        e->n_queued--;
         if (kv_create(&s->kv, e, &err)) {
             s->next = refused;
             refused = s;
@@ -238,7 +258,7 @@ static bool admit(sm_engine *e)
     while (refused) {
         stream *s = refused;
         refused = s->next;
-        finish(e, s, SM_FINISH_ERROR, &err);
+        finish(s, SM_FINISH_ERROR, &err);
     }
     return go_on;
 }
@@ -251,7 +271,7 @@ static void retire(sm_engine *e, int32_t i, sm_finish why, const sm_err *err)
         e->active[j] = e->active[j + 1];
     e->n_active--;
     pthread_mutex_unlock(&e->lock);
-    finish(e, s, why, err);
+    finish(s, why, err);
 }
 
 /* What a stream contributes to a step. */
@@ -303,15 +323,35 @@ static void plan_step(sm_engine *e, plan *p)
         }
 }
 
-static void count_step(sm_engine *e, const plan *p, int64_t ns)
+/* Time is shared out by rows; a step that ends a prompt also writes a token. */
+static void count_step(sm_engine *e, const plan *p, int64_t n_generated, int64_t ns)
 {
     pthread_mutex_lock(&e->lock);
     e->stats.n_prompt_tokens += p->n_prompt;
-    e->stats.n_generated_tokens += p->n - p->n_prompt;
+    e->stats.n_generated_tokens += n_generated;
     int64_t prefill = p->n > 0 ? ns * p->n_prompt / p->n : 0;
     e->stats.prefill_ns += prefill;
     e->stats.decode_ns += ns - prefill;
     pthread_mutex_unlock(&e->lock);
+}
+
+/* Hand out what a step sampled; the number of tokens that streams took. */
+static int64_t take_tokens(sm_engine *e, const plan *p, const int32_t *token,
+                           sm_finish why[MAX_STREAMS])
+{
+    int64_t n = 0;
+    for (int32_t i = 0; i < e->n_active; i++) {
+        stream *s = e->active[i];
+        if (atomic_load(&s->cancelled)) {
+            why[i] = SM_FINISH_CANCEL;
+        } else if (p->share[i].samples && s->sampling.max_tokens == 0) {
+            why[i] = SM_FINISH_LENGTH;
+        } else if (p->share[i].samples) {
+            why[i] = stream_take(e, s, token[i]);
+            n++;
+        }
+    }
+    return n;
 }
 
 static void advance(sm_engine *e, plan *p)
@@ -319,7 +359,7 @@ static void advance(sm_engine *e, plan *p)
     sm_err err = {0};
     sm_finish why[MAX_STREAMS] = {SM_FINISH_NONE};
     plan_step(e, p);
-    int64_t t0 = sm_clock_ns();
+    int64_t t0 = sm_clock_ns(), n_generated = 0;
     pthread_mutex_lock(&e->compute);
     sm_status st = step_run(e, p->row, p->n, &err);
     /* logits come in the order of rows, so streams are visited in that order too */
@@ -333,20 +373,13 @@ static void advance(sm_engine *e, plan *p)
                         e, e->b.logits + (int64_t)logit++ * e->model->config.n_vocab,
                         &e->active[i]->sampling, e->active[i]->n_generated);
     pthread_mutex_unlock(&e->compute);
-    count_step(e, p, sm_clock_ns() - t0);
-    for (int32_t i = 0; i < e->n_active; i++) {
-        stream *s = e->active[i];
-        if (st)
-            why[i] = SM_FINISH_ERROR;
-        else if (atomic_load(&s->cancelled))
-            why[i] = SM_FINISH_CANCEL;
-        else if (p->share[i].samples)
-            why[i] = s->sampling.max_tokens == 0 ? SM_FINISH_LENGTH
-                                                 : stream_take(e, s, token[i]);
-    }
+    int64_t ns = sm_clock_ns() - t0;
+    if (!st)
+        n_generated = take_tokens(e, p, token, why);
+    count_step(e, p, n_generated, ns);
     for (int32_t i = e->n_active - 1; i >= 0; i--)
-        if (why[i] != SM_FINISH_NONE)
-            retire(e, i, why[i], &err);
+        if (st || why[i] != SM_FINISH_NONE)
+            retire(e, i, st ? SM_FINISH_ERROR : why[i], &err);
 }
 
 static void *engine_main(void *arg)
@@ -361,11 +394,8 @@ static void *engine_main(void *arg)
             retire(e, 0, SM_FINISH_ERROR, &none);
     while (e->n_active > 0)
         retire(e, e->n_active - 1, SM_FINISH_CANCEL, NULL);
-    while (e->queue_head) {
-        stream *s = e->queue_head;
-        e->queue_head = s->next;
-        finish(e, s, SM_FINISH_CANCEL, NULL);
-    }
+    for (stream *s; (s = take_first(e));) /* quit is set: nobody adds to the queue */
+        finish(s, SM_FINISH_CANCEL, NULL);
     free(p);
     return NULL;
 }

@@ -122,10 +122,11 @@ int32_t sample_token(const sm_engine *e, const float *logits, const sm_sampling 
                      int32_t n_generated)
 {
     int32_t n = e->model->config.n_vocab;
-    if (s->temperature == 0)
+    float inv = 1.0f / s->temperature;
+    if (!isfinite(inv)) /* 0, or so small that the best one's 0 * inv is no number */
         return greedy(logits, n);
     unsigned fp = sm_fp_enter();
-    float max = e->ctx.kern->max(logits, n), inv = 1.0f / s->temperature;
+    float max = e->ctx.kern->max(logits, n);
     for (int32_t i = 0; i < n; i++)
         e->chosen[i] = (logits[i] - max) * inv;
     e->ctx.kern->exp(e->chosen, e->chosen, n);

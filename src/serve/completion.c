@@ -2,6 +2,8 @@
 /*
  * /v1/completions and /v1/chat/completions, whole and as server-sent events:
  *   data: {...}\n\n for each piece, then one with finish_reason, then data: [DONE]\n\n
+ * While there is no text yet, comments (: waiting\n\n) show that the service is there, and
+ * keep whatever stands between from taking the connection for dead.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,9 +65,11 @@ static mhd_result reply_whole(exchange *x, answer *a)
     sm_buf text = {0};
     bool is_done = false, ok = true;
     while (ok && !is_done)
-        ok = stream_wait(a->s, &text, &is_done);
+        ok = stream_wait(a->s, &text, &is_done, INT64_MAX);
     mhd_result result;
-    if (!ok) {
+    if (!ok && atomic_load(&a->server->stopping)) {
+        result = reply_stopping(x);
+    } else if (!ok) {
         result = reply_error(x, MHD_HTTP_SERVICE_UNAVAILABLE, "server_error", NULL,
                              "cancelled", "the request was cancelled");
     } else if (a->s->why == SM_FINISH_ERROR) {
@@ -117,13 +121,19 @@ static json_t *piece(answer *a, json_t *content, const char *finish)
     return event;
 }
 
+static bool put_error(answer *a, const char *message)
+{
+    a->finished = true;
+    return put_event(a, json_pack("{s{so ss}}", "error", "message",
+                                  clean_string(message, strlen(message)), "type",
+                                  "server_error"));
+}
+
 static bool put_end(answer *a)
 {
     a->finished = true;
     if (a->s->why == SM_FINISH_ERROR)
-        return put_event(a, json_pack("{s{so ss}}", "error", "message",
-                                      clean_string(a->s->err.msg, strlen(a->s->err.msg)),
-                                      "type", "server_error"));
+        return put_error(a, a->s->err.msg);
     json_t *last = piece(a, NULL, finish_name(a->s->why));
     json_object_set_new(last, "smelt", extra(a));
     bool ok = put_event(a, last);
@@ -136,15 +146,21 @@ static bool put_end(answer *a)
     return ok && sm_buf_puts(&a->out, "data: [DONE]\n\n");
 }
 
-/* Fill a->out with at least one event; false to end the connection. */
+/* Fill a->out with an event or a comment; false to end the connection. */
 static bool next_events(answer *a)
 {
     sm_buf text = {0};
-    bool is_done = false, ok = stream_wait(a->s, &text, &is_done);
-    if (ok && text.len > 0)
-        ok = put_event(a, piece(a, clean_string(text.data, text.len), NULL));
-    if (ok && is_done)
-        ok = put_end(a);
+    int64_t wait_ns = a->server->config.silence_s * (int64_t)1000000000 / 3;
+    bool is_done = false, ok = stream_wait(a->s, &text, &is_done, sm_clock_ns() + wait_ns);
+    if (!ok) {
+        ok = atomic_load(&a->server->stopping) && put_error(a, STOPPING_MESSAGE);
+    } else if (text.len == 0 && !is_done) {
+        ok = sm_buf_puts(&a->out, ": waiting\n\n");
+    } else {
+        ok = text.len == 0 || put_event(a, piece(a, clean_string(text.data, text.len), NULL));
+        if (ok && is_done)
+            ok = put_end(a);
+    }
     sm_buf_free(&text);
     return ok;
 }
@@ -188,7 +204,7 @@ static mhd_result reply_events(exchange *x, answer *a)
     }
     MHD_add_response_header(r, "Content-Type", "text/event-stream; charset=utf-8");
     MHD_add_response_header(r, "X-Accel-Buffering", "no");
-    add_common_headers(r);
+    add_common_headers(r, x->server);
     count_answer(x, MHD_HTTP_OK);
     mhd_result ok = MHD_queue_response(x->connection, MHD_HTTP_OK, r);
     MHD_destroy_response(r);

@@ -9,15 +9,40 @@
  * Headers that two readers could take differently (RFC 9112, 11.2: request smuggling) are
  * refused too: libmicrohttpd is lenient about them.
  */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
 
 #include "internal.h"
 
-static bool is_loopback_address(const char *address)
+/* --------------------------------------------------------------- addresses */
+
+bool address_parse(struct sockaddr_storage *out, const char *text)
 {
-    return !strncmp(address, "127.", 4) || !strcmp(address, "::1");
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    memset(out, 0, sizeof *out);
+    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1)
+        out->ss_family = AF_INET;
+    else if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1)
+        out->ss_family = AF_INET6;
+    return out->ss_family == AF_INET || out->ss_family == AF_INET6;
 }
+
+bool address_is_loopback(const struct sockaddr_storage *a)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)a;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)a;
+    if (a->ss_family == AF_INET)
+        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    if (a->ss_family != AF_INET6)
+        return false;
+    return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+           (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == 127);
+}
+
+/* ------------------------------------------------------------ Host, Origin */
 
 /* "" or ":" and digits. */
 static bool is_port(const char *s)
@@ -25,28 +50,34 @@ static bool is_port(const char *s)
     return *s == 0 || (*s == ':' && strspn(s + 1, "0123456789") == strlen(s + 1));
 }
 
-static bool is_own_authority(const char *address, const char *authority)
+/* HOST[:PORT] of this machine: localhost, or a loopback address, which no name server can
+ * point elsewhere. */
+static bool is_local_authority(const char *authority)
 {
-    const char *const names[] = {"localhost", "127.0.0.1", "[::1]", address};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        size_t n = strlen(names[i]);
-        if (!strncmp(authority, names[i], n) && is_port(authority + n))
-            return true;
-    }
-    return false;
-}
-
-bool host_is_allowed(const char *address, const char *host)
-{
-    return !is_loopback_address(address) || (host && is_own_authority(address, host));
-}
-
-bool origin_is_allowed(const char *address, const char *origin)
-{
-    if (!origin || !is_loopback_address(address))
+    struct sockaddr_storage where;
+    char host[INET6_ADDRSTRLEN];
+    bool is_v6 = *authority == '[';
+    size_t n = strcspn(authority + is_v6, is_v6 ? "]" : ":");
+    const char *end = authority + is_v6 + n;
+    if (n >= sizeof host || (is_v6 && *end != ']') || !is_port(end + is_v6))
+        return false;
+    memcpy(host, authority + is_v6, n);
+    host[n] = 0;
+    if (!is_v6 && !strcasecmp(host, "localhost"))
         return true;
+    return address_parse(&where, host) && (where.ss_family == AF_INET6) == is_v6 &&
+           address_is_loopback(&where);
+}
+
+bool host_is_local(const char *host)
+{
+    return host && is_local_authority(host);
+}
+
+bool origin_is_local(const char *origin)
+{
     const char *authority = strstr(origin, "://");
-    return authority && is_own_authority(address, authority + 3);
+    return authority && is_local_authority(authority + 3);
 }
 
 /* ----------------------------------------------------------------- headers */
@@ -66,15 +97,15 @@ bool header_is_plain(const char *name, size_t name_len, const char *value, size_
     return true;
 }
 
-typedef struct framing {
-    int n_length, n_coding;
+typedef struct header_counts {
+    int n_length, n_coding, n_host, n_origin;
     bool is_plain;
-} framing;
+} header_counts;
 
 static mhd_result look(void *cls, enum MHD_ValueKind kind, const char *name,
                        size_t name_len, const char *value, size_t value_len)
 {
-    framing *f = cls;
+    header_counts *f = cls;
     (void)kind;
     if (!value) {
         value = "";
@@ -83,12 +114,14 @@ static mhd_result look(void *cls, enum MHD_ValueKind kind, const char *name,
     f->is_plain = f->is_plain && header_is_plain(name, name_len, value, value_len);
     f->n_length += !strcasecmp(name, "Content-Length");
     f->n_coding += !strcasecmp(name, "Transfer-Encoding");
+    f->n_host += !strcasecmp(name, "Host");
+    f->n_origin += !strcasecmp(name, "Origin");
     return MHD_YES;
 }
 
 bool headers_are_plain(struct MHD_Connection *c)
 {
-    framing f = {.is_plain = true};
+    header_counts f = {.is_plain = true};
     MHD_get_connection_values_n(c, MHD_HEADER_KIND, look, &f);
-    return f.is_plain && f.n_length + f.n_coding <= 1;
+    return f.is_plain && f.n_length + f.n_coding <= 1 && f.n_host <= 1 && f.n_origin <= 1;
 }

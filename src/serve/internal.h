@@ -9,6 +9,8 @@
 
 #include "smelt/serve.h"
 
+#define STOPPING_MESSAGE "the service is stopping"
+
 enum { N_ROUTE_KIND = 10, N_CODE_CLASS = 6, MAX_STOP = 16, N_BUCKET = 13 };
 
 typedef enum route_kind {
@@ -27,7 +29,9 @@ struct sm_server {
     sm_ctx ctx;
     struct MHD_Daemon *daemon;
     int port;
+    bool is_local; /* listens on loopback: Host and Origin are checked */
     atomic_bool stopping;
+    atomic_int n_open; /* exchanges that were begun and have not ended */
     pthread_mutex_t index_lock; /* an index answers one question at a time */
     atomic_llong n_answered[N_ROUTE_KIND][N_CODE_CLASS]; /* by kind and code / 100 */
     histogram duration[N_ROUTE_KIND]; /* of requests that compute: completions, chat, ask */
@@ -58,7 +62,9 @@ mhd_result reply_error(exchange *x, unsigned http, const char *type, const char 
                        const char *code, const char *message);
 /** The HTTP status of an sm_status. */
 mhd_result reply_status(exchange *x, sm_status s, const char *param, const sm_err *err);
-void add_common_headers(struct MHD_Response *r);
+/** 503: the service stops. */
+mhd_result reply_stopping(exchange *x);
+void add_common_headers(struct MHD_Response *r, const sm_server *s);
 void count_answer(exchange *x, unsigned code);
 bool is_post_route(route_kind kind);
 /** A JSON string of bytes, each that is not UTF-8 replaced by U+FFFD. */
@@ -84,15 +90,19 @@ const char *request_param_of(const sm_err *err, bool is_chat);
 bool request_model_matches(const json_t *body, const sm_server *s);
 
 /* guard.c */
-/** Whether a request with this Host header (NULL: none) may be answered by a server that
- * listens on `address`. */
-bool host_is_allowed(const char *address, const char *host);
-/** The same of an Origin header. */
-bool origin_is_allowed(const char *address, const char *origin);
+/** A numeric IPv4 or IPv6 address, port 0; false when the text is neither. */
+bool address_parse(struct sockaddr_storage *out, const char *text);
+/** 127/8, ::1, or the former mapped into IPv6. */
+bool address_is_loopback(const struct sockaddr_storage *a);
+/** Whether a Host header (NULL: none) names this machine. */
+bool host_is_local(const char *host);
+/** Whether an Origin header names a page of this machine. */
+bool origin_is_local(const char *origin);
 /** Whether a header can be read in one way only; both strings end with a NUL. */
 bool header_is_plain(const char *name, size_t name_len, const char *value,
                      size_t value_len);
-/** The same of all headers together: one length, or chunks, or neither. */
+/** The same of all headers together: one length, or chunks, or neither; one Host and one
+ * Origin at most. */
 bool headers_are_plain(struct MHD_Connection *c);
 
 /* completion.c, ask.c, metrics.c */

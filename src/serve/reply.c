@@ -12,8 +12,10 @@ void count_answer(exchange *x, unsigned code)
                                                          ? code / 100 : 0], 1);
 }
 
-void add_common_headers(struct MHD_Response *r)
+void add_common_headers(struct MHD_Response *r, const sm_server *s)
 {
+    if (atomic_load(&s->stopping))
+        MHD_add_response_header(r, "Connection", "close");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
     MHD_add_response_header(r, "Cache-Control", "no-store");
@@ -46,7 +48,7 @@ static mhd_result queue(exchange *x, unsigned code, const char *type, struct MHD
         MHD_add_response_header(r, "Allow", is_post_route(x->kind) ? "POST" : "GET, HEAD");
     if (code == MHD_HTTP_SERVICE_UNAVAILABLE)
         MHD_add_response_header(r, "Retry-After", "1");
-    add_common_headers(r);
+    add_common_headers(r, x->server);
     count_answer(x, code);
     mhd_result ok = MHD_queue_response(x->connection, code, r);
     MHD_destroy_response(r);
@@ -87,6 +89,12 @@ mhd_result reply_error(exchange *x, unsigned http, const char *type, const char 
     return reply_json(x, http, json_pack("{s{so ss ss? ss?}}", "error", "message",
                                          clean_string(message, strlen(message)), "type",
                                          type, "param", param, "code", code));
+}
+
+mhd_result reply_stopping(exchange *x)
+{
+    return reply_error(x, MHD_HTTP_SERVICE_UNAVAILABLE, "server_error", NULL, "stopping",
+                       STOPPING_MESSAGE);
 }
 
 mhd_result reply_status(exchange *x, sm_status s, const char *param, const sm_err *err)

@@ -2,21 +2,29 @@
 /*
  * The daemon: one thread a connection, limits, routes.
  *
- * Limits: connections at once; 64 KiB of headers; 30 s of silence; a body of max_body_bytes
- * within a minute.  A body that is larger is read on and dropped up to DROP_FACTOR times
- * that size, so that its sender sees the answer, and cut off beyond.
+ * Limits: connections at once; 64 KiB of headers; 30 s of a peer's silence; a body of
+ * max_body_bytes within a minute.  A body that is larger is read on and dropped up to
+ * DROP_FACTOR times that size, so that its sender sees the answer, and cut off beyond.
+ *
+ * Stopping: nobody can connect any more; waiting answers end with 503, streams with an
+ * error event, and requests on open connections are told 503; after STOP_MS, or when
+ * nothing is under way, what is still open is closed.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "internal.h"
 #include "smelt/sys.h"
 
-enum { TIMEOUT_S = 30, BODY_TIMEOUT_S = 60, CONNECTION_MEMORY = 64 << 10, DROP_FACTOR = 16 };
+enum { SILENCE_S = 30, BODY_TIMEOUT_S = 60, CONNECTION_MEMORY = 64 << 10, DROP_FACTOR = 16,
+       STOP_MS = 3000 };
 
 /* ------------------------------------------------------------------ routes */
 
@@ -80,12 +88,12 @@ static mhd_result answer_api(exchange *x, const char *url)
 /* The answer to a request that is refused before its route is asked; false: go on. */
 static bool refuse(exchange *x, const char *method, mhd_result *result)
 {
-    const char *address = x->server->config.address;
     const char *host = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Host");
     const char *origin =
         MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Origin");
-    bool host_ok = host_is_allowed(address, host);
-    if (!host_ok || !origin_is_allowed(address, origin)) {
+    bool host_ok = !x->server->is_local || host_is_local(host);
+    bool origin_ok = !x->server->is_local || !origin || origin_is_local(origin);
+    if (!host_ok || !origin_ok) {
         x->kind = ROUTE_REFUSED;
         *result = reply_error(x, MHD_HTTP_FORBIDDEN, "invalid_request_error", NULL,
                               host_ok ? "bad_origin" : "bad_host",
@@ -101,6 +109,8 @@ static bool refuse(exchange *x, const char *method, mhd_result *result)
         *result = reply_error(x, MHD_HTTP_METHOD_NOT_ALLOWED, "invalid_request_error", NULL,
                               "method_not_allowed",
                               wants_post ? "want POST" : "want GET or HEAD");
+    else if (wants_post && atomic_load(&x->server->stopping))
+        *result = reply_stopping(x);
     else if (x->n_dropped > 0)
         *result = reply_too_large(x);
     else
@@ -145,6 +155,7 @@ static mhd_result begin(sm_server *s, struct MHD_Connection *connection, const c
     if (!x)
         return MHD_NO;
     *con_cls = x;
+    atomic_fetch_add(&s->n_open, 1);
     x->server = s;
     x->connection = connection;
     x->kind = kind_of(s, url);
@@ -188,17 +199,18 @@ static mhd_result on_request(void *cls, struct MHD_Connection *connection, const
 static void on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
                          enum MHD_RequestTerminationCode why)
 {
-    (void)cls;
+    sm_server *s = cls;
     (void)connection;
     (void)why;
     exchange *x = *con_cls;
     if (!x)
         return;
     if (is_post_route(x->kind))
-        observe(&x->server->duration[x->kind], sm_clock_ns() - x->started_ns);
+        observe(&s->duration[x->kind], sm_clock_ns() - x->started_ns);
     sm_buf_free(&x->body);
     free(x);
     *con_cls = NULL;
+    atomic_fetch_sub(&s->n_open, 1);
 }
 
 /* ------------------------------------------------------------- start, stop */
@@ -206,23 +218,16 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 static sm_status address_of(struct sockaddr_storage *out, const sm_serve_config *c,
                             sm_err *err)
 {
-    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-    memset(out, 0, sizeof *out);
     if (c->port < 0 || c->port > 65535)
         return sm_fail(err, SM_EINVAL, "port: got %d, want 0..65535", c->port);
-    if (inet_pton(AF_INET, c->address, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)c->port);
-        return SM_OK;
-    }
-    if (inet_pton(AF_INET6, c->address, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons((uint16_t)c->port);
-        return SM_OK;
-    }
-    return sm_fail(err, SM_EINVAL, "address: got %s, want a numeric IPv4 or IPv6 address",
-                   c->address);
+    if (!address_parse(out, c->address))
+        return sm_fail(err, SM_EINVAL, "address: got %s, want a numeric IPv4 or IPv6 address",
+                       c->address);
+    if (out->ss_family == AF_INET)
+        ((struct sockaddr_in *)out)->sin_port = htons((uint16_t)c->port);
+    else
+        ((struct sockaddr_in6 *)out)->sin6_port = htons((uint16_t)c->port);
+    return SM_OK;
 }
 
 static int port_of(struct MHD_Daemon *d)
@@ -245,25 +250,29 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
         s->config.address = "127.0.0.1";
     if (s->config.max_connections <= 0)
         s->config.max_connections = 64;
+    if (s->config.silence_s <= 0)
+        s->config.silence_s = SILENCE_S;
     if (s->config.max_body_bytes == 0)
         s->config.max_body_bytes = 1 << 20;
     pthread_mutex_init(&s->index_lock, NULL);
     struct sockaddr_storage where;
     sm_status st = address_of(&where, &s->config, err);
-    unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD;
+    unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+                     MHD_USE_POLL | /* select() ends at 1024 descriptors */
+                     MHD_USE_ITC; /* to stop listening while answers end */
+    s->is_local = !st && address_is_loopback(&where);
     if (!st && where.ss_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     if (!st)
         s->daemon = MHD_start_daemon(
             flags, 0, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR, &where,
-            MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
+            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_LIMIT,
             (unsigned)s->config.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
-            (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-            (size_t)CONNECTION_MEMORY, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
-            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+            (unsigned)s->config.silence_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+            (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!st && !s->daemon)
-        st = sm_fail(err, SM_EIO, "cannot listen on %s port %d", s->config.address,
-                     s->config.port);
+        st = sm_fail_errno(err, errno, "cannot listen on %s port %d", s->config.address,
+                           s->config.port);
     if (st) {
         sm_serve_stop(s);
         return st;
@@ -278,13 +287,27 @@ int sm_serve_port(const sm_server *s)
     return s->port;
 }
 
+/* No more connections; what is under way sees `stopping` and ends, within STOP_MS. */
+static void end_exchanges(sm_server *s)
+{
+    int64_t until_ns = sm_clock_ns() + STOP_MS * (int64_t)1000000;
+    atomic_store(&s->stopping, true);
+    int fd = MHD_quiesce_daemon(s->daemon);
+    if (fd >= 0)
+        shutdown(fd, SHUT_RDWR); /* who tries to connect is refused, not kept waiting */
+    while (atomic_load(&s->n_open) > 0 && sm_clock_ns() < until_ns)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    MHD_stop_daemon(s->daemon);
+    if (fd >= 0)
+        close(fd);
+}
+
 void sm_serve_stop(sm_server *s)
 {
     if (!s)
         return;
-    atomic_store(&s->stopping, true);
     if (s->daemon)
-        MHD_stop_daemon(s->daemon);
+        end_exchanges(s);
     pthread_mutex_destroy(&s->index_lock);
     free(s);
 }

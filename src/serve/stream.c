@@ -99,16 +99,18 @@ static void deadline(struct timespec *t)
     }
 }
 
-bool stream_wait(stream *s, sm_buf *out, bool *is_done)
+bool stream_wait(stream *s, sm_buf *out, bool *is_done, int64_t until_ns)
 {
     bool ok = true;
     pthread_mutex_lock(&s->lock);
-    while (ok && s->text.len == 0 && !s->is_done) {
+    while (ok && s->text.len == 0 && !s->is_done && sm_clock_ns() < until_ns) {
         struct timespec t;
         deadline(&t);
         pthread_cond_timedwait(&s->changed, &s->lock, &t);
-        ok = !atomic_load(&s->server->stopping) && !sm_socket_peer_closed(s->fd);
+        ok = !sm_socket_peer_closed(s->fd) && !atomic_load(&s->server->stopping);
     }
+    if (!s->is_done && atomic_load(&s->server->stopping)) /* however much text comes */
+        ok = false;
     ok = ok && (s->text.len == 0 || sm_buf_put(out, s->text.data, s->text.len));
     sm_buf_clear(&s->text);
     *is_done = s->is_done;

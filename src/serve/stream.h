@@ -25,9 +25,10 @@ typedef struct stream {
 
 /** Start generating. On success the caller owns one share of *out. */
 sm_status stream_start(stream **out, exchange *x, const completion_request *r, sm_err *err);
-/** Wait for text or the end.  Moves the text so far into `out`; false when the peer left or
- * the server stops (the generation is then cancelled). */
-bool stream_wait(stream *s, sm_buf *out, bool *is_done);
+/** Wait for text or the end, or until `until_ns` on sm_clock_ns().  Moves the text so far
+ * into `out`; false when the peer left or the server stops (the generation is then
+ * cancelled). */
+bool stream_wait(stream *s, sm_buf *out, bool *is_done, int64_t until_ns);
 /** Give up the connection's share, cancelling when not done. */
 void stream_leave(stream *s);
 const char *finish_name(sm_finish why);

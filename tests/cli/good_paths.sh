@@ -134,6 +134,29 @@ expect 0 "^Some" chat tiny --prompt Some --max-tokens 4 --allow-ungated
 expect 0 "chat.allow_ungated" audit show --last 1
 expect 0 "lsfile" ask --model tiny --index idx --allow-ungated "which program lists open files?"
 expect 0 "ask.allow_ungated" audit show --last 1
+
+# chat ends, and says why, when nobody takes its answers or it is told to stop
+chat() { timeout 60 "$SMELT" chat tiny --allow-ungated -q --max-tokens 2 "$@"; }
+head -n 1 < <(yes Some | chat 2>piped.err; echo $? >piped.status) >/dev/null
+until [ -s piped.status ]; do sleep 0.05; done
+check "chat ends with its reader" grep -qx 1 piped.status
+check "and says so" grep -q "^smelt: standard output: " piped.err
+check "a full disk is an error" bash -c '! "$@" >/dev/full 2>&1 <<<Some' - "$SMELT" chat tiny --allow-ungated -q
+printf 'Some\nno \377\n' | chat --json >lines.out 2>lines.err
+check "what is not UTF-8 has no JSON" test "${PIPESTATUS[1]}" = 2
+check "the line and byte are named" grep -q "line 2: byte 4 is 0xff, want UTF-8" lines.err
+check "the line before it was answered" grep -q '"prompt": "Some"' lines.out
+mkfifo prompts
+"$SMELT" chat tiny --allow-ungated -q --max-tokens 2 <prompts >idle.out 2>&1 &
+exec 9>prompts
+echo Some >&9
+until [ -s idle.out ]; do sleep 0.05; done
+kill -INT $!
+for _ in {1..100}; do kill -0 $! 2>/dev/null || break; sleep 0.05; done
+check "an idle chat ends when interrupted" bash -c "! kill -0 $!"
+exec 9>&- # or it ends now
+wait $!
+
 expect 0 "gate passed" gate tiny figures idx --gate gate.yaml
 expect 0 "lsfile" ask --model release "which program lists the files that are open?"
 expect 0 "read .*GB/s" bench --seconds 0.02

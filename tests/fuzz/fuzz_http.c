@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "internal.h"
 #include "smelt/text.h"
@@ -52,10 +53,9 @@ static void parse_body(const char *text, size_t len, bool is_chat)
 
 static void read_headers(const char *text, size_t len)
 {
-    if (host_is_allowed("127.0.0.1", text)) /* begins with a name of this machine */
-        want(!strncmp(text, "localhost", 9) || !strncmp(text, "127.0.0.1", 9) ||
-             !strncmp(text, "[::1]", 5));
-    if (origin_is_allowed("::1", text))
+    if (host_is_local(text)) /* begins with a name of this machine */
+        want(!strncasecmp(text, "localhost", 9) || !strncmp(text, "127.", 4) || *text == '[');
+    if (origin_is_local(text))
         want(strstr(text, "://") != NULL);
     size_t n = strcspn(text, ":");
     char *name = sm_strndup(text, n);

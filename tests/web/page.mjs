@@ -31,6 +31,17 @@ async function ask(question) {
   await page.locator(".answer").waitFor();
 }
 
+const event = body => `data: ${JSON.stringify(body)}\n\n`;
+const piece = (text, finish_reason = null) => event({ choices: [{ text, finish_reason }] });
+
+/** Ask for a completion that is answered with these events. */
+async function answerWith(...events) {
+  await page.route("**/v1/completions", r =>
+    r.fulfill({ contentType: "text/event-stream", body: [...events, "data: [DONE]\n\n"].join("") }));
+  await open("complete");
+  await page.getByRole("button", { name: "Continue" }).click();
+}
+
 const checks = {
   async "a question is answered with a citation"() {
     await open("ask");
@@ -93,6 +104,20 @@ const checks = {
     }
     assert.ok(texts[0].startsWith("<b>The</b> files") && texts[0].length > 30, texts[0]);
     assert.equal(texts[0], texts[1]);
+  },
+  async "a text is waited for"() {
+    await answerWith(": waiting\n\n", piece("late"), ": waiting\n\n", piece("", "stop"));
+    await page.getByText("the text ended").waitFor();
+    assert.match(await page.locator("pre.output").innerText(), /late$/);
+    await page.unrouteAll();
+  },
+  async "why a text ended is said"() {
+    for (const [n, why] of [[160, "reached the number of tokens"], [159, "the context is full"]]) {
+      await answerWith(piece("text"), piece("", "length"), event({ choices: [], usage: { completion_tokens: n } }));
+      await page.getByText(`${n} tokens in`).waitFor();
+      assert.ok((await page.getByRole("status").innerText()).includes(`s; ${why}.`), why);
+      await page.unrouteAll();
+    }
   },
   async "Stop stops"() {
     await open("complete");
@@ -192,6 +217,18 @@ const checks = {
     await page.goBack();
     await page.getByRole("heading", { name: titles.ask }).waitFor();
   },
+  async "the skip link moves the focus alone"() {
+    await open("lineage");
+    await page.evaluate(() => document.activeElement.blur());
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    assert.match(page.url(), /#lineage$/);
+    await page.goto("about:blank");
+    await page.goto(`${service.url}#main`); // from an older address
+    await page.getByRole("heading", { level: 1, name: titles.ask }).waitFor();
+    assert.equal(await page.locator("nav [aria-current]").innerText(), "Ask");
+  },
   async "text has contrast, light and dark"() {
     const question = encodeURIComponent(examples[0]);
     await page.mouse.move(0, 0);
@@ -209,12 +246,14 @@ const checks = {
     await page.emulateMedia({ colorScheme: "light" });
   },
   async "a narrow window scrolls down only"() {
-    await page.setViewportSize({ width: 390, height: 844 });
-    for (const name of pageNames) {
-      await open(name === "ask" ? "ask?q=list%20open%20files" : name);
-      if (name === "ask") await page.locator(".answer").waitFor();
-      await page.screenshot({ path: join(shots, `${name}-narrow.png`), fullPage: name === "training" });
-      assert.deepEqual(await page.evaluate(wideElements), [], name);
+    for (const [width, suffix] of [[390, "narrow"], [320, "narrowest"]]) {
+      await page.setViewportSize({ width, height: 844 });
+      for (const name of pageNames) {
+        await open(name === "ask" ? "ask?q=list%20open%20files" : name);
+        if (name === "ask") await page.locator(".answer").waitFor();
+        await page.screenshot({ path: join(shots, `${name}-${suffix}.png`), fullPage: name === "training" });
+        assert.deepEqual(await page.evaluate(wideElements), [], `${name}, ${width}`);
+      }
     }
     await page.setViewportSize({ width: 1280, height: 900 });
   },

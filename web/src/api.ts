@@ -80,7 +80,8 @@ export async function complete(prompt: string, sampling: Sampling, signal: Abort
     const events = pending.split("\n\n");
     pending = events.pop() ?? "";
     for (const e of events) {
-      const data = e.replace(/^data: /, "");
+      if (!e.startsWith("data: ")) continue; // a comment: the text is waited for
+      const data = e.slice("data: ".length);
       if (data === "[DONE]") return ending;
       const body = JSON.parse(data) as CompletionEvent;
       if (body.error) throw new Error(body.error.message);

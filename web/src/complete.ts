@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Completion: a text is continued as it streams in; Stop cancels it.
-import { Sampling, complete } from "./api";
+import { Ending, Sampling, complete } from "./api";
 import { field, h, message } from "./dom";
 
 const controls: [keyof Sampling, string, string, string, string][] = [
@@ -14,7 +14,12 @@ function sampling(row: HTMLElement): Sampling {
     top_k: value("top_k"), min_p: value("min_p"), seed: value("seed") };
 }
 
-const endings: Record<string, string> = { length: "reached the number of tokens", stop: "the text ended" };
+/* "length" is said of both limits: the number that was asked for, and the context. */
+function ending(end: Ending, asked: number): string {
+  if (end.why === "stop") return "the text ended";
+  if (end.why !== "length") return end.why;
+  return end.nTokens < asked ? "the context is full" : "reached the number of tokens";
+}
 
 export function completePage(): HTMLElement {
   const prompt = h("textarea", { "aria-label": "Text to continue", spellcheck: "false" });
@@ -40,10 +45,11 @@ export function completePage(): HTMLElement {
     out.classList.add("busy");
     const t0 = performance.now();
     try {
-      const end = await complete(prompt.value, sampling(row), abort.signal, piece => { text.data += piece; });
+      const how = sampling(row);
+      const end = await complete(prompt.value, how, abort.signal, piece => { text.data += piece; });
       const seconds = (performance.now() - t0) / 1000;
       status.textContent =
-        `${end.nTokens} tokens in ${seconds.toFixed(1)} s; ${endings[end.why] ?? end.why}. ` +
+        `${end.nTokens} tokens in ${seconds.toFixed(1)} s; ${ending(end, how.max_tokens)}. ` +
         "The same request with the same seed gives the same text.";
     } catch (err) {
       const stopped = abort.signal.aborted;

@@ -7,6 +7,7 @@ import { field, h, message } from "./dom";
 import { lineagePage } from "./lineage";
 import { trainingPage } from "./training";
 
+const names = ["ask", "complete", "training", "lineage"];
 let about: About | null = null;
 let nShown = 0;
 
@@ -20,9 +21,9 @@ async function page(name: string, query: URLSearchParams): Promise<HTMLElement> 
 }
 
 async function show(): Promise<void> {
-  const [name, query] = (location.hash.slice(1) || "ask").split("?", 2);
+  const [word, query] = location.hash.slice(1).split("?", 2);
+  const name = names.includes(word) ? word : "ask";
   const main = field(document, "#main");
-  if (name === "main") { main.focus(); return; }
   const turn = ++nShown;
   for (const a of document.querySelectorAll("nav a"))
     if (a.getAttribute("href") === `#${name}`) a.setAttribute("aria-current", "page");
@@ -54,11 +55,18 @@ function onKey(e: KeyboardEvent): void {
   if (input) { e.preventDefault(); input.focus(); input.select(); }
 }
 
+/* The skip link moves the focus alone: as a fragment it would name no page. */
+function onSkip(e: Event): void {
+  e.preventDefault();
+  field(document, "#main").focus();
+}
+
 async function start(): Promise<void> {
   about = await getJson<About>("/api/about").catch(() => null);
   showModel();
   window.addEventListener("hashchange", () => void show());
   document.addEventListener("keydown", onKey);
+  field(document, ".skip").addEventListener("click", onSkip);
   await show();
 }
 

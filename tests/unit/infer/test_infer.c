@@ -6,6 +6,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -242,6 +243,11 @@ static void on_done(void *self, sm_finish why, int32_t n_prompt, int32_t n_gener
     c->done_ns = sm_clock_ns();
 }
 
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
 static void companions_do_not_change_a_stream(void **state)
 {
     (void)state;
@@ -269,7 +275,7 @@ static void companions_do_not_change_a_stream(void **state)
     }
     sm_engine_stats stats;
     do { /* until all are done */
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        nap();
         sm_engine_stats_get(f.engine, &stats);
     } while (stats.n_active + stats.n_queued > 0);
     sm_engine_free(f.engine);
@@ -283,6 +289,76 @@ static void companions_do_not_change_a_stream(void **state)
     }
     /* the second stream speaks before the first has ended */
     assert_true(together[2].first_ns < together[0].done_ns);
+    teardown(&f);
+}
+
+static int64_t n_queued(const fixture *f)
+{
+    sm_engine_stats stats;
+    sm_engine_stats_get(f->engine, &stats);
+    return stats.n_queued;
+}
+
+typedef struct holder {
+    atomic_bool is_held, go;
+} holder;
+
+/* Holds the engine's thread, so that it admits nobody, until it is told. */
+static bool hold(void *self, const char *bytes, size_t n, int32_t n_tokens)
+{
+    holder *h = self;
+    (void)bytes, (void)n, (void)n_tokens;
+    atomic_store(&h->is_held, true);
+    while (!atomic_load(&h->go))
+        nap();
+    return false;
+}
+
+/* First, middle, last and again: whoever is cancelled leaves the queue, and the others are
+ * served. */
+static void cancelled_requests_leave_the_queue(void **state)
+{
+    (void)state;
+    enum { N = 5 };
+    static const int order[] = {2, 0, 4, 2};
+    fixture f;
+    holder h = {false, false};
+    int64_t id[N];
+    collected waiting[N] = {{{0}, 0, 0, 0, 0}};
+    setup(&f, 0, 1, "f32/1");
+    sm_sampling s = SM_SAMPLING_DEFAULT;
+    sm_stream_sink held = {.text = hold, .self = &h};
+    s.max_tokens = 3;
+    assert_int_equal(sm_engine_submit(f.engine, "the", 3, &s, held, NULL, NULL), SM_OK);
+    while (!atomic_load(&h.is_held))
+        nap();
+    for (int i = 0; i < N; i++) {
+        sm_stream_sink sink = {on_text, on_done, &waiting[i]};
+        assert_int_equal(sm_engine_submit(f.engine, "fox", 3, &s, sink, &id[i], NULL), SM_OK);
+    }
+    for (int i = 0; i < 4; i++) {
+        sm_engine_cancel(f.engine, id[order[i]]);
+        assert_int_equal(waiting[order[i]].n_done, 1);
+        assert_int_equal(waiting[order[i]].why, SM_FINISH_CANCEL);
+        assert_int_equal(n_queued(&f), i < 3 ? N - 1 - i : N - 3);
+    }
+    collected last = {{0}, 0, 0, 0, 0};
+    sm_stream_sink sink = {on_text, on_done, &last};
+    assert_int_equal(sm_engine_submit(f.engine, "dog", 3, &s, sink, NULL, NULL), SM_OK);
+    atomic_store(&h.go, true);
+    char *after = complete(&f, "dog", &s, NULL); /* waits for those before it */
+    sm_engine_free(f.engine);
+    f.engine = NULL;
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(waiting[i].n_done, 1);
+        assert_true(i % 2 == 0 ? waiting[i].why == SM_FINISH_CANCEL
+                               : waiting[i].why != SM_FINISH_CANCEL);
+        sm_buf_free(&waiting[i].text);
+    }
+    assert_int_equal(last.n_done, 1);
+    assert_memory_equal(last.text.data, after, strlen(after));
+    free(after);
+    sm_buf_free(&last.text);
     teardown(&f);
 }
 
@@ -346,6 +422,72 @@ static void bad_requests_are_refused(void **state)
     teardown(&f);
 }
 
+/* The limit of ever lower temperatures is the likeliest token, down to where 1/t overflows. */
+static void low_temperatures_are_greedy(void **state)
+{
+    (void)state;
+    static const float low[] = {1e-6f, 1e-30f, 1e-37f, 1.2e-38f, 1e-39f, 1e-45f};
+    fixture f;
+    setup(&f, 0, 1, "f32/1");
+    sm_sampling s = SM_SAMPLING_DEFAULT;
+    s.max_tokens = 30;
+    s.seed = 9;
+    s.temperature = 0;
+    char *best = complete(&f, "the", &s, NULL);
+    for (size_t i = 0; i < sizeof low / sizeof *low; i++) {
+        s.temperature = low[i];
+        char *text = complete(&f, "the", &s, NULL);
+        assert_string_equal(text, best);
+        free(text);
+    }
+    free(best);
+    teardown(&f);
+}
+
+typedef struct ended {
+    sm_engine *engine;
+    int32_t n_prompt, n_generated;
+    sm_engine_stats stats; /* when the request ended */
+    atomic_bool is_done;
+} ended;
+
+static void on_end(void *self, sm_finish why, int32_t n_prompt, int32_t n_generated,
+                   const sm_err *err)
+{
+    ended *x = self;
+    (void)why, (void)err;
+    x->n_prompt = n_prompt;
+    x->n_generated = n_generated;
+    sm_engine_stats_get(x->engine, &x->stats);
+    atomic_store(&x->is_done, true);
+}
+
+/* The counters are the sums of what requests report. */
+static void counters_agree_with_requests(void **state)
+{
+    (void)state;
+    static const int32_t lengths[] = {1, 0, 7, 1, 30};
+    fixture f;
+    setup(&f, 0, 1, "f32/1");
+    int64_t n_prompt = 0, n_generated = 0;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        ended x = {.engine = f.engine};
+        sm_sampling s = SM_SAMPLING_DEFAULT;
+        sm_stream_sink sink = {.done = on_end, .self = &x};
+        s.max_tokens = lengths[i];
+        assert_int_equal(sm_engine_submit(f.engine, "the quick", 9, &s, sink, NULL, NULL),
+                         SM_OK);
+        while (!atomic_load(&x.is_done))
+            nap();
+        n_prompt += x.n_prompt;
+        n_generated += x.n_generated;
+        assert_int_equal(x.stats.n_prompt_tokens, n_prompt);
+        assert_int_equal(x.stats.n_generated_tokens, n_generated);
+    }
+    assert_true(n_generated > 10);
+    teardown(&f);
+}
+
 /* Sampled frequencies of the first token agree with the model's probabilities. */
 static void samples_follow_the_distribution(void **state)
 {
@@ -397,8 +539,11 @@ int main(void)
         cmocka_unit_test(scores_equal_the_training_forward),
         cmocka_unit_test(decoding_equals_prefill),
         cmocka_unit_test(companions_do_not_change_a_stream),
+        cmocka_unit_test(cancelled_requests_leave_the_queue),
         cmocka_unit_test(stop_strings_are_withheld),
         cmocka_unit_test(bad_requests_are_refused),
+        cmocka_unit_test(low_temperatures_are_greedy),
+        cmocka_unit_test(counters_agree_with_requests),
         cmocka_unit_test(samples_follow_the_distribution),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

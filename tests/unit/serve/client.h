@@ -17,16 +17,25 @@
 
 enum { CLIENT_TIMEOUT_S = 20 };
 
-static int client_connect(int port)
+static inline int client_connect_at(const struct sockaddr_storage *to)
 {
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int fd = socket(to->ss_family, SOCK_STREAM, 0);
     struct timeval limit = {.tv_sec = CLIENT_TIMEOUT_S};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t n = to->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                            : sizeof(struct sockaddr_in);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)to, n), 0);
     return fd;
+}
+
+static inline int client_connect(int port)
+{
+    struct sockaddr_storage to = {0};
+    *(struct sockaddr_in *)&to = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return client_connect_at(&to);
 }
 
 /* False when the server has closed; a hostile request may be cut off. */
@@ -114,9 +123,8 @@ static inline reply reply_parse(const sm_buf *raw)
 }
 
 /* Send bytes as they are, read until the server closes. */
-static inline reply client_raw(int port, const char *data, size_t len)
+static inline reply client_talk(int fd, const char *data, size_t len)
 {
-    int fd = client_connect(port);
     sm_buf in = {0};
     client_send(fd, data, len);
     client_read_until(fd, &in, NULL);
@@ -124,6 +132,17 @@ static inline reply client_raw(int port, const char *data, size_t len)
     reply r = reply_parse(&in);
     sm_buf_free(&in);
     return r;
+}
+
+static inline reply client_raw(int port, const char *data, size_t len)
+{
+    return client_talk(client_connect(port), data, len);
+}
+
+static inline reply client_raw_at(const struct sockaddr_storage *to, const char *data,
+                                  size_t len)
+{
+    return client_talk(client_connect_at(to), data, len);
 }
 
 static inline void put_request(sm_buf *out, const char *method, const char *url,

@@ -342,23 +342,175 @@ static void a_full_queue_says_so(void **state)
     assert_true(wait_until_idle() < 30);
 }
 
-static void stopping_ends_open_streams(void **state)
+/* n places of the engine, the rest of them, taken by texts that go on until *end. */
+static void hold_the_engine(atomic_bool *end, int n)
+{
+    sm_sampling s = SM_SAMPLING_DEFAULT;
+    sm_stream_sink sink = {.text = until_told, .done = ignore_end, .self = end};
+    s.max_tokens = 8000;
+    atomic_store(end, false);
+    for (int i = 0; i < n; i++)
+        assert_int_equal(sm_engine_submit(fx.engine, "the", 3, &s, sink, NULL, NULL), SM_OK);
+    while (stats().n_active < 4)
+        nap();
+}
+
+#define SHORT_TEXT "{\"prompt\":\"the\",\"max_tokens\":4"
+
+/* Longer in the queue than a peer may be silent: it is not the peer that is silent. */
+static void waiting_is_not_silence(void **state)
 {
     (void)state;
+    static atomic_bool end;
     sm_server *other;
-    sm_buf in = {0};
+    sm_serve_config c = fx.config;
+    sm_buf events = {0}, whole = {0};
+    c.silence_s = 2;
+    assert_int_equal(sm_serve_start(&other, &fx.ctx, &c, NULL), SM_OK);
+    hold_the_engine(&end, 4);
+    int a = client_open(sm_serve_port(other), "/v1/completions", SHORT_TEXT ",\"stream\":true}");
+    int b = client_open(sm_serve_port(other), "/v1/completions", SHORT_TEXT "}");
+    int64_t t0 = sm_clock_ns();
+    while (sm_clock_ns() - t0 < 2500000000)
+        nap();
+    assert_true(client_read_until(a, &events, ": waiting\n\n"));
+    assert_int_equal(stats().n_queued, 2);
+    atomic_store(&end, true);
+    assert_true(client_read_until(a, &events, "data: [DONE]\n\n"));
+    client_read_until(b, &whole, NULL);
+    reply r = reply_parse(&whole);
+    json_decref(reply_json_take(&r, 200));
+    close(a);
+    close(b);
+    sm_buf_free(&events);
+    sm_buf_free(&whole);
+    sm_serve_stop(other);
+    assert_true(wait_until_idle() < 5);
+}
+
+/* Behind texts that go on, requests whose clients leave do not fill the queue for others. */
+static void the_departed_do_not_wait(void **state)
+{
+    (void)state;
+    static atomic_bool end;
+    hold_the_engine(&end, 4);
+    for (int i = 0; i < 10; i++) {
+        int fd = client_open(fx.port, "/v1/completions",
+                             i % 2 ? SHORT_TEXT "}" : SHORT_TEXT ",\"stream\":true}");
+        while (stats().n_queued == 0)
+            nap();
+        close(fd);
+        for (int k = 0; stats().n_queued > 0; k++) {
+            assert_true(k < 1000);
+            nap();
+        }
+    }
+    assert_int_equal(stats().n_active, 4);
+    atomic_store(&end, true);
+    assert_true(wait_until_idle() < 5);
+}
+
+static void *stop_server(void *server)
+{
+    sm_serve_stop(server);
+    return NULL;
+}
+
+static bool can_connect(int port)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    bool ok = connect(fd, (struct sockaddr *)&to, sizeof to) == 0;
+    close(fd);
+    return ok;
+}
+
+/* The rest of an answer on `fd`, which is closed. */
+static json_t *end_of_answer(int fd, int want_code)
+{
+    reply r = client_talk(fd, "", 0);
+    return reply_json_take(&r, want_code);
+}
+
+/* A stream that writes, one that waits, an answer that waits, a request half sent, an idle
+ * connection: each is told. */
+static void stopping_tells_everybody(void **state)
+{
+    (void)state;
+    static const char head[] = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                               "Content-Length: 16\r\n\r\n";
+    static const char health[] = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    static atomic_bool end;
+    sm_server *other;
+    sm_serve_config c = fx.config;
+    sm_buf in = {0}, waiting = {0}, idle_in = {0};
+    pthread_t stopper;
+    assert_int_equal(sm_serve_start(&other, &fx.ctx, &c, NULL), SM_OK);
+    c.port = sm_serve_port(other);
+    int writes = client_open(c.port, "/v1/completions", LONG_TEXT);
+    int idle = client_connect(c.port), half = client_connect(c.port);
+    assert_true(client_read_until(writes, &in, "data: {"));
+    hold_the_engine(&end, 3);
+    int waits = client_open(c.port, "/v1/completions", SHORT_TEXT "}");
+    int stream = client_open(c.port, "/v1/completions", LONG_TEXT);
+    while (stats().n_queued < 2)
+        nap();
+    assert_true(client_send(half, head, sizeof head - 1));
+    assert_true(client_send(idle, health, sizeof health - 1));
+    assert_true(client_read_until(idle, &idle_in, "\"ok\""));
+
+    int64_t t0 = sm_clock_ns();
+    assert_int_equal(pthread_create(&stopper, NULL, stop_server, other), 0);
+    while (can_connect(c.port))
+        nap();
+    json_t *j = end_of_answer(waits, 503);
+    assert_string_equal(text_at(j, "error.code"), "stopping");
+    json_decref(j);
+    client_read_until(writes, &in, NULL);
+    client_read_until(stream, &waiting, NULL);
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(strstr(i ? waiting.data : in.data, "{\"error\":{\"message\":\"the "
+                               "service is stopping\""));
+        assert_null(strstr(i ? waiting.data : in.data, "[DONE]"));
+        assert_non_null(strstr(i ? waiting.data : in.data, "\r\n0\r\n\r\n")); /* whole */
+    }
+    assert_true(client_send(idle, health, sizeof health - 1));
+    j = end_of_answer(idle, 503);
+    assert_string_equal(text_at(j, "status"), "stopping");
+    json_decref(j);
+    assert_true(client_send(half, "{\"prompt\":\"the\"}", 16));
+    j = end_of_answer(half, 503);
+    assert_string_equal(text_at(j, "error.code"), "stopping");
+    json_decref(j);
+    pthread_join(stopper, NULL);
+    assert_true(sm_clock_ns() - t0 < 2500000000); /* nothing was left to wait for */
+
+    assert_int_equal(sm_serve_start(&other, &fx.ctx, &c, NULL), SM_OK); /* the port is free */
+    sm_serve_stop(other);
+    atomic_store(&end, true);
+    assert_true(wait_until_idle() < 5);
+    close(writes);
+    close(stream);
+    sm_buf_free(&in);
+    sm_buf_free(&waiting);
+    sm_buf_free(&idle_in);
+}
+
+/* Peers that never end what they began hold a stop for a bounded time. */
+static void stopping_does_not_wait_for_good(void **state)
+{
+    (void)state;
+    static const char half[] = "POST /v1/ask HTTP/1.1\r\nHost: localhost\r\n"
+                               "Content-Length: 100\r\n\r\n{";
+    sm_server *other;
     assert_int_equal(sm_serve_start(&other, &fx.ctx, &fx.config, NULL), SM_OK);
-    int fd = client_open(sm_serve_port(other), "/v1/completions", LONG_TEXT);
-    int idle = client_connect(sm_serve_port(other));
-    assert_true(client_read_until(fd, &in, "data: {"));
+    int fd = client_connect(sm_serve_port(other));
+    assert_true(client_send(fd, half, sizeof half - 1));
     int64_t t0 = sm_clock_ns();
     sm_serve_stop(other);
     assert_true(sm_clock_ns() - t0 < 5000000000);
-    assert_false(client_read_until(fd, &in, "[DONE]"));
-    assert_true(wait_until_idle() < 5);
     close(fd);
-    close(idle);
-    sm_buf_free(&in);
 }
 
 /* ----------------------------------------------------------------- metrics */
@@ -446,7 +598,10 @@ int main(void)
         cmocka_unit_test(two_streams_run_at_once),
         cmocka_unit_test(departure_cancels),
         cmocka_unit_test(a_full_queue_says_so),
-        cmocka_unit_test(stopping_ends_open_streams),
+        cmocka_unit_test(waiting_is_not_silence),
+        cmocka_unit_test(the_departed_do_not_wait),
+        cmocka_unit_test(stopping_tells_everybody),
+        cmocka_unit_test(stopping_does_not_wait_for_good),
         cmocka_unit_test(metrics_are_prometheus_text),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
