@@ -125,11 +125,7 @@ static void broken(add_state *a, size_t index, const sm_err *e)
         set_fatal(a, index, e);
         return;
     }
-    bool archive = sm_name_is_archive(item->name);
-    add_origin *o =
-        sm_add_origin_find(a, archive ? item->name : a->items.group[item->group]);
-    if (o)
-        sm_add_origin_error(a, o, item->name, e->msg);
+    sm_add_origin_error(a, item->origin, item->name, e->msg);
 }
 
 static bool next_item(add_state *a, size_t *out)
@@ -254,12 +250,11 @@ static sm_status read_all(add_state *a, sm_err *err)
 
 /* ------------------------------------------------------------------ output */
 
-static sm_status write_documents(add_state *a, const char *staging, size_t *n_duplicates,
-                                 sm_err *err)
+static sm_status write_documents(add_state *a, const char *staging, sm_err *err)
 {
     sm_file_writer *w = NULL;
     sm_buf package = {0};
-    sm_status s = sm_spool_seal(a->spool, n_duplicates, err);
+    sm_status s = SM_OK;
     char *path = sm_path_join(staging, "documents.jsonl");
     if (!s && !path)
         s = sm_fail(err, SM_ENOMEM, "%s: out of memory", staging);
@@ -270,7 +265,7 @@ static sm_status write_documents(add_state *a, const char *staging, size_t *n_du
         const sm_spool_record *r = sm_spool_at(a->spool, i, &bytes);
         sm_buf_clear(&package);
         sm_buf_put(&package, bytes, r->head_bytes);
-        if (r->origin != SM_SPOOL_COMPLETE) {
+        if (!r->is_complete) {
             const add_origin *o = a->origin[r->origin];
             sm_document_write_package(&package, o->package ? o->package : "",
                                       o->version ? o->version : "", o->licence);
@@ -288,11 +283,12 @@ static sm_status write_documents(add_state *a, const char *staging, size_t *n_du
     return s;
 }
 
-static sm_status write_report(add_state *a, const char *staging, size_t n_duplicates,
-                              json_t *figures, sm_err *err)
+static sm_status write_report(add_state *a, add_origin *const *sorted,
+                              const char *staging, size_t n_duplicates, json_t *figures,
+                              sm_err *err)
 {
     sm_buf text = {0};
-    json_t *report = sm_add_report(a, n_duplicates);
+    json_t *report = sm_add_report(a, sorted, n_duplicates);
     char *path = sm_path_join(staging, "source.json");
     sm_status s = path ? sm_json_pretty(&text, report, err)
                        : sm_fail(err, SM_ENOMEM, "%s: out of memory", staging);
@@ -307,23 +303,28 @@ static sm_status write_report(add_state *a, const char *staging, size_t n_duplic
     return s;
 }
 
-/* Origins of archives carry their file's hash; loose files share their group's. */
-static sm_status make_origins(add_state *a, sm_err *err)
+/* Everything is read: settle what depends on the whole, then write. */
+static sm_status write_all(add_state *a, const char *staging, json_t *figures,
+                           sm_err *err)
 {
-    for (size_t i = 0; i < a->items.n; i++) {
-        const add_item *item = &a->items.item[i];
-        bool archive = sm_name_is_archive(item->name);
-        const char *key = archive ? item->name : a->items.group[item->group];
-        add_origin *o = sm_add_origin_find(a, key);
-        if (!o)
-            return sm_fail(err, SM_ENOMEM, "%s: out of memory", item->name);
-        if (archive)
-            memcpy(o->sha256, item->sha256, sizeof o->sha256);
-        else if (!o->sha256[0] && !sm_add_group_hash(o->sha256, &a->items, item->group))
-            return sm_fail(err, SM_ENOMEM, "%s: SHA-256 failed", item->name);
-        o->bytes += item->bytes;
-    }
-    return SM_OK;
+    add_origin **sorted = NULL;
+    uint32_t *rank = NULL;
+    size_t n_duplicates = 0;
+    sm_status s = SM_OK;
+    if (!sm_add_rank_origins(&sorted, &rank, a) || !sm_add_resolve_licences(sorted, a))
+        s = sm_fail(err, SM_ENOMEM, "data add: out of memory");
+    if (!s)
+        s = sm_spool_seal(a->spool, rank, &n_duplicates, err);
+    if (!s && sm_spool_n(a->spool) == 0)
+        s = sm_fail(err, SM_EINVAL, "data add: no document in %zu file(s) below %s",
+                    a->items.n, a->items.group[0]);
+    if (!s)
+        s = write_documents(a, staging, err);
+    if (!s)
+        s = write_report(a, sorted, staging, n_duplicates, figures, err);
+    free(sorted);
+    free(rank);
+    return s;
 }
 
 sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const char *staging,
@@ -337,26 +338,18 @@ sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const char *stag
                    .skip_damaged = sm_opt_bool(options, "skip_damaged")};
     a.limits.max_file_bytes = (size_t)sm_opt_int(options, "max_file_bytes");
     a.limits.max_ratio = sm_opt_float(options, "max_ratio");
-    size_t n_duplicates = 0;
     pthread_mutex_init(&a.lock, NULL);
     sm_status s = sm_add_list_items(&a.items, sm_opt_list(options, "paths"), err);
     if (!s)
         s = sm_add_hash_items(&a.items, ctx->pool, err);
     if (!s)
-        s = make_origins(&a, err);
+        s = sm_add_make_origins(&a, err);
     if (!s)
         s = sm_spool_create(&a.spool, staging, err);
     if (!s)
         s = read_all(&a, err);
-    if (!s && !sm_add_resolve_licences(&a))
-        s = sm_fail(err, SM_ENOMEM, "out of memory");
     if (!s)
-        s = write_documents(&a, staging, &n_duplicates, err);
-    if (!s && sm_spool_n(a.spool) == 0)
-        s = sm_fail(err, SM_EINVAL, "data add: no document in %zu file(s) below %s",
-                    a.items.n, a.items.group[0]);
-    if (!s)
-        s = write_report(&a, staging, n_duplicates, figures, err);
+        s = write_all(&a, staging, figures, err);
     sm_add_origins_free(&a);
     sm_spool_free(a.spool);
     sm_add_items_free(&a.items);

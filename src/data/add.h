@@ -24,6 +24,8 @@ typedef struct add_item {
     uint32_t group;  /* index of the path given by the user               */
     char sha256[65]; /* filled by sm_add_hash_items                       */
     int64_t bytes;
+    struct add_origin *origin; /* of what is read from it, packages in it apart;
+                                  filled by sm_add_make_origins */
 } add_item;
 
 typedef struct add_items {
@@ -50,11 +52,14 @@ typedef struct add_count {
 #define ADD_SHOWN_ERRORS \
     200 /* the order of reading                                        */
 
-/** Where documents come from: a package, an archive, or the loose files of a path. */
+/** Where documents come from: an archive, the loose files of a path, or a package inside
+ * one of these.  Names need not differ (two paths may end in the same word): an origin is
+ * one item, one path given, or (origin, name) of a package. */
 typedef struct add_origin {
-    uint32_t index;
-    char *path; /* key */
-    char sha256[65];
+    uint32_t index; /* in add_state.origin: the order of making, which is no result */
+    const struct add_origin *parent; /* what a package lies in, NULL outside        */
+    char *path;
+    char sha256[65]; /* "" of a package inside an archive */
     int64_t bytes;
     char *package, *version, *architecture;
     char *licence;     /* resolved by sm_add_resolve_licences */
@@ -83,15 +88,21 @@ typedef struct add_state {
     size_t fatal_item;
 } add_state;
 
-/* Origins.  `find` makes one when there is none; NULL without memory. */
-add_origin *sm_add_origin_find(add_state *a, const char *path);
+/** An origin of each archive and of the loose files of each path. */
+sm_status sm_add_make_origins(add_state *a, sm_err *err);
+/** The origin of an entry of an item: the item's, or that of the package at `package_at`
+ * (may be NULL), made when there is none.  NULL without memory. */
+add_origin *sm_add_origin_of(add_state *a, const add_item *item, const char *package_at);
 void sm_add_origin_count(add_state *a, add_origin *o, const char *what, bool skipped);
 void sm_add_origin_error(add_state *a, add_origin *o, const char *path, const char *text);
 void sm_add_origins_free(add_state *a);
+/** When all is read: the origins in an order that depends on names and bytes alone
+ * (`sorted`, borrowed), and the place of each in it by its index; malloc'd. */
+bool sm_add_rank_origins(add_origin ***sorted, uint32_t **rank, const add_state *a);
 /** Settle each origin's licence, following doc links between packages. */
-bool sm_add_resolve_licences(add_state *a);
+bool sm_add_resolve_licences(add_origin *const *sorted, const add_state *a);
 /** The content of source.json; new reference. */
-json_t *sm_add_report(add_state *a, size_t n_duplicates);
+json_t *sm_add_report(const add_state *a, add_origin *const *sorted, size_t n_duplicates);
 
 /** Turn one entry into documents (or counts).  Frees nothing.  Thread-safe. */
 sm_status sm_add_entry(add_state *a, const add_item *item, const sm_entry *e,

@@ -30,18 +30,33 @@ static char *control_field(const char *text, const char *field)
     return NULL;
 }
 
+/* Two members of an archive may have one name: what stays does not depend on which was
+ * read first.  Takes `value`. */
+static void keep_smaller(char **held, char *value)
+{
+    bool better = value && (!*held || strcmp(value, *held) < 0);
+    free(better ? *held : value);
+    if (better)
+        *held = value;
+}
+
+/* The same for a text under a key of an object. */
+static void set_smaller(json_t *object, const char *key, const char *value)
+{
+    const char *held = json_string_value(json_object_get(object, key));
+    if (!held || strcmp(value, held) < 0)
+        json_object_set_new_nocheck(object, key, json_string_nocheck(value));
+}
+
 static void take_control(add_state *a, add_origin *o, const sm_entry *e)
 {
     char *package = control_field(e->data, "Package");
     char *version = control_field(e->data, "Version");
     char *architecture = control_field(e->data, "Architecture");
     pthread_mutex_lock(&a->lock);
-    free(o->package);
-    free(o->version);
-    free(o->architecture);
-    o->package = package;
-    o->version = version;
-    o->architecture = architecture;
+    keep_smaller(&o->package, package);
+    keep_smaller(&o->version, version);
+    keep_smaller(&o->architecture, architecture);
     pthread_mutex_unlock(&a->lock);
 }
 
@@ -51,7 +66,7 @@ static void keep_licence(add_state *a, add_origin *o, const char *key, size_t ke
     char *k = sm_strndup(key, key_len);
     pthread_mutex_lock(&a->lock);
     if (k && *licence)
-        json_object_set_new(o->copyright, k, json_string(licence));
+        set_smaller(o->copyright, k, licence);
     pthread_mutex_unlock(&a->lock);
     free(k);
 }
@@ -88,8 +103,7 @@ static void take_alias(add_state *a, add_origin *o, const sm_entry *e)
     pthread_mutex_lock(&a->lock);
     o->n_aliases++;
     if (from)
-        json_object_set_new(o->doc_link, from,
-                            json_string(slash ? slash + 1 : e->target));
+        set_smaller(o->doc_link, from, slash ? slash + 1 : e->target);
     pthread_mutex_unlock(&a->lock);
     free(from);
 }
@@ -149,8 +163,7 @@ static sm_status spool_document(add_state *a, add_origin *o, sm_document *d,
     sm_document_write_tail(&w->tail, d);
     if (w->head.failed || w->tail.failed)
         return sm_fail(err, SM_ENOMEM, "%s: no memory to write it", d->path);
-    sm_status s = sm_spool_put(a->spool, id, complete ? SM_SPOOL_COMPLETE : o->index,
-                               &w->head, &w->tail, err);
+    sm_status s = sm_spool_put(a->spool, id, o->index, complete, &w->head, &w->tail, err);
     if (s)
         return s;
     pthread_mutex_lock(&a->lock);
@@ -335,10 +348,7 @@ static sm_status take_lines(add_state *a, add_origin *o, const sm_entry *e, sm_e
 
 sm_status sm_add_entry(add_state *a, const add_item *item, const sm_entry *e, sm_err *err)
 {
-    const char *key = e->package_at                    ? e->package_at
-                      : sm_name_is_archive(item->name) ? item->name
-                                                       : a->items.group[item->group];
-    add_origin *o = sm_add_origin_find(a, key);
+    add_origin *o = sm_add_origin_of(a, item, e->package_at);
     if (!o)
         return sm_fail(err, SM_ENOMEM, "%s: out of memory", e->path);
     switch (e->kind) {

@@ -8,8 +8,9 @@
 #include <string.h>
 
 #include "add.h"
+#include "names.h"
 
-static add_origin *origin_new(add_state *a, const char *path)
+static add_origin *origin_new(add_state *a, const add_origin *parent, const char *path)
 {
     if (a->n_origin == a->cap_origin) {
         size_t cap = a->cap_origin ? 2 * a->cap_origin : 64;
@@ -23,6 +24,7 @@ static add_origin *origin_new(add_state *a, const char *path)
     if (!o)
         return NULL;
     o->index = (uint32_t)a->n_origin;
+    o->parent = parent;
     o->path = sm_strdup(path);
     o->copyright = json_object();
     o->doc_link = json_object();
@@ -31,16 +33,55 @@ static add_origin *origin_new(add_state *a, const char *path)
     return o->path && o->copyright && o->doc_link && o->errors ? o : NULL;
 }
 
-add_origin *sm_add_origin_find(add_state *a, const char *path)
+/* Archives carry their file's hash; loose files share their path's. */
+static sm_status item_origin(add_state *a, add_item *item, add_origin **group,
+                             sm_err *err)
+{
+    bool archive = sm_name_is_archive(item->name);
+    add_origin *o = archive ? NULL : *group;
+    if (!o)
+        o = origin_new(a, NULL, archive ? item->name : a->items.group[item->group]);
+    if (!o)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", item->name);
+    if (archive)
+        memcpy(o->sha256, item->sha256, sizeof o->sha256);
+    else if (!*group && !sm_add_group_hash(o->sha256, &a->items, item->group))
+        return sm_fail(err, SM_ENOMEM, "%s: SHA-256 failed", item->name);
+    if (!archive)
+        *group = o;
+    o->bytes += item->bytes;
+    item->origin = o;
+    return SM_OK;
+}
+
+sm_status sm_add_make_origins(add_state *a, sm_err *err)
+{
+    sm_status s = SM_OK;
+    add_origin **group = sm_alloc(a->items.n_group, sizeof(add_origin *));
+    if (!group)
+        return sm_fail(err, SM_ENOMEM, "data add: out of memory");
+    for (size_t i = 0; i < a->items.n && !s; i++) {
+        add_item *item = &a->items.item[i];
+        s = item_origin(a, item, &group[item->group], err);
+    }
+    free(group);
+    return s;
+}
+
+add_origin *sm_add_origin_of(add_state *a, const add_item *item, const char *package_at)
 {
     add_origin *o = NULL;
+    bool archive = sm_name_is_archive(item->name);
+    if (!package_at || (archive && strcmp(package_at, item->name) == 0))
+        return item->origin;
     pthread_mutex_lock(&a->lock);
     /* newest first: a lane asks for the same origin many times in a row */
     for (size_t i = a->n_origin; i > 0 && !o; i--)
-        if (strcmp(a->origin[i - 1]->path, path) == 0)
+        if (a->origin[i - 1]->parent == item->origin &&
+            strcmp(a->origin[i - 1]->path, package_at) == 0)
             o = a->origin[i - 1];
     if (!o)
-        o = origin_new(a, path);
+        o = origin_new(a, item->origin, package_at);
     pthread_mutex_unlock(&a->lock);
     return o;
 }
@@ -91,13 +132,42 @@ void sm_add_origins_free(add_state *a)
     a->n_origin = 0;
 }
 
+/* ------------------------------------------------------------------- order */
+
+/* What two origins with one name differ by is what they were read from. */
+static const char *hash_of(const add_origin *o)
+{
+    return o->parent ? o->parent->sha256 : o->sha256;
+}
+
+static int compare_origins(const void *x, const void *y)
+{
+    add_origin *const *a = x, *const *b = y;
+    int c = strcmp((*a)->path, (*b)->path);
+    return c ? c : strcmp(hash_of(*a), hash_of(*b));
+}
+
+bool sm_add_rank_origins(add_origin ***sorted, uint32_t **rank, const add_state *a)
+{
+    *sorted = sm_alloc(a->n_origin + 1, sizeof **sorted);
+    *rank = sm_alloc(a->n_origin + 1, sizeof **rank);
+    if (!*sorted || !*rank)
+        return false;
+    if (a->n_origin > 0)
+        memcpy(*sorted, a->origin, a->n_origin * sizeof **sorted);
+    qsort(*sorted, a->n_origin, sizeof **sorted, compare_origins);
+    for (size_t i = 0; i < a->n_origin; i++)
+        (*rank)[(*sorted)[i]->index] = (uint32_t)i;
+    return true;
+}
+
 /* ---------------------------------------------------------------- licences */
 
 /* The copyright that any origin holds for a documentation folder, or NULL. */
-static const char *copyright_of(const add_state *a, const char *folder)
+static const char *copyright_of(add_origin *const *sorted, size_t n, const char *folder)
 {
-    for (size_t i = 0; i < a->n_origin; i++) {
-        const json_t *v = json_object_get(a->origin[i]->copyright, folder);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *v = json_object_get(sorted[i]->copyright, folder);
         if (v)
             return json_string_value(v);
     }
@@ -117,14 +187,15 @@ static const char *first_value(const json_t *object)
     return best ? json_string_value(json_object_get(object, best)) : NULL;
 }
 
-static const char *licence_of(const add_state *a, const add_origin *o)
+static const char *licence_of(const add_state *a, add_origin *const *sorted,
+                              const add_origin *o)
 {
     const char *found = NULL;
     const char *folder = o->package;
     for (int hops = 0; folder && !found && hops < 8; hops++) {
         found = json_string_value(json_object_get(o->copyright, folder));
         if (!found && hops > 0)
-            found = copyright_of(a, folder);
+            found = copyright_of(sorted, a->n_origin, folder);
         folder = json_string_value(json_object_get(o->doc_link, folder));
     }
     if (!found)
@@ -132,11 +203,11 @@ static const char *licence_of(const add_state *a, const add_origin *o)
     return found && *found && strcmp(found, "unknown") != 0 ? found : a->licence;
 }
 
-bool sm_add_resolve_licences(add_state *a)
+bool sm_add_resolve_licences(add_origin *const *sorted, const add_state *a)
 {
     for (size_t i = 0; i < a->n_origin; i++) {
-        a->origin[i]->licence = sm_strdup(licence_of(a, a->origin[i]));
-        if (!a->origin[i]->licence)
+        sorted[i]->licence = sm_strdup(licence_of(a, sorted, sorted[i]));
+        if (!sorted[i]->licence)
             return false;
     }
     return true;
@@ -215,30 +286,18 @@ static json_t *origin_json(add_origin *o, json_t *formats, json_t *skipped)
     return j;
 }
 
-static int compare_origins(const void *x, const void *y)
-{
-    add_origin *const *a = x, *const *b = y;
-    return strcmp((*a)->path, (*b)->path);
-}
-
-json_t *sm_add_report(add_state *a, size_t n_duplicates)
+json_t *sm_add_report(const add_state *a, add_origin *const *sorted, size_t n_duplicates)
 {
     json_t *out = json_object(), *list = json_array();
     json_t *formats = json_object(), *skipped = json_object();
     int64_t documents = 0, bytes = 0, aliases = 0, errors = 0;
-    add_origin **sorted = sm_alloc(a->n_origin + 1, sizeof *sorted);
-    if (sorted)
-        memcpy(sorted, a->origin, a->n_origin * sizeof *sorted);
-    if (sorted)
-        qsort(sorted, a->n_origin, sizeof *sorted, compare_origins);
-    for (size_t i = 0; sorted && i < a->n_origin; i++) {
+    for (size_t i = 0; i < a->n_origin; i++) {
         documents += sorted[i]->n_documents;
         bytes += sorted[i]->text_bytes;
         aliases += sorted[i]->n_aliases;
         errors += sorted[i]->n_errors;
         json_array_append_new(list, origin_json(sorted[i], formats, skipped));
     }
-    free(sorted);
     json_object_set_new(out, "name", json_string(a->name));
     json_object_set_new(out, "documents",
                         json_integer(documents - (int64_t)n_duplicates));

@@ -68,11 +68,13 @@ static bool grow(sm_spool *s)
     return true;
 }
 
-sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t origin,
+sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t origin, bool is_complete,
                        const sm_buf *head, const sm_buf *tail, sm_err *err)
 {
-    sm_spool_record r = {
-        .origin = origin, .head_bytes = head->len, .tail_bytes = tail->len};
+    sm_spool_record r = {.origin = origin,
+                         .is_complete = is_complete,
+                         .head_bytes = head->len,
+                         .tail_bytes = tail->len};
     memcpy(r.key, key, sizeof r.key);
     pthread_mutex_lock(&s->lock);
     sm_status st =
@@ -93,31 +95,50 @@ sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t origin,
 static int compare_records(const void *a, const void *b)
 {
     const sm_spool_record *x = a, *y = b;
-    int c = memcmp(x->key, y->key, sizeof x->key);
-    if (c)
-        return c;
-    return (x->origin > y->origin) - (x->origin < y->origin);
+    return memcmp(x->key, y->key, sizeof x->key);
 }
 
-sm_status sm_spool_seal(sm_spool *s, size_t *n_dropped, sm_err *err)
+/* Of two records with one key, does x stay? */
+static bool precedes(const sm_spool *s, const sm_spool_record *x,
+                     const sm_spool_record *y, const uint32_t *rank)
 {
-    *n_dropped = 0;
-    if (s->n > 1)
-        qsort(s->record, s->n, sizeof *s->record, compare_records);
+    if (rank[x->origin] != rank[y->origin])
+        return rank[x->origin] < rank[y->origin];
+    if (x->is_complete != y->is_complete)
+        return x->is_complete;
+    size_t n = x->head_bytes + x->tail_bytes, m = y->head_bytes + y->tail_bytes;
+    int c = memcmp(s->map + x->offset, s->map + y->offset, n < m ? n : m);
+    return c ? c < 0 : n < m;
+}
+
+static void drop_repeated(sm_spool *s, const uint32_t *rank, size_t *n_dropped)
+{
     size_t kept = 0;
     for (size_t i = 0; i < s->n; i++) {
-        if (kept > 0 && memcmp(s->record[kept - 1].key, s->record[i].key, 33) == 0)
-            ++*n_dropped;
-        else
+        sm_spool_record *last = kept > 0 ? &s->record[kept - 1] : NULL;
+        if (!last || compare_records(last, &s->record[i]) != 0) {
             s->record[kept++] = s->record[i];
+            continue;
+        }
+        ++*n_dropped;
+        if (precedes(s, &s->record[i], last, rank))
+            *last = s->record[i];
     }
     s->n = kept;
+}
+
+sm_status sm_spool_seal(sm_spool *s, const uint32_t *rank, size_t *n_dropped, sm_err *err)
+{
+    *n_dropped = 0;
     if (s->bytes == 0)
         return SM_OK;
     void *p = mmap(NULL, s->bytes, PROT_READ, MAP_PRIVATE, s->fd, 0);
     if (p == MAP_FAILED)
         return sm_fail_errno(err, errno, "spool of documents: mmap");
     s->map = p;
+    if (s->n > 1)
+        qsort(s->record, s->n, sizeof *s->record, compare_records);
+    drop_repeated(s, rank, n_dropped);
     return SM_OK;
 }
 

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `data add`: inputs that look alike, and licences of folders. */
+#include "room.h"
+
+#define MIT_TEXT                                                                    \
+    "Permission is hereby granted, free of charge, to any person obtaining a copy " \
+    "of this software, subject to: The above copyright notice and this permission " \
+    "notice shall be included.\n"
+#define GPL_NOTICE                                                              \
+    "You may distribute it under the terms of the GNU General Public License, " \
+    "version 3.\n"
+
+/* data add of a list of paths below the room, `paths` being "a/docs b/docs". */
+static sm_status add_paths(room *r, const char *paths, const char *staging, int n_threads,
+                           sm_err *err)
+{
+    sm_buf json = {0};
+    char *to = room_path(r, staging);
+    sm_buf_puts(&json, "{\"paths\": [");
+    for (const char *p = paths; *p; p += strspn(p, " ")) {
+        size_t n = strcspn(p, " ");
+        sm_buf_printf(&json, "%s\"%s/%.*s\"", p == paths ? "" : ", ", r->dir, (int)n, p);
+        p += n;
+    }
+    sm_buf_puts(&json, "]}");
+    json_t *o = options(sm_data_add_options, json.data);
+    sm_pool_free(r->pool);
+    r->pool = NULL;
+    assert_int_equal(sm_pool_create(&r->pool, n_threads, err), SM_OK);
+    r->ctx.pool = r->pool;
+    sm_mkdirs(to, NULL);
+    sm_status s = sm_data_add(&r->ctx, o, to, NULL, err);
+    json_decref(o);
+    sm_buf_free(&json);
+    free(to);
+    return s;
+}
+
+static bool contains(const room *r, const char *staging, const char *what)
+{
+    char name[80];
+    size_t len;
+    snprintf(name, sizeof name, "%s/documents.jsonl", staging);
+    char *text = room_get(r, name, &len);
+    bool found = strstr(text, what) != NULL;
+    free(text);
+    return found;
+}
+
+/* Every document whose text holds `word` has this licence, and there is one. */
+static void want_licence(const room *r, const char *staging, const char *word,
+                         const char *licence)
+{
+    char name[80];
+    size_t len;
+    int n = 0;
+    snprintf(name, sizeof name, "%s/documents.jsonl", staging);
+    char *text = room_get(r, name, &len), *save = NULL;
+    for (char *line = strtok_r(text, "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save)) {
+        if (!strstr(line, word))
+            continue;
+        json_t *d = json_loads(line, 0, NULL);
+        assert_string_equal(json_string_value(json_object_get(d, "licence")), licence);
+        json_decref(d);
+        n++;
+    }
+    if (n == 0)
+        fail_msg("no document with \"%s\"", word);
+    free(text);
+}
+
+static void same_file(const room *r, const char *a, const char *b, const char *name)
+{
+    char x[120], y[120];
+    size_t n, m;
+    snprintf(x, sizeof x, "%s/%s", a, name);
+    snprintf(y, sizeof y, "%s/%s", b, name);
+    char *p = room_get(r, x, &n), *q = room_get(r, y, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(p, q, n);
+    free(p);
+    free(q);
+}
+
+/* Any number of threads and any order of the paths makes the same bytes. */
+static void same_always(room *r, const char *paths, const char *turned)
+{
+    static const int n_threads[] = {1, 2, 8};
+    sm_err e = {0};
+    for (int i = 0; i < 6; i++) {
+        char to[40];
+        snprintf(to, sizeof to, "out%d", i);
+        if (add_paths(r, i % 2 ? turned : paths, to, n_threads[i / 2], &e))
+            fail_msg("%s", e.msg);
+        same_file(r, "out0", to, "documents.jsonl");
+        same_file(r, "out0", to, "source.json");
+    }
+}
+
+static void test_equal_folders(void **state)
+{
+    (void)state;
+    room r;
+    room_open(&r, 1);
+    room_puts(&r, "a/docs/LICENSE", GPL_NOTICE);
+    room_puts(&r, "b/docs/LICENSE", MIT_TEXT);
+    for (int i = 0; i < 20; i++) {
+        char name[40], text[80];
+        snprintf(name, sizeof name, "a/docs/%d.txt", i);
+        snprintf(text, sizeof text, "The page %d of the first project.\n", i);
+        room_puts(&r, name, text);
+        name[0] = 'b';
+        snprintf(text, sizeof text, "The page %d of the second one.\n", i);
+        room_puts(&r, name, text);
+    }
+    room_puts(&r, "a/docs/same.txt", "The text that both of them hold.\n");
+    room_puts(&r, "b/docs/same.txt", "The text that both of them hold.\n");
+    same_always(&r, "a/docs b/docs", "b/docs a/docs");
+    want_licence(&r, "out0", "first project", "GPL-3.0-only");
+    want_licence(&r, "out0", "second one", "MIT");
+    room_close(&r);
+}
+
+static void put_tar(const room *r, const char *name, const char *licence,
+                    const char *text)
+{
+    sm_buf a = {0};
+    const member m[] = {{.name = "p/doc.txt", .data = text},
+                        {.name = "p/LICENSE", .data = licence}};
+    make_archive(&a, KIND_TAR_GZ, m, 2);
+    room_put(r, name, a.data, a.len);
+    sm_buf_free(&a);
+}
+
+static void test_equal_archives(void **state)
+{
+    (void)state;
+    room r;
+    room_open(&r, 1);
+    put_tar(&r, "a/docs.tgz", GPL_NOTICE, "The text of the first archive.\n");
+    put_tar(&r, "b/docs.tgz", MIT_TEXT, "The text of the second archive.\n");
+    same_always(&r, "a/docs.tgz b/docs.tgz", "b/docs.tgz a/docs.tgz");
+    want_licence(&r, "out0", "first archive", "GPL-3.0-only");
+    want_licence(&r, "out0", "second archive", "MIT");
+    room_close(&r);
+}
+
+static void put_deb(sm_buf *out, const char *version, const char *licence)
+{
+    char control[80], copyright[200], text[120];
+    snprintf(control, sizeof control, "Package: tool\nVersion: %s\n", version);
+    snprintf(
+        copyright, sizeof copyright,
+        "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
+        "\nFiles: *\nCopyright: A\nLicense: %s\n",
+        licence);
+    snprintf(text, sizeof text, "The manual of version %s of it.\n", version);
+    const member m[] = {{.name = "./usr/share/doc/tool/manual.txt", .data = text},
+                        {.name = "./usr/share/doc/tool/copyright", .data = copyright}};
+    make_deb(out, control, m, 2);
+}
+
+/* Packages of one name, as files and inside archives of one name. */
+static void test_equal_packages(void **state)
+{
+    (void)state;
+    static const char *const dir[] = {"a", "b"}, *const licence[] = {"GPL-3", "MIT"};
+    static const char *const version[] = {"7.1", "8.2"};
+    room r;
+    room_open(&r, 1);
+    for (int i = 0; i < 2; i++) {
+        sm_buf deb = {0}, inner = {0}, tar = {0};
+        char name[40], later[20];
+        put_deb(&deb, version[i], licence[i]);
+        snprintf(name, sizeof name, "%s/tool.deb", dir[i]);
+        room_put(&r, name, deb.data, deb.len);
+        snprintf(later, sizeof later, "%s.9", version[i]);
+        put_deb(&inner, later, licence[1 - i]);
+        const member m = {.name = "tool.deb", .data = inner.data, .len = inner.len};
+        make_archive(&tar, KIND_TAR, &m, 1);
+        snprintf(name, sizeof name, "%s/all.tar", dir[i]);
+        room_put(&r, name, tar.data, tar.len);
+        sm_buf_free(&deb);
+        sm_buf_free(&inner);
+        sm_buf_free(&tar);
+    }
+    same_always(&r, "a/tool.deb b/tool.deb a/all.tar b/all.tar",
+                "b/all.tar a/all.tar b/tool.deb a/tool.deb");
+    want_licence(&r, "out0", "version 7.1 of", "GPL-3.0-only");
+    want_licence(&r, "out0", "version 8.2 of", "MIT");
+    want_licence(&r, "out0", "version 7.1.9 of", "MIT");
+    want_licence(&r, "out0", "version 8.2.9 of", "GPL-3.0-only");
+    assert_true(contains(&r, "out0", "\"version\":\"8.2.9\""));
+    room_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_equal_folders),
+        cmocka_unit_test(test_equal_archives),
+        cmocka_unit_test(test_equal_packages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
