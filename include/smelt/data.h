@@ -90,14 +90,20 @@ SM_API extern const sm_option sm_data_add_options[];
  * .jsonl file, or a document.  Aliases (symbolic and hard links, man pages that are one
  * ".so" line) are counted and skipped.  A .deb gives package, version and licence.
  *
+ * The inputs are hashed again when they have been read: what is written is of the bytes
+ * that the hashes are of, or there is an error.
+ *
  * @param options  resolved against sm_data_add_options
+ * @param facts    of sm_data_add_facts with the same options: what the inputs have to be;
+ *                 NULL: as they are
  * @param figures  object that receives "documents", "bytes", ...; may be NULL
  * @return SM_ENOENT, SM_EIO; SM_ECORRUPT for a damaged archive unless `skip_damaged`;
  *         SM_EDENIED for a path that leaves its archive or a decompression bomb (likewise);
- *         SM_EINVAL when nothing was found; SM_ECANCEL
+ *         SM_EINVAL when nothing was found, or an input changed meanwhile; SM_ECANCEL
  */
 SM_API sm_status sm_data_add(const sm_ctx *ctx, const json_t *options,
-                             const char *staging, json_t *figures, sm_err *err);
+                             const json_t *facts, const char *staging, json_t *figures,
+                             sm_err *err);
 
 /** What of the outside world enters the recipe of data.add: {"inputs": [[name, SHA-256],
  * ...], "readers": version}.  A directory's hash covers names and bytes of its files.

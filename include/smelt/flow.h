@@ -22,6 +22,7 @@ typedef struct sm_step_io {
     const sm_ctx *ctx;
     sm_store *store;
     const json_t *options;      /* resolved against the step's table                    */
+    const json_t *facts;        /* what sm_step.facts gave for the recipe; NULL: none    */
     const sm_artifact *input;   /* in the order of sm_step.inputs                       */
     size_t n_input;
     const char *staging;        /* write outputs here                                   */

@@ -327,8 +327,8 @@ static sm_status write_all(add_state *a, const char *staging, json_t *figures,
     return s;
 }
 
-sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const char *staging,
-                      json_t *figures, sm_err *err)
+sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const json_t *facts,
+                      const char *staging, json_t *figures, sm_err *err)
 {
     add_state a = {.ctx = ctx,
                    .options = options,
@@ -339,15 +339,20 @@ sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const char *stag
     a.limits.max_file_bytes = (size_t)sm_opt_int(options, "max_file_bytes");
     a.limits.max_ratio = sm_opt_float(options, "max_ratio");
     pthread_mutex_init(&a.lock, NULL);
-    sm_status s = sm_add_list_items(&a.items, sm_opt_list(options, "paths"), err);
+    const json_t *paths = sm_opt_list(options, "paths");
+    sm_status s = sm_add_list_items(&a.items, paths, err);
     if (!s)
         s = sm_add_hash_items(&a.items, ctx->pool, err);
+    if (!s)
+        s = sm_add_check_facts(&a.items, facts, paths, err);
     if (!s)
         s = sm_add_make_origins(&a, err);
     if (!s)
         s = sm_spool_create(&a.spool, staging, err);
     if (!s)
         s = read_all(&a, err);
+    if (!s)
+        s = sm_add_check_items(&a.items, ctx->pool, err);
     if (!s)
         s = write_all(&a, staging, figures, err);
     sm_add_origins_free(&a);

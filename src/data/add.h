@@ -37,6 +37,11 @@ typedef struct add_items {
 
 sm_status sm_add_list_items(add_items *out, const json_t *paths, sm_err *err);
 sm_status sm_add_hash_items(add_items *items, struct sm_pool *pool, sm_err *err);
+/** Hash them again: SM_EINVAL, naming the file, when one is no longer what it was. */
+sm_status sm_add_check_items(add_items *items, struct sm_pool *pool, sm_err *err);
+/** Whether the groups are those of the facts (NULL: they are); `paths` for the message. */
+sm_status sm_add_check_facts(const add_items *items, const json_t *facts,
+                             const json_t *paths, sm_err *err);
 /** SHA-256 over the sorted (name, hash) of a group's items, as hex. */
 bool sm_add_group_hash(char out[65], const add_items *items, uint32_t group);
 void sm_add_items_free(add_items *items);

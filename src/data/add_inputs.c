@@ -99,6 +99,7 @@ sm_status sm_add_list_items(add_items *out, const json_t *paths, sm_err *err)
 
 typedef struct hashing {
     add_items *items;
+    bool again;
     sm_err *err;
 } hashing;
 
@@ -106,19 +107,23 @@ static void hash_task(void *arg, ptrdiff_t i, int thread)
 {
     (void)thread;
     hashing *h = arg;
-    sm_map map;
     add_item *item = &h->items->item[i];
-    if (sm_map_open(&map, item->disk, &h->err[i]))
+    char now[65];
+    int64_t bytes;
+    if (sm_sha_file(now, &bytes, item->disk, &h->err[i]))
         return;
-    item->bytes = (int64_t)map.len;
-    sm_map_close(&map);
-    sm_sha_file(item->sha256, item->disk, &h->err[i]);
+    if (h->again && strcmp(now, item->sha256) != 0) {
+        sm_fail(&h->err[i], SM_EINVAL, "%s: changed while it was read", item->disk);
+        return;
+    }
+    memcpy(item->sha256, now, sizeof now);
+    item->bytes = bytes;
 }
 
-sm_status sm_add_hash_items(add_items *items, struct sm_pool *pool, sm_err *err)
+static sm_status hash_all(add_items *items, bool again, struct sm_pool *pool, sm_err *err)
 {
     sm_status s = SM_OK;
-    hashing h = {items, sm_alloc(items->n ? items->n : 1, sizeof *h.err)};
+    hashing h = {items, again, sm_alloc(items->n ? items->n : 1, sizeof *h.err)};
     if (!h.err)
         return sm_fail(err, SM_ENOMEM, "data add: out of memory");
     sm_pool_run(pool, (ptrdiff_t)items->n, hash_task, &h);
@@ -130,6 +135,33 @@ sm_status sm_add_hash_items(add_items *items, struct sm_pool *pool, sm_err *err)
         }
     free(h.err);
     return s;
+}
+
+sm_status sm_add_hash_items(add_items *items, struct sm_pool *pool, sm_err *err)
+{
+    return hash_all(items, false, pool, err);
+}
+
+sm_status sm_add_check_items(add_items *items, struct sm_pool *pool, sm_err *err)
+{
+    return hash_all(items, true, pool, err);
+}
+
+sm_status sm_add_check_facts(const add_items *items, const json_t *facts,
+                             const json_t *paths, sm_err *err)
+{
+    const json_t *inputs = json_object_get(facts, "inputs");
+    for (uint32_t g = 0; inputs && g < items->n_group; g++) {
+        char now[65];
+        const char *want =
+            json_string_value(json_array_get(json_array_get(inputs, g), 1));
+        if (!sm_add_group_hash(now, items, g))
+            return sm_fail(err, SM_ENOMEM, "data add: SHA-256 failed");
+        if (!want || strcmp(want, now) != 0)
+            return sm_fail(err, SM_EINVAL, "%s: changed while it was read",
+                           json_string_value(json_array_get(paths, g)));
+    }
+    return SM_OK;
 }
 
 bool sm_add_group_hash(char out[65], const add_items *items, uint32_t group)

@@ -2,10 +2,16 @@
 /* SHA-256 in pieces, over OpenSSL's EVP (which uses SHA-NI where there is one). */
 #include "hash.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "smelt/sys.h"
+
+#define BLOCK ((size_t)1 << 20)
 
 void sm_sha_begin(sm_sha *h)
 {
@@ -39,21 +45,41 @@ void sm_hex(char *out, const unsigned char *bytes, size_t n)
     out[2 * n] = 0;
 }
 
-sm_status sm_sha_file(char out[65], const char *path, sm_err *err)
+/* All bytes of a descriptor into the hash. */
+static sm_status put_file(sm_sha *h, int64_t *bytes, int fd, const char *path,
+                          sm_err *err)
 {
-    sm_map map;
-    sm_status s = sm_map_open(&map, path, err);
+    char *block = sm_alloc(1, BLOCK);
+    if (!block)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
+    ssize_t n = 1;
+    for (*bytes = 0; n != 0; *bytes += n > 0 ? n : 0) {
+        n = read(fd, block, BLOCK);
+        if (n < 0 && errno != EINTR)
+            break;
+        if (n > 0)
+            sm_sha_put(h, block, (size_t)n);
+    }
+    int e = errno;
+    free(block);
+    return n < 0 ? sm_fail_errno(err, e, "%s: read", path) : SM_OK;
+}
+
+sm_status sm_sha_file(char out[65], int64_t *bytes, const char *path, sm_err *err)
+{
+    int fd;
+    sm_status s = sm_file_open_regular(&fd, NULL, path, O_RDONLY, err);
     if (s)
         return s;
     sm_sha h;
     unsigned char digest[32];
     sm_sha_begin(&h);
-    sm_sha_put(&h, map.data, map.len);
-    if (sm_sha_end(&h, digest))
-        sm_hex(out, digest, sizeof digest);
-    else
+    s = put_file(&h, bytes, fd, path, err);
+    if (!sm_sha_end(&h, digest) && !s)
         s = sm_fail(err, SM_ENOMEM, "%s: SHA-256 failed", path);
-    sm_map_close(&map);
+    if (!s)
+        sm_hex(out, digest, sizeof digest);
+    close(fd);
     return s;
 }
 

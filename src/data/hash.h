@@ -19,8 +19,9 @@ bool sm_sha_end(sm_sha *h, unsigned char out[32]);
 /** Lower-case hex of n bytes; out has room for 2n+1. */
 void sm_hex(char *out, const unsigned char *bytes, size_t n);
 
-/** SHA-256 of a regular file as 64 hex digits. */
-sm_status sm_sha_file(char out[65], const char *path, sm_err *err);
+/** SHA-256 of a regular file as 64 hex digits, and its size in bytes.  The file is read, not
+ * mapped: one that becomes shorter meanwhile is no fault. */
+sm_status sm_sha_file(char out[65], int64_t *bytes, const char *path, sm_err *err);
 
 /** Document id: 32 hex digits of SHA-256(source NUL path NUL text). */
 bool sm_document_id(char out[33], const char *source, const char *path, const char *text,

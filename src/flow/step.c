@@ -132,6 +132,7 @@ static sm_status run_in_staging(job *j, const char *staging, sm_err *err)
     sm_step_io io = {.ctx = j->ctx,
                      .store = j->store,
                      .options = j->options,
+                     .facts = json_object_get(j->recipe, "parsers"),
                      .input = j->input,
                      .n_input = j->n_input,
                      .staging = staging,

@@ -5,7 +5,7 @@
 
 static sm_status run_add(const sm_step_io *io, sm_err *err)
 {
-    return sm_data_add(io->ctx, io->options, io->staging, io->figures, err);
+    return sm_data_add(io->ctx, io->options, io->facts, io->staging, io->figures, err);
 }
 
 const sm_step step_data_add = {

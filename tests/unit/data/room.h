@@ -161,7 +161,7 @@ static inline sm_status run_add(room *r, const char *input, const char *staging,
     snprintf(json, sizeof json, "{\"paths\": [\"%s\"]%s%s}", in, *more ? ", " : "", more);
     json_t *o = options(sm_data_add_options, json);
     sm_mkdirs(to, NULL);
-    sm_status s = sm_data_add(&r->ctx, o, to, figures, err);
+    sm_status s = sm_data_add(&r->ctx, o, NULL, to, figures, err);
     json_decref(o);
     free(in);
     free(to);

@@ -10,12 +10,10 @@
     "You may distribute it under the terms of the GNU General Public License, " \
     "version 3.\n"
 
-/* data add of a list of paths below the room, `paths` being "a/docs b/docs". */
-static sm_status add_paths(room *r, const char *paths, const char *staging, int n_threads,
-                           sm_err *err)
+/* Options for a list of paths below the room, `paths` being "a/docs b/docs". */
+static json_t *options_of(const room *r, const char *paths)
 {
     sm_buf json = {0};
-    char *to = room_path(r, staging);
     sm_buf_puts(&json, "{\"paths\": [");
     for (const char *p = paths; *p; p += strspn(p, " ")) {
         size_t n = strcspn(p, " ");
@@ -24,15 +22,30 @@ static sm_status add_paths(room *r, const char *paths, const char *staging, int 
     }
     sm_buf_puts(&json, "]}");
     json_t *o = options(sm_data_add_options, json.data);
+    sm_buf_free(&json);
+    return o;
+}
+
+static sm_status add_with(room *r, const json_t *o, const json_t *facts,
+                          const char *staging, sm_err *err)
+{
+    char *to = room_path(r, staging);
+    sm_mkdirs(to, NULL);
+    sm_status s = sm_data_add(&r->ctx, o, facts, to, NULL, err);
+    free(to);
+    return s;
+}
+
+static sm_status add_paths(room *r, const char *paths, const char *staging, int n_threads,
+                           sm_err *err)
+{
+    json_t *o = options_of(r, paths);
     sm_pool_free(r->pool);
     r->pool = NULL;
     assert_int_equal(sm_pool_create(&r->pool, n_threads, err), SM_OK);
     r->ctx.pool = r->pool;
-    sm_mkdirs(to, NULL);
-    sm_status s = sm_data_add(&r->ctx, o, to, NULL, err);
+    sm_status s = add_with(r, o, NULL, staging, err);
     json_decref(o);
-    sm_buf_free(&json);
-    free(to);
     return s;
 }
 
@@ -195,12 +208,46 @@ static void test_equal_packages(void **state)
     room_close(&r);
 }
 
+/* Rewrites a file once some of the work is done. */
+static void rewrite(void *self, const char *what, int64_t done, int64_t total,
+                    const char *unit, const char *detail)
+{
+    (void)what, (void)done, (void)total, (void)unit, (void)detail;
+    room_puts(self, "in/a.txt", "The text that came in between.\n");
+}
+
+/* What is stored is of the bytes that its recipe names, or nothing is. */
+static void test_changed(void **state)
+{
+    (void)state;
+    room r;
+    room_open(&r, 2);
+    room_puts(&r, "in/a.txt", "The text as it was first.\n");
+    room_puts(&r, "in/b.txt", "The other text.\n");
+    sm_err e = {0};
+    json_t *o = options_of(&r, "in"), *facts = sm_data_add_facts(o, &e);
+    assert_int_equal(add_with(&r, o, facts, "o1", &e), SM_OK);
+    room_puts(&r, "in/b.txt", "The other text, changed.\n");
+    assert_int_equal(add_with(&r, o, facts, "o2", &e), SM_EINVAL);
+    assert_non_null(strstr(e.msg, "/in: changed while it was read"));
+    json_decref(facts);
+    facts = sm_data_add_facts(o, &e);
+    const sm_progress progress = {.update = rewrite, .self = &r};
+    r.ctx.progress = &progress;
+    assert_int_equal(add_with(&r, o, facts, "o3", &e), SM_EINVAL);
+    assert_non_null(strstr(e.msg, "/in/a.txt: changed while it was read"));
+    json_decref(facts);
+    json_decref(o);
+    room_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_folders),
         cmocka_unit_test(test_equal_archives),
         cmocka_unit_test(test_equal_packages),
+        cmocka_unit_test(test_changed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
