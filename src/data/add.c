@@ -266,9 +266,10 @@ static sm_status write_documents(add_state *a, const char *staging, sm_err *err)
         sm_buf_clear(&package);
         sm_buf_put(&package, bytes, r->head_bytes);
         if (!r->is_complete) {
-            const add_origin *o = a->origin[r->origin];
-            sm_document_write_package(&package, o->package ? o->package : "",
-                                      o->version ? o->version : "", o->licence);
+            const add_folder *f = a->folder[r->folder];
+            const char *name = f->origin->package, *version = f->origin->version;
+            sm_document_write_package(&package, name ? name : "", version ? version : "",
+                                      f->licence);
         }
         sm_buf_put(&package, bytes + r->head_bytes, r->tail_bytes);
         s = package.failed ? sm_fail(err, SM_ENOMEM, "%s: out of memory", path)
@@ -307,11 +308,13 @@ static sm_status write_report(add_state *a, add_origin *const *sorted,
 static sm_status write_all(add_state *a, const char *staging, json_t *figures,
                            sm_err *err)
 {
-    add_origin **sorted = NULL;
-    uint32_t *rank = NULL;
+    add_origin **sorted = sm_add_sort_origins(a);
+    uint32_t *rank = sm_alloc(a->n_folder + 1, sizeof *rank);
     size_t n_duplicates = 0;
     sm_status s = SM_OK;
-    if (!sm_add_rank_origins(&sorted, &rank, a) || !sm_add_resolve_licences(sorted, a))
+    for (size_t i = 0; sorted && rank && i < a->n_folder; i++)
+        rank[i] = a->folder[i]->origin->rank;
+    if (!sorted || !rank || !sm_add_settle_licences(sorted, a))
         s = sm_fail(err, SM_ENOMEM, "data add: out of memory");
     if (!s)
         s = sm_spool_seal(a->spool, rank, &n_duplicates, err);

@@ -5,7 +5,8 @@
  *   add_inputs.c   paths -> items (files on disk), their hashes
  *   add.c          lanes read containers, the pool extracts documents, rounds of both
  *   add_entry.c    one entry -> documents in the spool, counts in its origin
- *   add_origin.c   origins: packages, archives, directories; licences; source.json
+ *   add_origin.c   origins: packages, archives, directories; source.json
+ *   add_licence.c  folders of an origin, and whose licence holds where
  */
 #ifndef SMELT_DATA_ADD_H
 #define SMELT_DATA_ADD_H
@@ -61,19 +62,31 @@ typedef struct add_count {
  * one of these.  Names need not differ (two paths may end in the same word): an origin is
  * one item, one path given, or (origin, name) of a package. */
 typedef struct add_origin {
-    uint32_t index; /* in add_state.origin: the order of making, which is no result */
-    const struct add_origin *parent; /* what a package lies in, NULL outside        */
+    uint32_t rank;                   /* by sm_add_sort_origins                   */
+    const struct add_origin *parent; /* what a package lies in, NULL outside     */
     char *path;
     char sha256[65]; /* "" of a package inside an archive */
     int64_t bytes;
     char *package, *version, *architecture;
-    char *licence;     /* resolved by sm_add_resolve_licences */
-    json_t *copyright; /* {folder or file: licence} as found       */
+    char *licence;     /* by sm_add_settle_licences */
+    json_t *copyright; /* {documentation folder: licence} as found */
     json_t *doc_link;  /* {package: package} of usr/share/doc links */
+    json_t *folder;    /* {path: index in add_state.folder}        */
     add_count format[ADD_MAX_CODES], skipped[ADD_MAX_CODES];
     int64_t n_documents, n_aliases, n_errors, text_bytes;
     json_t *errors; /* [[path, text], ...] */
 } add_origin;
+
+/** A folder of an origin that holds documents or licence files; "" is the top of a
+ * directory, the archive's name that of an archive.  A package is one folder. */
+typedef struct add_folder {
+    uint32_t index; /* in add_state.folder: the order of making, which is no result */
+    add_origin *origin;
+    char *path;
+    bool is_licensed; /* holds a licence file, be it one that is not recognised */
+    sm_list terms;    /* what its licence files say */
+    char *licence;    /* of documents in it; by sm_add_settle_licences */
+} add_folder;
 
 typedef struct add_state {
     const sm_ctx *ctx;
@@ -87,6 +100,8 @@ typedef struct add_state {
     pthread_mutex_t lock; /* guards the fields below */
     add_origin **origin;
     size_t n_origin, cap_origin;
+    add_folder **folder;
+    size_t n_folder, cap_folder;
     size_t next_item;
     int64_t bytes_done;
     sm_err fatal; /* of the lowest item */
@@ -101,11 +116,17 @@ add_origin *sm_add_origin_of(add_state *a, const add_item *item, const char *pac
 void sm_add_origin_count(add_state *a, add_origin *o, const char *what, bool skipped);
 void sm_add_origin_error(add_state *a, add_origin *o, const char *path, const char *text);
 void sm_add_origins_free(add_state *a);
-/** When all is read: the origins in an order that depends on names and bytes alone
- * (`sorted`, borrowed), and the place of each in it by its index; malloc'd. */
-bool sm_add_rank_origins(add_origin ***sorted, uint32_t **rank, const add_state *a);
-/** Settle each origin's licence, following doc links between packages. */
-bool sm_add_resolve_licences(add_origin *const *sorted, const add_state *a);
+/** The folder that the file at `path` lies in; NULL without memory. */
+add_folder *sm_add_folder_of(add_state *a, add_origin *o, const char *path);
+/** A licence file at `path` says `licence` ("" for one that is not recognised). */
+bool sm_add_folder_licence(add_state *a, add_origin *o, const char *path,
+                           const char *licence);
+
+/** When all is read: the origins in an order that depends on names and bytes alone, and
+ * the rank of each; malloc'd array, NULL without memory. */
+add_origin **sm_add_sort_origins(add_state *a);
+/** Settle each origin's and folder's licence, following doc links between packages. */
+bool sm_add_settle_licences(add_origin *const *sorted, const add_state *a);
 /** The content of source.json; new reference. */
 json_t *sm_add_report(const add_state *a, add_origin *const *sorted, size_t n_duplicates);
 

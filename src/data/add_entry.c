@@ -111,18 +111,24 @@ static void take_alias(add_state *a, add_origin *o, const sm_entry *e)
 static bool is_licence_file(const char *path)
 {
     static const char *const name[] = {"LICENSE", "LICENCE", "COPYING", NULL};
-    const char *inner = strrchr(path, '!');
-    inner = inner ? inner + 1 : path;
-    const char *slash = strrchr(inner, '/');
-    const char *base = slash ? slash + 1 : inner;
-    if (slash && strchr(inner, '/') != slash)
-        return false; /* deeper than PROJECT-1.0/ */
+    const char *base = path + strlen(path);
+    while (base > path && base[-1] != '/' && base[-1] != '!')
+        base--;
     for (int i = 0; name[i]; i++) {
         size_t n = strlen(name[i]);
         if (strncasecmp(base, name[i], n) == 0 && (base[n] == 0 || base[n] == '.'))
             return true;
     }
     return false;
+}
+
+static sm_status take_licence(add_state *a, add_origin *o, const sm_entry *e, sm_err *err)
+{
+    sm_buf licence = {0};
+    bool ok = sm_licence_of_text(&licence, e->data, e->len) &&
+              sm_add_folder_licence(a, o, e->path, licence.len > 0 ? licence.data : "");
+    sm_buf_free(&licence);
+    return ok ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", e->path);
 }
 
 /* The licence that the file itself states in its first lines; "" when none. */
@@ -150,10 +156,14 @@ static void written_free(written *w)
     sm_buf_free(&w->licence);
 }
 
-static sm_status spool_document(add_state *a, add_origin *o, sm_document *d,
-                                bool complete, written *w, sm_err *err)
+/* `in`: the file that holds it; "" in a package, which is one folder. */
+static sm_status spool_document(add_state *a, add_origin *o, const char *in,
+                                sm_document *d, bool complete, written *w, sm_err *err)
 {
     char id[33];
+    const add_folder *f = sm_add_folder_of(a, o, in);
+    if (!f)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", d->path);
     if (!sm_document_id(id, d->source, d->path, d->text, d->text_len))
         return sm_fail(err, SM_ENOMEM, "%s: SHA-256 failed", d->path);
     d->id = id;
@@ -163,7 +173,7 @@ static sm_status spool_document(add_state *a, add_origin *o, sm_document *d,
     sm_document_write_tail(&w->tail, d);
     if (w->head.failed || w->tail.failed)
         return sm_fail(err, SM_ENOMEM, "%s: no memory to write it", d->path);
-    sm_status s = sm_spool_put(a->spool, id, o->index, complete, &w->head, &w->tail, err);
+    sm_status s = sm_spool_put(a->spool, id, f->index, complete, &w->head, &w->tail, err);
     if (s)
         return s;
     pthread_mutex_lock(&a->lock);
@@ -251,7 +261,7 @@ static sm_status take_document(add_state *a, add_origin *o, const sm_entry *e,
                      .detail = "",
                      .text = x.text.data,
                      .text_len = x.text.len};
-    s = spool_document(a, o, &d, own, &w, err);
+    s = spool_document(a, o, e->package_at ? "" : e->path, &d, own, &w, err);
     if (!s && x.warning) /* kept, and listed with what could not be read */
         sm_add_origin_error(a, o, e->path, x.warning);
 done:
@@ -307,7 +317,7 @@ static sm_status take_record(add_state *a, add_origin *o, const json_t *j,
                      .detail = "",
                      .text = text,
                      .text_len = len};
-    sm_status s = spool_document(a, o, &d, true, &w, err);
+    sm_status s = spool_document(a, o, "", &d, true, &w, err);
     written_free(&w);
     return s;
 }
@@ -372,11 +382,8 @@ sm_status sm_add_entry(add_state *a, const add_item *item, const sm_entry *e, sm
     case SM_ENTRY_FILE:
         break;
     }
-    if (!e->package_at && is_licence_file(e->path)) {
-        sm_buf licence = {0};
-        if (sm_licence_of_text(&licence, e->data, e->len) && licence.len > 0)
-            keep_licence(a, o, e->path, strlen(e->path), licence.data);
-        sm_buf_free(&licence);
-    }
-    return take_document(a, o, e, err);
+    sm_status s = SM_OK;
+    if (!e->package_at && is_licence_file(e->path))
+        s = take_licence(a, o, e, err);
+    return s ? s : take_document(a, o, e, err);
 }

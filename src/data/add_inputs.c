@@ -43,7 +43,7 @@ static sm_status add_one(add_items *items, const char *path, uint32_t group,
     return sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
 }
 
-static sm_status add_folder(add_items *items, const char *path, uint32_t group,
+static sm_status walk_folder(add_items *items, const char *path, uint32_t group,
                             sm_err *err)
 {
     sm_list files;
@@ -86,7 +86,7 @@ sm_status sm_add_list_items(add_items *out, const json_t *paths, sm_err *err)
         else if (!sm_path_exists(path))
             s = sm_fail(err, SM_ENOENT, "%s: no such file or directory", path);
         else if (sm_path_is_dir(path))
-            s = add_folder(out, path, (uint32_t)i, err);
+            s = walk_folder(out, path, (uint32_t)i, err);
         else
             s = add_one(out, path, (uint32_t)i, out->group[i], err);
     }

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * `data add`: origins.  A document's package, version and licence are those of its origin,
- * which are complete only when the whole package has been read (its copyright file may come
- * last, or be a link into another package); hence the join at the end.
- */
+/* `data add`: origins, what was counted in each, and the report of them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,14 +19,14 @@ static add_origin *origin_new(add_state *a, const add_origin *parent, const char
     add_origin *o = sm_alloc(1, sizeof *o);
     if (!o)
         return NULL;
-    o->index = (uint32_t)a->n_origin;
     o->parent = parent;
     o->path = sm_strdup(path);
     o->copyright = json_object();
     o->doc_link = json_object();
+    o->folder = json_object();
     o->errors = json_array();
     a->origin[a->n_origin++] = o;
-    return o->path && o->copyright && o->doc_link && o->errors ? o : NULL;
+    return o->path && o->copyright && o->doc_link && o->folder && o->errors ? o : NULL;
 }
 
 /* Archives carry their file's hash; loose files share their path's. */
@@ -124,12 +120,21 @@ void sm_add_origins_free(add_state *a)
         free(o->licence);
         json_decref(o->copyright);
         json_decref(o->doc_link);
+        json_decref(o->folder);
         json_decref(o->errors);
         free(o);
     }
+    for (size_t i = 0; i < a->n_folder; i++) {
+        sm_list_free(&a->folder[i]->terms);
+        free(a->folder[i]->path);
+        free(a->folder[i]->licence);
+        free(a->folder[i]);
+    }
     free(a->origin);
+    free(a->folder);
     a->origin = NULL;
-    a->n_origin = 0;
+    a->folder = NULL;
+    a->n_origin = a->n_folder = 0;
 }
 
 /* ------------------------------------------------------------------- order */
@@ -147,70 +152,17 @@ static int compare_origins(const void *x, const void *y)
     return c ? c : strcmp(hash_of(*a), hash_of(*b));
 }
 
-bool sm_add_rank_origins(add_origin ***sorted, uint32_t **rank, const add_state *a)
+add_origin **sm_add_sort_origins(add_state *a)
 {
-    *sorted = sm_alloc(a->n_origin + 1, sizeof **sorted);
-    *rank = sm_alloc(a->n_origin + 1, sizeof **rank);
-    if (!*sorted || !*rank)
-        return false;
+    add_origin **sorted = sm_alloc(a->n_origin + 1, sizeof *sorted);
+    if (!sorted)
+        return NULL;
     if (a->n_origin > 0)
-        memcpy(*sorted, a->origin, a->n_origin * sizeof **sorted);
-    qsort(*sorted, a->n_origin, sizeof **sorted, compare_origins);
+        memcpy(sorted, a->origin, a->n_origin * sizeof *sorted);
+    qsort(sorted, a->n_origin, sizeof *sorted, compare_origins);
     for (size_t i = 0; i < a->n_origin; i++)
-        (*rank)[(*sorted)[i]->index] = (uint32_t)i;
-    return true;
-}
-
-/* ---------------------------------------------------------------- licences */
-
-/* The copyright that any origin holds for a documentation folder, or NULL. */
-static const char *copyright_of(add_origin *const *sorted, size_t n, const char *folder)
-{
-    for (size_t i = 0; i < n; i++) {
-        const json_t *v = json_object_get(sorted[i]->copyright, folder);
-        if (v)
-            return json_string_value(v);
-    }
-    return NULL;
-}
-
-/* The entry with the smallest key, so that the order of reading does not matter. */
-static const char *first_value(const json_t *object)
-{
-    const char *key, *best = NULL;
-    json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)object, key, v)
-    {
-        if (!best || strcmp(key, best) < 0)
-            best = key;
-    }
-    return best ? json_string_value(json_object_get(object, best)) : NULL;
-}
-
-static const char *licence_of(const add_state *a, add_origin *const *sorted,
-                              const add_origin *o)
-{
-    const char *found = NULL;
-    const char *folder = o->package;
-    for (int hops = 0; folder && !found && hops < 8; hops++) {
-        found = json_string_value(json_object_get(o->copyright, folder));
-        if (!found && hops > 0)
-            found = copyright_of(sorted, a->n_origin, folder);
-        folder = json_string_value(json_object_get(o->doc_link, folder));
-    }
-    if (!found)
-        found = first_value(o->copyright);
-    return found && *found && strcmp(found, "unknown") != 0 ? found : a->licence;
-}
-
-bool sm_add_resolve_licences(add_origin *const *sorted, const add_state *a)
-{
-    for (size_t i = 0; i < a->n_origin; i++) {
-        sorted[i]->licence = sm_strdup(licence_of(a, sorted, sorted[i]));
-        if (!sorted[i]->licence)
-            return false;
-    }
-    return true;
+        sorted[i]->rank = (uint32_t)i;
+    return sorted;
 }
 
 /* ------------------------------------------------------------- source.json */

@@ -68,10 +68,10 @@ static bool grow(sm_spool *s)
     return true;
 }
 
-sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t origin, bool is_complete,
+sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t folder, bool is_complete,
                        const sm_buf *head, const sm_buf *tail, sm_err *err)
 {
-    sm_spool_record r = {.origin = origin,
+    sm_spool_record r = {.folder = folder,
                          .is_complete = is_complete,
                          .head_bytes = head->len,
                          .tail_bytes = tail->len};
@@ -102,8 +102,8 @@ static int compare_records(const void *a, const void *b)
 static bool precedes(const sm_spool *s, const sm_spool_record *x,
                      const sm_spool_record *y, const uint32_t *rank)
 {
-    if (rank[x->origin] != rank[y->origin])
-        return rank[x->origin] < rank[y->origin];
+    if (rank[x->folder] != rank[y->folder])
+        return rank[x->folder] < rank[y->folder];
     if (x->is_complete != y->is_complete)
         return x->is_complete;
     size_t n = x->head_bytes + x->tail_bytes, m = y->head_bytes + y->tail_bytes;

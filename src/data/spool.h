@@ -13,8 +13,8 @@ typedef struct sm_spool sm_spool;
 
 typedef struct sm_spool_record {
     char key[33];        /* document id: the order                             */
-    bool is_complete;    /* needs nothing from its origin                      */
-    uint32_t origin;     /* where it comes from                                */
+    bool is_complete;    /* needs nothing from its folder                      */
+    uint32_t folder;     /* where it comes from                                */
     uint64_t offset;     /* filled by put                                      */
     uint64_t head_bytes; /* the first piece                                    */
     uint64_t tail_bytes; /* the second piece                                   */
@@ -23,10 +23,10 @@ typedef struct sm_spool_record {
 /** @param dir where the temporary file lives for a moment before it is unlinked */
 sm_status sm_spool_create(sm_spool **out, const char *dir, sm_err *err);
 /** Append head and tail under `key`.  Thread-safe. */
-sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t origin, bool is_complete,
+sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t folder, bool is_complete,
                        const sm_buf *head, const sm_buf *tail, sm_err *err);
 /** No more puts: map, and sort by key.  Of records with one key that of the lowest
- * rank[origin] stays, among these the one whose bytes come first: the order of the puts
+ * rank[folder] stays, among these the one whose bytes come first: the order of the puts
  * does not show.  *n_dropped counts the others. */
 sm_status sm_spool_seal(sm_spool *s, const uint32_t *rank, size_t *n_dropped,
                         sm_err *err);

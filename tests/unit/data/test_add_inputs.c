@@ -208,6 +208,50 @@ static void test_equal_packages(void **state)
     room_close(&r);
 }
 
+/* A folder's licence file holds for it and what lies below, up to the next one. */
+static void test_nearest_licence(void **state)
+{
+    (void)state;
+    room r;
+    room_open(&r, 2);
+    sm_buf tar = {0};
+    sm_err e = {0};
+    room_puts(&r, "in/top.txt", "The text at the top.\n");
+    room_puts(&r, "in/plain/deep/a.txt", "The text in the depth.\n");
+    room_puts(&r, "in/vendor/LICENSE", MIT_TEXT);
+    room_puts(&r, "in/vendor/v.txt", "The text of the vendor.\n");
+    room_puts(&r, "in/vendor/sub/w.txt", "The text below the vendor.\n");
+    room_puts(&r, "in/vendor/own/COPYING", GPL_NOTICE);
+    room_puts(&r, "in/vendor/own/LICENCE.md", "SPDX-License-Identifier: CC-BY-4.0\n");
+    room_puts(&r, "in/vendor/own/x.txt", "The text of the own folder.\n");
+    room_puts(&r, "in/odd/LICENSE", "Ask my aunt.\n");
+    room_puts(&r, "in/odd/o.txt", "The text of the odd one.\n");
+    const member m[] = {{.name = "p-1.0/top.txt", .data = "The text inside the tar.\n"},
+                        {.name = "p-1.0/LICENSE", .data = GPL_NOTICE},
+                        {.name = "p-1.0/lib/x/LICENSE", .data = MIT_TEXT},
+                        {.name = "p-1.0/lib/x/y/z.txt", .data = "The tar's library.\n"}};
+    make_archive(&tar, KIND_TAR, m, 4);
+    room_put(&r, "in/p.tar", tar.data, tar.len);
+    sm_buf_free(&tar);
+    if (add_paths(&r, "in", "o1", 2, &e))
+        fail_msg("%s", e.msg);
+    want_licence(&r, "o1", "at the top", "unknown");
+    want_licence(&r, "o1", "in the depth", "unknown");
+    want_licence(&r, "o1", "of the vendor", "MIT");
+    want_licence(&r, "o1", "below the vendor", "MIT");
+    want_licence(&r, "o1", "of the own", "CC-BY-4.0 AND GPL-3.0-only");
+    want_licence(&r, "o1", "of the odd", "unknown");
+    want_licence(&r, "o1", "inside the tar", "GPL-3.0-only");
+    want_licence(&r, "o1", "tar's library", "MIT");
+    room_puts(&r, "in/LICENSE", "SPDX-License-Identifier: Apache-2.0\n");
+    assert_int_equal(add_paths(&r, "in", "o2", 2, &e), SM_OK);
+    want_licence(&r, "o2", "at the top", "Apache-2.0");
+    want_licence(&r, "o2", "in the depth", "Apache-2.0");
+    want_licence(&r, "o2", "below the vendor", "MIT");
+    want_licence(&r, "o2", "of the odd", "unknown");
+    room_close(&r);
+}
+
 /* Rewrites a file once some of the work is done. */
 static void rewrite(void *self, const char *what, int64_t done, int64_t total,
                     const char *unit, const char *detail)
@@ -244,9 +288,8 @@ static void test_changed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal_folders),
-        cmocka_unit_test(test_equal_archives),
-        cmocka_unit_test(test_equal_packages),
+        cmocka_unit_test(test_equal_folders),  cmocka_unit_test(test_equal_archives),
+        cmocka_unit_test(test_equal_packages), cmocka_unit_test(test_nearest_licence),
         cmocka_unit_test(test_changed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
