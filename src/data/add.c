@@ -383,7 +383,7 @@ json_t *sm_data_add_facts(const json_t *options, sm_err *err)
             goto done;
         }
     }
-    out = json_pack("{s:O,s:i}", "inputs", list, "readers", 2);
+    out = json_pack("{s:O,s:i}", "inputs", list, "readers", 3);
 done:
     json_decref(list);
     sm_add_items_free(&items);

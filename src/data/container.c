@@ -19,12 +19,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "container_lines.h"
 #include "names.h"
 #include "smelt/sys.h"
 
 #define BLOCK ((size_t)64 << 10)
-#define LINES_CHUNK ((size_t)1 << 20)
 #define CONTROL_MAX ((size_t)4 << 20)
+
+static const char cannot_unpack[] = "cannot be unpacked: encrypted, or an unknown method";
 
 typedef enum level_role { ROLE_NORMAL, ROLE_DEB, ROLE_CONTROL, ROLE_DATA } level_role;
 
@@ -49,9 +51,7 @@ struct sm_container {
     bool is_archive, is_bomb;
     const void *memory; /* of sm_container_open_memory */
     size_t memory_len;
-    sm_buf carry; /* of a .jsonl entry under way */
-    bool in_lines;
-    int64_t line;
+    sm_lines lines; /* of a .jsonl entry under way; its block is the one below */
     unsigned char block[BLOCK];
 };
 
@@ -251,8 +251,7 @@ static sm_status read_whole(sm_container *c, sm_entry *e, size_t max, sm_err *er
             break;
         if (n == ARCHIVE_FAILED) {
             sm_buf_free(&b);
-            return set_problem(e, "cannot be unpacked: encrypted, or an unknown method",
-                               err);
+            return set_problem(e, cannot_unpack, err);
         }
         if (n < 0) {
             s = damaged(c, l, err);
@@ -281,45 +280,42 @@ static sm_status read_whole(sm_container *c, sm_entry *e, size_t max, sm_err *er
     return SM_OK;
 }
 
-/* The next whole lines of the .jsonl entry under way; an empty piece at its end. */
+static sm_status more_of_lines(void *self, const char **data, size_t *len, sm_err *err)
+{
+    sm_container *c = self;
+    level *l = c->level[c->depth - 1];
+    la_ssize_t n = read_some(l->a, c->block, sizeof c->block);
+    if (n == ARCHIVE_FAILED)
+        return sm_fail(err, SM_EUNSUPPORTED, "%s", cannot_unpack);
+    if (n < 0)
+        return damaged(c, l, err);
+    c->produced += n;
+    *data = (const char *)c->block;
+    *len = (size_t)n;
+    return over_limit(c) ? bomb(c, err) : SM_OK;
+}
+
+/* The next lines of the .jsonl entry under way. */
 static sm_status read_lines(sm_container *c, sm_entry *e, sm_err *err)
 {
-    level *l = c->level[c->depth - 1];
-    sm_buf *b = &c->carry;
-    b->max = c->limits.max_file_bytes + BLOCK;
-    size_t cut = 0;
-    while (c->in_lines && cut == 0) {
-        la_ssize_t n = read_some(l->a, c->block, sizeof c->block);
-        if (n < 0)
-            return damaged(c, l, err);
-        c->produced += n;
-        if (over_limit(c))
-            return bomb(c, err);
-        if (n == 0) {
-            c->in_lines = false;
-            cut = b->len;
-        } else if (!sm_buf_put(b, c->block, (size_t)n)) {
-            c->in_lines = false;
-            sm_status s = drain(c, err);
-            sm_buf_free(b);
-            return s ? s : set_problem(e, "a line is larger than max_file_bytes", err);
-        } else if (b->len >= LINES_CHUNK) {
-            for (cut = b->len; cut > 0 && b->data[cut - 1] != '\n';)
-                cut--;
-        }
+    const level *l = c->level[c->depth - 1];
+    sm_err why = {0};
+    sm_entry next;
+    sm_status s = sm_lines_next(&c->lines, &next, more_of_lines, c, &why);
+    if (s == SM_EUNSUPPORTED) {
+        c->lines.is_on = false;
+        next.path = sm_strdup(c->lines.path);
+        s = next.path ? set_problem(&next, cannot_unpack, err)
+                      : no_memory(l->prefix, err);
+    } else if (s && err) {
+        *err = why;
     }
-    e->kind = SM_ENTRY_LINES;
-    e->line = c->line;
-    e->data = sm_strndup(b->data ? b->data : "", cut);
-    if (!e->data)
-        return no_memory(e->path, err);
-    e->len = cut;
-    for (size_t i = 0; i < cut; i++)
-        c->line += e->data[i] == '\n';
-    if (b->data)
-        memmove(b->data, b->data + cut, b->len - cut);
-    b->len -= cut;
-    return SM_OK;
+    next.package_at = l->package_at ? sm_strdup(l->package_at) : NULL;
+    if (!s && l->package_at && !next.package_at)
+        s = no_memory(l->prefix, err);
+    sm_entry_free(e);
+    *e = next;
+    return s;
 }
 
 static sm_status name_entry(sm_entry *e, const level *l, const char *name, sm_err *err)
@@ -372,8 +368,8 @@ static sm_status take_file(sm_container *c, sm_entry *e, const char *name, bool 
         return push(c, NULL, e->path, l->package_at, ROLE_NORMAL, err);
     }
     if (sm_name_is_jsonl(name)) {
-        c->in_lines = true;
-        c->line = 1;
+        if (!sm_lines_begin(&c->lines, e->path, c->limits.max_file_bytes))
+            return no_memory(e->path, err);
         return read_lines(c, e, err);
     }
     e->kind = SM_ENTRY_FILE;
@@ -477,10 +473,8 @@ static sm_status leave(sm_container *c, sm_entry *out, bool *again, sm_err *err)
 static sm_status step(sm_container *c, sm_entry *out, bool *again, sm_err *err)
 {
     level *l = c->level[c->depth - 1];
-    if (c->in_lines) {
-        sm_status s = name_entry(out, l, NULL, err);
-        return s ? s : read_lines(c, out, err);
-    }
+    if (c->lines.is_on)
+        return read_lines(c, out, err);
     struct archive_entry *entry;
     int r = archive_read_next_header(l->a, &entry);
     if (r == ARCHIVE_EOF)
@@ -568,6 +562,6 @@ void sm_container_close(sm_container *c)
         return;
     while (c->depth > 0)
         pop(c);
-    sm_buf_free(&c->carry);
+    sm_lines_free(&c->lines);
     free(c);
 }

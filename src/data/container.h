@@ -68,7 +68,8 @@ sm_status sm_container_open(sm_container **out, const char *disk_path, const cha
 /** The same over bytes, borrowed until close. */
 sm_status sm_container_open_memory(sm_container **out, const void *data, size_t len,
                                    const char *name, const sm_container_limits *limits,
-                                   sm_entry_filter filter, void *filter_self, sm_err *err);
+                                   sm_entry_filter filter, void *filter_self,
+                                   sm_err *err);
 /**
  * The next entry; *got false at the end.  Caller frees it with sm_entry_free.
  * @return SM_ECORRUPT (damaged or truncated), SM_EDENIED (a name that leaves the archive, a
