@@ -335,6 +335,12 @@ static sm_status name_entry(sm_entry *e, const level *l, const char *name, sm_er
                                                          : SM_OK;
 }
 
+static sm_status too_deep(sm_container *c, sm_entry *e, sm_err *err)
+{
+    sm_status s = drain(c, err);
+    return s ? s : set_problem(e, "nested too deep", err);
+}
+
 /* A regular file called `name`: skip it, open it as a container, or read it.
  * *again: nothing to hand out yet. */
 static sm_status take_file(sm_container *c, sm_entry *e, const char *name, bool *again,
@@ -360,10 +366,8 @@ static sm_status take_file(sm_container *c, sm_entry *e, const char *name, bool 
         return drain(c, err);
     }
     if (!l->is_raw && (sm_name_is_archive(name) || sm_name_is_compressed(name))) {
-        if (c->depth == SM_CONTAINER_DEPTH) {
-            sm_status s = drain(c, err);
-            return s ? s : set_problem(e, "nested too deep", err);
-        }
+        if (c->depth == SM_CONTAINER_DEPTH)
+            return too_deep(c, e, err);
         *again = true;
         return push(c, NULL, e->path, l->package_at, ROLE_NORMAL, err);
     }
@@ -377,11 +381,17 @@ static sm_status take_file(sm_container *c, sm_entry *e, const char *name, bool 
 }
 
 /* An entry of a .deb: only its two tars matter. */
-static sm_status take_member(sm_container *c, const char *name, sm_err *err)
+static sm_status take_member(sm_container *c, sm_entry *e, const char *name, bool *again,
+                             sm_err *err)
 {
     level *l = c->level[c->depth - 1];
     bool control = strncmp(name, "control.tar", 11) == 0;
     bool data = strncmp(name, "data.tar", 8) == 0;
+    *again = !data || c->depth < SM_CONTAINER_DEPTH;
+    if (!*again) {
+        sm_status s = name_entry(e, l, NULL, err);
+        return s ? s : too_deep(c, e, err);
+    }
     if ((!control && !data) || c->depth == SM_CONTAINER_DEPTH)
         return drain(c, err);
     return push(c, NULL, l->prefix, l->prefix, control ? ROLE_CONTROL : ROLE_DATA, err);
@@ -431,10 +441,8 @@ static sm_status take_header(sm_container *c, sm_entry *out, struct archive_entr
     if (!name)
         return sm_fail(err, SM_EDENIED, "%s: holds \"%.200s\", which leaves the archive",
                        l->prefix, full);
-    if (l->role == ROLE_DEB) {
-        *again = true;
-        return take_member(c, name, err);
-    }
+    if (l->role == ROLE_DEB)
+        return take_member(c, out, name, again, err);
     s = name_entry(out, l, l->is_raw ? NULL : name, err);
     if (s)
         return s;

@@ -165,6 +165,41 @@ static void test_nested(void **state)
     room_close(&r);
 }
 
+/* A package whose own two tars would be one level too many is an error, not nothing. */
+static void test_nested_package(void **state)
+{
+    (void)state;
+    sm_buf b[5] = {{0}};
+    room r;
+    room_open(&r, 1);
+    const member page = {.name = "./usr/share/man/man8/a.8", .data = MAN("a", "a page")};
+    make_deb(&b[0], "Package: a\nVersion: 1\n", &page, 1);
+    for (int i = 1; i < 5; i++) {
+        const member m[] = {{.name = "n.txt", .data = "The text beside the package.\n"},
+                            {.name = i > 1 ? "n.tar" : "a.deb",
+                             .data = b[i - 1].data,
+                             .len = b[i - 1].len}};
+        make_archive(&b[i], KIND_TAR, m, 2);
+    }
+    for (int deep = 3; deep < 5; deep++) {
+        json_t *f = json_object();
+        sm_err e = {0};
+        room_put(&r, "p.tar", b[deep].data, b[deep].len);
+        assert_int_equal(run_add(&r, "p.tar", "o", "", f, &e), SM_OK);
+        assert_int_equal(json_integer_value(json_object_get(f, "documents")), 4);
+        assert_int_equal(json_integer_value(json_object_get(f, "errors")), deep - 3);
+        json_decref(f);
+    }
+    size_t len;
+    char *report = room_get(&r, "o/source.json", &len);
+    assert_non_null(strstr(report, "p.tar!n.tar!n.tar!n.tar!a.deb"));
+    assert_non_null(strstr(report, "nested too deep"));
+    free(report);
+    for (int i = 0; i < 5; i++)
+        sm_buf_free(&b[i]);
+    room_close(&r);
+}
+
 static void test_traversal(void **state)
 {
     (void)state;
@@ -384,7 +419,7 @@ int main(void)
         cmocka_unit_test(test_nested),      cmocka_unit_test(test_traversal),
         cmocka_unit_test(test_bomb),        cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_jsonl),       cmocka_unit_test(test_directory),
-        cmocka_unit_test(test_determinism),
+        cmocka_unit_test(test_determinism), cmocka_unit_test(test_nested_package),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
