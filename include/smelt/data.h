@@ -97,7 +97,8 @@ SM_API extern const sm_option sm_data_add_options[];
  * @param facts    of sm_data_add_facts with the same options: what the inputs have to be;
  *                 NULL: as they are
  * @param figures  object that receives "documents", "bytes", ...; may be NULL
- * @return SM_ENOENT, SM_EIO; SM_ECORRUPT for a damaged archive unless `skip_damaged`;
+ * @return SM_ENOENT, SM_EIO, SM_EDENIED for what cannot be opened, SM_ECORRUPT for a damaged
+ *         archive (all unless `skip_damaged`);
  *         SM_EDENIED for a path that leaves its archive or a decompression bomb (likewise);
  *         SM_EINVAL when nothing was found, or an input changed meanwhile; SM_ECANCEL
  */
@@ -106,8 +107,9 @@ SM_API sm_status sm_data_add(const sm_ctx *ctx, const json_t *options,
                              sm_err *err);
 
 /** What of the outside world enters the recipe of data.add: {"inputs": [[name, SHA-256],
- * ...], "readers": version}.  A directory's hash covers names and bytes of its files.
- * New reference, NULL on error. */
+ * ...], "readers": version}.  A directory's hash covers names and bytes of its files; of
+ * links and of what is left out by name, the name; of what cannot be read, under
+ * `skip_damaged`, the reason.  New reference, NULL on error. */
 SM_API json_t *sm_data_add_facts(const json_t *options, sm_err *err);
 
 /* ----------------------------------------------------------- data curate */

@@ -7,7 +7,6 @@
  * So one large package is extracted by every thread, and many small ones are read by every
  * thread.  Documents are sorted by id at the end: no order of work shows in the output.
  */
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +41,7 @@ const sm_option sm_data_add_options[] = {
     {.key = "exclude",
      .type = SM_OPT_LIST,
      .def = "",
-     .help = "leave out files that match this pattern",
+     .help = "leave out files and archives that match this pattern, unopened",
      .affects_result = true},
     {.key = "max_file_bytes",
      .type = SM_OPT_INT,
@@ -62,7 +61,7 @@ const sm_option sm_data_add_options[] = {
     {.key = "skip_damaged",
      .type = SM_OPT_BOOL,
      .def = "false",
-     .help = "record damaged archives as errors and keep what could be read",
+     .help = "record damaged archives and what cannot be opened as errors, keep the rest",
      .affects_result = true},
     SM_OPTION_END};
 
@@ -84,25 +83,10 @@ typedef struct round {
     size_t *at; /* prefix sums: first entry of each lane */
 } round;
 
-static bool matches(const json_t *patterns, const char *path)
-{
-    size_t i;
-    json_t *p;
-    json_array_foreach((json_t *)(uintptr_t)patterns, i, p)
-    {
-        if (fnmatch(json_string_value(p), path, 0) == 0)
-            return true;
-    }
-    return false;
-}
-
 static const char *filter(void *self, const char *path, bool in_package)
 {
-    add_state *a = self;
-    if (matches(sm_opt_list(a->options, "exclude"), path))
-        return "excluded";
-    const char *why = sm_name_verdict(path, in_package);
-    return why && matches(sm_opt_list(a->options, "include"), path) ? NULL : why;
+    const add_state *a = self;
+    return sm_add_verdict(a->options, path, in_package);
 }
 
 /* Keep the error of the lowest item, so that the report does not depend on timing. */
@@ -131,6 +115,8 @@ static void broken(add_state *a, size_t index, const sm_err *e)
 static bool next_item(add_state *a, size_t *out)
 {
     pthread_mutex_lock(&a->lock);
+    while (a->next_item < a->items.n && a->items.item[a->next_item].kind != ADD_FILE)
+        a->next_item++;
     bool got = !a->fatal.status && a->next_item < a->items.n;
     if (got)
         *out = a->next_item++;
@@ -343,9 +329,9 @@ sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const json_t *fa
     a.limits.max_ratio = sm_opt_float(options, "max_ratio");
     pthread_mutex_init(&a.lock, NULL);
     const json_t *paths = sm_opt_list(options, "paths");
-    sm_status s = sm_add_list_items(&a.items, paths, err);
+    sm_status s = sm_add_list_items(&a.items, options, err);
     if (!s)
-        s = sm_add_hash_items(&a.items, ctx->pool, err);
+        s = sm_add_hash_items(&a.items, options, ctx->pool, err);
     if (!s)
         s = sm_add_check_facts(&a.items, facts, paths, err);
     if (!s)
@@ -368,10 +354,10 @@ sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const json_t *fa
 json_t *sm_data_add_facts(const json_t *options, sm_err *err)
 {
     add_items items;
-    if (sm_add_list_items(&items, sm_opt_list(options, "paths"), err))
+    if (sm_add_list_items(&items, options, err))
         return NULL;
     json_t *out = NULL, *list = json_array();
-    if (sm_add_hash_items(&items, NULL, err))
+    if (sm_add_hash_items(&items, options, NULL, err))
         goto done;
     for (uint32_t g = 0; g < items.n_group; g++) {
         char hex[65];

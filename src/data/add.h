@@ -3,6 +3,7 @@
  * The parts of `data add`.
  *
  *   add_inputs.c   paths -> items (files on disk), their hashes
+ *   add_walk.c     a directory -> items
  *   add.c          lanes read containers, the pool extracts documents, rounds of both
  *   add_entry.c    one entry -> documents in the spool, counts in its origin
  *   add_origin.c   origins: packages, archives, directories; source.json
@@ -18,8 +19,19 @@
 #include "smelt/sys.h"
 #include "spool.h"
 
-/** A file to read. */
+typedef enum add_item_kind {
+    ADD_FILE,      /* to be read                                          */
+    ADD_LINK,      /* a symbolic link, counted                            */
+    ADD_SKIPPED,   /* ruled out by its name, not opened                   */
+    ADD_UNREADABLE /* a file or folder that could not be read             */
+} add_item_kind;
+
+/** A file to read, or what stands in its place. */
 typedef struct add_item {
+    add_item_kind kind;
+    bool is_named;   /* the path that the user gave, not one below it     */
+    const char *why; /* ADD_SKIPPED: static code                          */
+    char *problem;   /* ADD_UNREADABLE: without the place on disk         */
     char *disk;      /* where it is                                       */
     char *name;      /* what it is called inside the source               */
     uint32_t group;  /* index of the path given by the user               */
@@ -36,14 +48,29 @@ typedef struct add_items {
     size_t n_group;
 } add_items;
 
-sm_status sm_add_list_items(add_items *out, const json_t *paths, sm_err *err);
-sm_status sm_add_hash_items(add_items *items, struct sm_pool *pool, sm_err *err);
+/** @param options  of data.add: paths, include, exclude, skip_damaged */
+sm_status sm_add_list_items(add_items *out, const json_t *options, sm_err *err);
+/** The files of a directory, unsorted, into `items`. */
+sm_status sm_add_walk(add_items *items, const json_t *options, const char *path,
+                      uint32_t group, sm_err *err);
+/** A copy of `item` with these names; takes item->problem, whatever the outcome. */
+sm_status sm_add_push_item(add_items *items, const add_item *item, const char *disk,
+                           const char *name, sm_err *err);
+/** NULL: a file of this name is read; else the static code of why not. */
+const char *sm_add_verdict(const json_t *options, const char *name, bool in_package);
+/** Mark an item that could not be read for the reason given; an error, unless the options
+ * say skip_damaged. */
+sm_status sm_add_unreadable(add_item *item, const char *disk, const json_t *options,
+                            const sm_err *why, sm_err *err);
+sm_status sm_add_hash_items(add_items *items, const json_t *options, struct sm_pool *pool,
+                            sm_err *err);
 /** Hash them again: SM_EINVAL, naming the file, when one is no longer what it was. */
 sm_status sm_add_check_items(add_items *items, struct sm_pool *pool, sm_err *err);
 /** Whether the groups are those of the facts (NULL: they are); `paths` for the message. */
 sm_status sm_add_check_facts(const add_items *items, const json_t *facts,
                              const json_t *paths, sm_err *err);
-/** SHA-256 over the sorted (name, hash) of a group's items, as hex. */
+/** SHA-256 over the sorted (name, hash) of a group's items, as hex; of what is not read,
+ * what is known of it stands for the hash. */
 bool sm_add_group_hash(char out[65], const add_items *items, uint32_t group);
 void sm_add_items_free(add_items *items);
 
@@ -108,7 +135,8 @@ typedef struct add_state {
     size_t fatal_item;
 } add_state;
 
-/** An origin of each archive and of the loose files of each path. */
+/** An origin of each archive and of the loose files of each path, with what is known of
+ * items that are not read. */
 sm_status sm_add_make_origins(add_state *a, sm_err *err);
 /** The origin of an entry of an item: the item's, or that of the package at `package_at`
  * (may be NULL), made when there is none.  NULL without memory. */

@@ -1,23 +1,79 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `data add`: from the paths that the user names to the files that are read. */
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "add.h"
 #include "hash.h"
+#include "names.h"
 
-static bool push_item(add_items *items, char *disk, char *name, uint32_t group)
+/* ------------------------------------------------------------------- names */
+
+static bool matches(const json_t *patterns, const char *path)
 {
+    size_t i;
+    json_t *p;
+    json_array_foreach((json_t *)(uintptr_t)patterns, i, p)
+    {
+        if (fnmatch(json_string_value(p), path, 0) == 0)
+            return true;
+    }
+    return false;
+}
+
+const char *sm_add_verdict(const json_t *options, const char *name, bool in_package)
+{
+    if (matches(sm_opt_list(options, "exclude"), name))
+        return "excluded";
+    const char *why = sm_name_verdict(name, in_package);
+    return why && matches(sm_opt_list(options, "include"), name) ? NULL : why;
+}
+
+/* ----------------------------------------------------------------- listing */
+
+sm_status sm_add_push_item(add_items *items, const add_item *item, const char *disk,
+                           const char *name, sm_err *err)
+{
+    add_item *p = items->item;
     if (items->n == items->cap) {
         size_t cap = items->cap ? 2 * items->cap : 64;
-        add_item *p = sm_realloc(items->item, cap, sizeof *p);
-        if (!p)
-            return false;
-        items->item = p;
-        items->cap = cap;
+        p = sm_realloc(items->item, cap, sizeof *p);
+        if (p) {
+            items->item = p;
+            items->cap = cap;
+        }
     }
-    items->item[items->n++] = (add_item){.disk = disk, .name = name, .group = group};
-    return true;
+    char *d = sm_strdup(disk), *n = sm_strdup(name);
+    if (!p || !d || !n) {
+        free(d);
+        free(n);
+        free(item->problem);
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", disk);
+    }
+    add_item *to = &items->item[items->n++];
+    *to = *item;
+    to->disk = d;
+    to->name = n;
+    return SM_OK;
+}
+
+sm_status sm_add_unreadable(add_item *item, const char *disk, const json_t *options,
+                            const sm_err *why, sm_err *err)
+{
+    if (why->status == SM_ENOMEM)
+        return sm_fail(err, SM_ENOMEM, "%s", why->msg);
+    if (!sm_opt_bool(options, "skip_damaged"))
+        return sm_fail(err, why->status,
+                       "%s; --exclude leaves it out, --skip-damaged records it",
+                       why->msg);
+    size_t n = strlen(disk);
+    const char *text = strncmp(why->msg, disk, n) == 0 && why->msg[n] == ':'
+                           ? why->msg + n + 1 + strspn(why->msg + n + 1, " ")
+                           : why->msg;
+    item->kind = ADD_UNREADABLE;
+    item->problem = sm_strdup(text);
+    return item->problem ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", disk);
 }
 
 /* Last component, without trailing slashes: "/a/b/" -> "b", "." -> ".". */
@@ -32,32 +88,17 @@ static char *base_name(const char *path)
     return sm_strndup(path + from, n - from);
 }
 
-static sm_status add_one(add_items *items, const char *path, uint32_t group,
-                         const char *name, sm_err *err)
+/* A file that the user names is taken for what it is, unless it is excluded as well. */
+static sm_status add_named(add_items *items, const json_t *options, const char *path,
+                           uint32_t group, sm_err *err)
 {
-    char *disk = sm_strdup(path), *inside = sm_strdup(name);
-    if (disk && inside && push_item(items, disk, inside, group))
-        return SM_OK;
-    free(disk);
-    free(inside);
-    return sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
-}
-
-static sm_status walk_folder(add_items *items, const char *path, uint32_t group,
-                            sm_err *err)
-{
-    sm_list files;
-    sm_status s = sm_list_files(&files, path, err);
-    if (s)
-        return s;
-    for (size_t i = 0; i < files.n && !s; i++) {
-        char *disk = sm_path_join(path, files.item[i]);
-        s = disk ? add_one(items, disk, group, files.item[i], err)
-                 : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
-        free(disk);
+    const char *name = items->group[group];
+    add_item item = {.is_named = true, .group = group};
+    if (matches(sm_opt_list(options, "exclude"), name)) {
+        item.kind = ADD_SKIPPED;
+        item.why = "excluded";
     }
-    sm_list_free(&files);
-    return s;
+    return sm_add_push_item(items, &item, path, name, err);
 }
 
 static int compare_items(const void *a, const void *b)
@@ -67,9 +108,10 @@ static int compare_items(const void *a, const void *b)
     return c ? c : strcmp(x->disk, y->disk);
 }
 
-sm_status sm_add_list_items(add_items *out, const json_t *paths, sm_err *err)
+sm_status sm_add_list_items(add_items *out, const json_t *options, sm_err *err)
 {
     sm_status s = SM_OK;
+    const json_t *paths = sm_opt_list(options, "paths");
     *out = (add_items){0};
     size_t n = json_array_size(paths);
     if (n == 0)
@@ -86,9 +128,9 @@ sm_status sm_add_list_items(add_items *out, const json_t *paths, sm_err *err)
         else if (!sm_path_exists(path))
             s = sm_fail(err, SM_ENOENT, "%s: no such file or directory", path);
         else if (sm_path_is_dir(path))
-            s = walk_folder(out, path, (uint32_t)i, err);
+            s = sm_add_walk(out, options, path, (uint32_t)i, err);
         else
-            s = add_one(out, path, (uint32_t)i, out->group[i], err);
+            s = add_named(out, options, path, (uint32_t)i, err);
     }
     if (s)
         sm_add_items_free(out);
@@ -96,6 +138,8 @@ sm_status sm_add_list_items(add_items *out, const json_t *paths, sm_err *err)
         qsort(out->item, out->n, sizeof *out->item, compare_items);
     return s;
 }
+
+/* ------------------------------------------------------------------ hashes */
 
 typedef struct hashing {
     add_items *items;
@@ -110,7 +154,7 @@ static void hash_task(void *arg, ptrdiff_t i, int thread)
     add_item *item = &h->items->item[i];
     char now[65];
     int64_t bytes;
-    if (sm_sha_file(now, &bytes, item->disk, &h->err[i]))
+    if (item->kind != ADD_FILE || sm_sha_file(now, &bytes, item->disk, &h->err[i]))
         return;
     if (h->again && strcmp(now, item->sha256) != 0) {
         sm_fail(&h->err[i], SM_EINVAL, "%s: changed while it was read", item->disk);
@@ -120,31 +164,34 @@ static void hash_task(void *arg, ptrdiff_t i, int thread)
     item->bytes = bytes;
 }
 
-static sm_status hash_all(add_items *items, bool again, struct sm_pool *pool, sm_err *err)
+sm_status sm_add_hash_items(add_items *items, const json_t *options, struct sm_pool *pool,
+                            sm_err *err)
 {
     sm_status s = SM_OK;
-    hashing h = {items, again, sm_alloc(items->n ? items->n : 1, sizeof *h.err)};
+    hashing h = {items, false, sm_alloc(items->n + 1, sizeof *h.err)};
     if (!h.err)
         return sm_fail(err, SM_ENOMEM, "data add: out of memory");
     sm_pool_run(pool, (ptrdiff_t)items->n, hash_task, &h);
     for (size_t i = 0; i < items->n && !s; i++)
-        if (h.err[i].status) {
-            s = h.err[i].status;
-            if (err)
-                *err = h.err[i];
-        }
+        if (h.err[i].status)
+            s = sm_add_unreadable(&items->item[i], items->item[i].disk, options,
+                                  &h.err[i], err);
     free(h.err);
     return s;
 }
 
-sm_status sm_add_hash_items(add_items *items, struct sm_pool *pool, sm_err *err)
-{
-    return hash_all(items, false, pool, err);
-}
-
 sm_status sm_add_check_items(add_items *items, struct sm_pool *pool, sm_err *err)
 {
-    return hash_all(items, true, pool, err);
+    sm_status s = SM_OK;
+    hashing h = {items, true, sm_alloc(items->n + 1, sizeof *h.err)};
+    if (!h.err)
+        return sm_fail(err, SM_ENOMEM, "data add: out of memory");
+    sm_pool_run(pool, (ptrdiff_t)items->n, hash_task, &h);
+    for (size_t i = 0; i < items->n && !s; i++)
+        if (h.err[i].status)
+            s = sm_fail(err, h.err[i].status, "%s", h.err[i].msg);
+    free(h.err);
+    return s;
 }
 
 sm_status sm_add_check_facts(const add_items *items, const json_t *facts,
@@ -164,27 +211,38 @@ sm_status sm_add_check_facts(const add_items *items, const json_t *facts,
     return SM_OK;
 }
 
+/* The hash of an item's bytes, or of what stands in their place. */
+static void put_item(sm_sha *h, const add_item *item)
+{
+    static const char *const kind[] = {"", "link", "skipped", "unreadable"};
+    sm_sha_put(h, item->name, strlen(item->name) + 1);
+    if (item->kind == ADD_FILE) {
+        sm_sha_put(h, item->sha256, 64);
+        return;
+    }
+    const char *what = item->why ? item->why : item->problem ? item->problem : "";
+    sm_sha_put(h, kind[item->kind], strlen(kind[item->kind]) + 1);
+    sm_sha_put(h, what, strlen(what) + 1);
+}
+
 bool sm_add_group_hash(char out[65], const add_items *items, uint32_t group)
 {
     sm_sha h;
     unsigned char digest[32];
-    size_t n = 0, last = 0;
+    const add_item *only = NULL; /* the path is one file */
     sm_sha_begin(&h);
     for (size_t i = 0; i < items->n; i++) {
         const add_item *item = &items->item[i];
         if (item->group != group)
             continue;
-        sm_sha_put(&h, item->name, strlen(item->name) + 1);
-        sm_sha_put(&h, item->sha256, 64);
-        last = i;
-        n++;
+        put_item(&h, item);
+        only = item->is_named && item->kind == ADD_FILE ? item : NULL;
     }
     if (!sm_sha_end(&h, digest))
         return false;
     sm_hex(out, digest, sizeof digest);
-    /* a path that is one file is known by that file's own hash */
-    if (n == 1 && strcmp(items->item[last].name, items->group[group]) == 0)
-        memcpy(out, items->item[last].sha256, 65);
+    if (only) /* which is known by its own hash */
+        memcpy(out, only->sha256, 65);
     return true;
 }
 
@@ -193,6 +251,7 @@ void sm_add_items_free(add_items *items)
     for (size_t i = 0; i < items->n; i++) {
         free(items->item[i].disk);
         free(items->item[i].name);
+        free(items->item[i].problem);
     }
     for (size_t i = 0; i < items->n_group; i++)
         free(items->group[i]);

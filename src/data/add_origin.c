@@ -33,7 +33,8 @@ static add_origin *origin_new(add_state *a, const add_origin *parent, const char
 static sm_status item_origin(add_state *a, add_item *item, add_origin **group,
                              sm_err *err)
 {
-    bool archive = sm_name_is_archive(item->name);
+    bool is_read = item->kind == ADD_FILE || item->kind == ADD_UNREADABLE;
+    bool archive = is_read && sm_name_is_archive(item->name);
     add_origin *o = archive ? NULL : *group;
     if (!o)
         o = origin_new(a, NULL, archive ? item->name : a->items.group[item->group]);
@@ -47,6 +48,12 @@ static sm_status item_origin(add_state *a, add_item *item, add_origin **group,
         *group = o;
     o->bytes += item->bytes;
     item->origin = o;
+    if (item->kind == ADD_LINK)
+        o->n_aliases++;
+    if (item->kind == ADD_SKIPPED)
+        sm_add_origin_count(a, o, item->why, true);
+    if (item->kind == ADD_UNREADABLE)
+        sm_add_origin_error(a, o, item->name, item->problem);
     return SM_OK;
 }
 

@@ -2,6 +2,8 @@
 /* `data add`: inputs that look alike, and licences of folders. */
 #include "room.h"
 
+#include <sys/stat.h>
+
 #define MIT_TEXT                                                                    \
     "Permission is hereby granted, free of charge, to any person obtaining a copy " \
     "of this software, subject to: The above copyright notice and this permission " \
@@ -285,12 +287,154 @@ static void test_changed(void **state)
     room_close(&r);
 }
 
+static int64_t member_of(const json_t *report, const char *key, const char *code)
+{
+    return json_integer_value(json_object_get(json_object_get(report, key), code));
+}
+
+static json_t *report_of(const room *r, const char *staging)
+{
+    char name[80];
+    size_t len;
+    snprintf(name, sizeof name, "%s/source.json", staging);
+    char *text = room_get(r, name, &len);
+    json_t *j = json_loadb(text, len, 0, NULL);
+    assert_non_null(j);
+    free(text);
+    return j;
+}
+
+/* Names decide about archives that lie in a directory before they are opened. */
+static void test_archive_names(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"in/a.zip", "in/book.epub", "in/lib.jar",
+                                       "in/node_modules/x.zip"};
+    room r;
+    room_open(&r, 2);
+    sm_buf zip = {0};
+    sm_err e = {0};
+    const member m = {.name = "inner.txt", .data = "The text in the archive.\n"};
+    make_archive(&zip, KIND_ZIP, &m, 1);
+    for (int i = 0; i < 4; i++)
+        room_put(&r, name[i], zip.data, zip.len);
+    room_puts(&r, "in/broken.tar.gz", "no archive at all");
+    room_puts(&r, "in/readme.txt", "The text beside the archives.\n");
+    assert_int_equal(run_add(&r, "in", "o1", "", NULL, &e), SM_ECORRUPT);
+    if (run_add(&r, "in", "o1", "\"exclude\": [\"broken*\"]", NULL, &e))
+        fail_msg("%s", e.msg);
+    json_t *j = report_of(&r, "o1");
+    assert_int_equal(json_integer_value(json_object_get(j, "documents")), 2);
+    assert_int_equal(member_of(j, "skipped", "binary"), 2);
+    assert_int_equal(member_of(j, "skipped", "code"), 1);
+    assert_int_equal(member_of(j, "skipped", "excluded"), 1);
+    json_decref(j);
+    assert_int_equal(run_add(&r, "in", "o2",
+                             "\"exclude\": [\"b*\", \"*.zip\"], "
+                             "\"include\": [\"*.jar\"]",
+                             NULL, &e),
+                     SM_OK);
+    j = report_of(&r, "o2");
+    assert_int_equal(json_integer_value(json_object_get(j, "documents")), 2);
+    assert_int_equal(member_of(j, "skipped", "excluded"), 4);
+    json_decref(j);
+    assert_true(contains(&r, "o2", "lib.jar!inner.txt"));
+    sm_buf_free(&zip);
+    room_close(&r);
+}
+
+/* Root may read everything; these tests are another user's. */
+static void become_user(const room *r)
+{
+    if (geteuid() == 0) {
+        assert_int_equal(chown(r->dir, 65534, 65534), 0);
+        assert_int_equal(seteuid(65534), 0);
+    }
+}
+
+static void set_mode(const room *r, const char *name, mode_t mode)
+{
+    char *p = room_path(r, name);
+    assert_int_equal(chmod(p, mode), 0);
+    free(p);
+}
+
+/* What cannot be read is refused with what to do about it, left out, or recorded. */
+static void test_unreadable(void **state)
+{
+    (void)state;
+    room r;
+    room_open(&r, 2);
+    become_user(&r);
+    sm_err e = {0};
+    room_puts(&r, "in/one.txt", "The text that can be read.\n");
+    room_puts(&r, "in/closed.txt", "The text that cannot.\n");
+    room_puts(&r, "in/dir/two.txt", "The text in a closed folder.\n");
+    set_mode(&r, "in/closed.txt", 0);
+    assert_int_not_equal(run_add(&r, "in", "o1", "", NULL, &e), SM_OK);
+    assert_non_null(strstr(e.msg, "/in/closed.txt: Permission denied; --exclude leaves "
+                                  "it out, --skip-damaged records it"));
+    set_mode(&r, "in/dir", 0);
+    static const char *const folder[] = {"\"dir\"", "\"dir/*\""};
+    for (int i = 0; i < 2; i++) {
+        char more[80];
+        snprintf(more, sizeof more, "\"exclude\": [%s]", folder[i]);
+        assert_int_not_equal(run_add(&r, "in", "o1", more, NULL, &e), SM_OK);
+        assert_non_null(strstr(e.msg, "closed.txt"));
+        snprintf(more, sizeof more, "\"exclude\": [\"closed.txt\", %s]", folder[i]);
+        if (run_add(&r, "in", "o1", more, NULL, &e))
+            fail_msg("%s", e.msg);
+    }
+    if (run_add(&r, "in", "o2", "\"skip_damaged\": true", NULL, &e))
+        fail_msg("%s", e.msg);
+    json_t *j = report_of(&r, "o2");
+    assert_int_equal(json_integer_value(json_object_get(j, "documents")), 1);
+    assert_int_equal(json_integer_value(json_object_get(j, "errors")), 2);
+    char *text = json_dumps(j, JSON_COMPACT);
+    assert_non_null(strstr(text, "[\"closed.txt\",\"Permission denied\"]"));
+    assert_non_null(strstr(text, "[\"dir\",\"Permission denied\"]"));
+    free(text);
+    json_decref(j);
+    set_mode(&r, "in/dir", 0755);
+    if (geteuid() != getuid())
+        assert_int_equal(seteuid(getuid()), 0);
+    room_close(&r);
+}
+
+/* Links are counted; they and what is skipped are part of what the input is known by. */
+static void test_links(void **state)
+{
+    (void)state;
+    room r;
+    room_open(&r, 1);
+    sm_err e = {0};
+    room_puts(&r, "in/one.txt", "The text that is linked to.\n");
+    json_t *o = options_of(&r, "in"), *before = sm_data_add_facts(o, &e);
+    char *link = room_path(&r, "in/two.txt"), *gone = room_path(&r, "in/sub/gone");
+    assert_int_equal(symlink("one.txt", link), 0);
+    assert_int_equal(symlink("nowhere", gone), 0);
+    json_t *after = sm_data_add_facts(o, &e);
+    assert_false(json_equal(before, after));
+    assert_int_equal(add_with(&r, o, after, "o1", &e), SM_OK);
+    json_t *j = report_of(&r, "o1");
+    assert_int_equal(json_integer_value(json_object_get(j, "documents")), 1);
+    assert_int_equal(json_integer_value(json_object_get(j, "aliases")), 2);
+    json_decref(j);
+    json_decref(before);
+    json_decref(after);
+    json_decref(o);
+    free(link);
+    free(gone);
+    room_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_folders),  cmocka_unit_test(test_equal_archives),
         cmocka_unit_test(test_equal_packages), cmocka_unit_test(test_nearest_licence),
-        cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_changed),        cmocka_unit_test(test_archive_names),
+        cmocka_unit_test(test_unreadable),     cmocka_unit_test(test_links),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
