@@ -16,7 +16,12 @@ bool sm_licence_name(sm_buf *out, const char *name, size_t len);
 /** "GPL-2+ or Artistic, and BSD-3-clause" -> terms pushed to `terms`. */
 bool sm_licence_expression(sm_list *terms, const char *text, size_t len);
 
-/** Names recognised by their wording, pushed to `terms` (free-form texts). */
+/** The licence whose full text this is, by its title in the first lines (static), and the
+ * offset of the title's line; NULL when there is no title. */
+const char *sm_licence_title(size_t *at, const char *text, size_t len);
+
+/** Names recognised by their wording, pushed to `terms` (free-form texts).  Of a full text
+ * its title counts, or, where a notice comes before it, what that says. */
 bool sm_licence_wording(sm_list *terms, const char *text, size_t len);
 
 /** Sort, drop repetitions, append "A AND B". */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Licences by their wording.  The text is lower-cased, comment signs dropped and white space
- * collapsed, then phrases are looked for.  A phrase is one that only this licence uses, or
- * the pointer into /usr/share/common-licenses that Debian's policy asks for.
+ * Licences by their wording, where no title says what a text is.  The text is lower-cased,
+ * comment signs dropped and white space collapsed, then phrases are looked for.  A phrase is
+ * one that only this licence uses, or the pointer into /usr/share/common-licenses that
+ * Debian's policy asks for.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -190,7 +191,8 @@ static bool find_spdx(sm_list *terms, const char *text, size_t len)
     return sm_licence_expression(terms, p, line);
 }
 
-bool sm_licence_wording(sm_list *terms, const char *text, size_t len)
+/* What a text says of licences anywhere in it. */
+static bool find_mentions(sm_list *terms, const char *text, size_t len)
 {
     sm_buf flat = {0};
     bool ok = flatten(&flat, text, len);
@@ -212,6 +214,17 @@ bool sm_licence_wording(sm_list *terms, const char *text, size_t len)
     ok = ok && find_gnu(terms, flat.data);
     sm_buf_free(&flat);
     return ok;
+}
+
+bool sm_licence_wording(sm_list *terms, const char *text, size_t len)
+{
+    size_t at, n = terms->n;
+    const char *title = sm_licence_title(&at, text, len);
+    if (!title)
+        return find_mentions(terms, text, len);
+    /* "either version 2, or (at your option) any later version", then the text */
+    bool ok = find_mentions(terms, text, at);
+    return ok && terms->n == n ? sm_list_push(terms, title) : ok;
 }
 
 /* A single short line is a name or an expression, not a text. */
