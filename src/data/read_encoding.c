@@ -10,6 +10,7 @@
 #include <iconv.h>
 #include <string.h>
 
+#include "encoding_label.h"
 #include "read_encoding.h"
 #include "smelt/extract.h"
 #include "smelt/text.h"
@@ -121,26 +122,20 @@ static label_kind read_label(char out[48], const char *label)
     return LABEL_OTHER;
 }
 
-/* Static name of a label that iconv decoded, for the record. */
-static const char *static_label(const char *label)
+/* Bytes of a sequence that cannot be decoded.  Of two bytes the second may be ASCII that
+ * only follows the bad one; otherwise both go, or every character after them would be read
+ * from its middle. */
+static size_t bad_bytes(const char *s, size_t n, const sm_encoding *e)
 {
-    static const char *const known[] = {
-        "iso-8859-2",   "iso-8859-5",   "iso-8859-7",   "iso-8859-9",   "iso-8859-13",
-        "iso-8859-15",  "windows-1250", "windows-1251", "windows-1253", "windows-1254",
-        "windows-1256", "windows-1257", "koi8-r",       "koi8-u",       "euc-jp",
-        "shift-jis",    "iso-2022-jp",  "euc-kr",       "gb2312",       "gbk",
-        "gb18030",      "big5",         "tis-620"};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i], label) == 0)
-            return known[i];
-    return "other";
+    bool both = e && e->is_double && n > 1 && (s[0] & 0x80) && (s[1] & 0x80);
+    return both ? 2 : 1;
 }
 
 /* Decode through iconv; false when the label is unknown to the system. */
 static bool put_iconv(sm_buf *out, const char *s, size_t n, const char *label)
 {
-    iconv_t cd =
-        iconv_open("UTF-8", strcmp(label, "shift-jis") == 0 ? "SHIFT_JIS" : label);
+    const sm_encoding *e = sm_encoding_find(label);
+    iconv_t cd = iconv_open("UTF-8", e ? e->iconv : label);
     if (cd == (iconv_t)-1)
         return false;
     char chunk[4096];
@@ -151,9 +146,10 @@ static bool put_iconv(sm_buf *out, const char *s, size_t n, const char *label)
         size_t room = sizeof chunk, rc = iconv(cd, &in, &n, &to, &room);
         sm_buf_put(out, chunk, sizeof chunk - room);
         if (rc == (size_t)-1 && errno != E2BIG && n > 0) {
+            size_t bad = bad_bytes(in, n, e);
             sm_buf_puts(out, "\xef\xbf\xbd");
-            in++;
-            n--;
+            in += bad;
+            n -= bad;
         }
     }
     iconv_close(cd);
@@ -224,8 +220,10 @@ static const char *decode(sm_buf *out, const char *s, size_t n, const char *decl
         put_utf8(out, s, n);
         return "utf-8";
     }
-    if (kind == LABEL_OTHER && put_iconv(out, s, n, label))
-        return static_label(label);
+    if (kind == LABEL_OTHER && put_iconv(out, s, n, label)) {
+        const sm_encoding *e = sm_encoding_find(label);
+        return e ? e->name : "other";
+    }
     return decode_8bit(out, s, n);
 }
 

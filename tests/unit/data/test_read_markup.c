@@ -106,6 +106,20 @@ static void test_decode(void **state)
     decode("\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xff", 9, NULL,
            "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xef\xbf\xbd", "utf-8");
     decode("\xb1", 1, "ISO_8859-2", "\xc4\x85", "iso-8859-2");
+    /* what pages call so is more than the standard of that name: characters of GBK
+     * in "gb2312", the backslash and NEC's circled one in Shift_JIS, a syllable
+     * outside KS X 1001 in "euc-kr" */
+    decode("\x81\x40\xd6\xd0\xe9"
+           "F",
+           6, "gb2312", "\xe4\xb8\x82\xe4\xb8\xad\xe9\x95\x95", "gbk");
+    decode("\\\x87\x40\x93\xfa", 5, "Shift_JIS", "\\\xe2\x91\xa0\xe6\x97\xa5",
+           "shift-jis");
+    decode("\x8c\x63\xb0\xa1", 4, "ks_c_5601-1987", "\xeb\x98\xa0\xea\xb0\x80", "euc-kr");
+    decode("\xfe\x80", 2, "iso-8859-9", "\xc5\x9f\xe2\x82\xac", "windows-1254");
+    /* a bad pair is one mark, and the next character is read from its beginning */
+    decode("\xa1\xff\xb0\xa1\xb3\xaa", 6, "euc-kr",
+           "\xef\xbf\xbd\xea\xb0\x80\xeb\x82\x98", "euc-kr");
+    decode("a\xb0 b", 4, "euc-kr", "a\xef\xbf\xbd b", "euc-kr");
     decode("a\r\nb\rc", 6, "no-such-label", "a\nb\nc", "utf-8");
 }
 
