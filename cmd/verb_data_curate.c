@@ -10,7 +10,7 @@ const verb verb_data_curate = {
         "Documents that are not kept stay in the dataset with the reason.  A document\n"
         "is held out by its content alone.",
     .example = "smelt data curate docs --as unix\nsmelt data curate docs --as unix "
-               "--min-words 20",
+               "--gopher-min-words 20",
     .options = step_verb_options,
     .step = "data.curate",
     .max_pos = -1,

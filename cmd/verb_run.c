@@ -121,7 +121,7 @@ const verb verb_run = {
         "The file declares steps, each reading what earlier ones made;\n"
         "docs/formats/pipeline.md has its keys.  The whole file is checked before\n"
         "anything runs.  An interrupted run goes on where it stopped.",
-    .example = "smelt run examples/unix-manual.yaml --set curate.min_words=20\n"
+    .example = "smelt run examples/unix-manual.yaml --set curate.gopher_min_words=20\n"
                "smelt run examples/unix-manual.yaml --source ~/my-documents",
     .options = options,
     .min_pos = 1,

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The pages of docs/commands are what the program says of itself: one a verb, no other.
+# The pages of docs/commands are what the program says of itself: one a verb, no other; and
+# the examples on them name verbs and options that there are.
 # Usage: docs.sh SMELT ROOT [--write]; --write makes them anew.
 SMELT=$1 ROOT=$2
 . "$(dirname "$0")/lib.sh"
@@ -30,5 +31,40 @@ for page in pages/*.md; do
 done
 for page in "$ROOT"/docs/commands/*.md; do
   check "docs/commands/$(basename "$page") is of a verb" test -f "pages/$(basename "$page")"
+done
+
+# has_option PAGE FLAG: the verb has it, or every verb has.
+has_option() { grep -qF -- "| \`$2\` |" "pages/$1.md" pages/help.md; }
+
+# check_example WORD...: its verb, its flags, and what it sets of the steps of a pipeline.
+check_example() {
+  local verb=$2 word last='' key
+  [ -f "pages/$2-${3:-}.md" ] && verb="$2-$3"
+  [ -f "pages/$verb.md" ] || { echo "no verb $verb"; return 1; }
+  for word in "$@"; do
+    key=${word%%=*}
+    if [ "$last" = --set ] && ! grep -rqF -- "| \`${key##*.}\` |" pages; then
+      echo "no step has $key"
+      return 1
+    elif [ "${word#--}" != "$word" ] && ! has_option "$verb" "$key"; then
+      echo "$verb has no option $key"
+      return 1
+    fi
+    last=$word
+  done
+}
+n_example=0
+while read -r line; do
+  set -f # an example may hold patterns
+  # shellcheck disable=SC2086
+  set -- $line
+  set +f
+  check "example: $line" check_example "$@"
+  n_example=$((n_example + 1))
+done < <(sed -n '/^## Example/,/^```$/p' pages/*.md | grep -oE '^smelt [a-z][^|]*')
+check "there are examples" test "$n_example" -gt 20
+for wrong in 'data curate docs --min-words 20' 'run p.yaml --set curate.min_words=20' 'bake x'; do
+  # shellcheck disable=SC2086
+  if check_example smelt $wrong >/dev/null; then not_ok "smelt $wrong is found wrong"; else ok "smelt $wrong is found wrong"; fi
 done
 finish
