@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* smelt tokenizer train, encode, decode. */
+/* smelt tokenizer train, import, encode, decode. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,22 @@ const verb verb_tokenizer_train = {
     .options = step_verb_options,
     .step = "tokenizer.train",
     .max_pos = -1,
+    .run = run_step_verb,
+};
+
+const verb verb_tokenizer_import = {
+    .name = "tokenizer import",
+    .usage = "FILE",
+    .summary = "take a tokenizer.json from elsewhere, to train with",
+    .details =
+        "The file is checked and written in smelt's own form: byte-level BPE as Hugging\n"
+        "Face writes it.  Special tokens that training needs and the file lacks are added\n"
+        "behind its last id.",
+    .example = "smelt tokenizer import llama/tokenizer.json --as llama-tokenizer",
+    .options = step_verb_options,
+    .step = "tokenizer.import",
+    .pos_option = "file",
+    .max_pos = 1,
     .run = run_step_verb,
 };
 

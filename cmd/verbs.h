@@ -14,6 +14,7 @@
     X(data_export)      \
     X(data_diff)        \
     X(tokenizer_train)  \
+    X(tokenizer_import) \
     X(tokenizer_encode) \
     X(tokenizer_decode) \
     X(train)            \

@@ -7,8 +7,9 @@
 #include "steps.h"
 
 static const sm_step *const registry[] = {
-    &step_data_add, &step_data_filter, &step_data_curate, &step_tokenizer_train, &step_train,
-    &step_train_states, &step_tracks, &step_index, &step_eval, &step_gate,
+    &step_data_add, &step_data_filter, &step_data_curate, &step_tokenizer_train,
+    &step_tokenizer_import, &step_train, &step_train_states, &step_tracks, &step_index,
+    &step_eval, &step_gate,
 };
 
 #define N_STEPS (sizeof registry / sizeof *registry)

@@ -65,7 +65,7 @@ static sm_status train(sm_tokenizer **out, const sm_step_io *io, sm_dataset *d,
     return sm_bpe_train(out, io->ctx, &text, &c, err);
 }
 
-static sm_status write(const sm_step_io *io, const sm_tokenizer *t, sm_err *err)
+sm_status flow_write_tokenizer(const sm_step_io *io, const sm_tokenizer *t, sm_err *err)
 {
     sm_buf json = {0};
     char *path = sm_path_join(io->staging, "tokenizer.json");
@@ -90,7 +90,7 @@ static sm_status run(const sm_step_io *io, sm_err *err)
     if (!s)
         s = train(&t, io, d, err);
     if (!s)
-        s = write(io, t, err);
+        s = flow_write_tokenizer(io, t, err);
     if (!s) {
         json_object_set_new(io->figures, "vocab", json_integer(sm_tokenizer_n_vocab(t)));
         json_object_set_new(io->figures, "text_bytes",
