@@ -56,7 +56,10 @@ static void set_sinks(app *a)
         a->log.level = SM_LOG_ERROR;
     else if (a->verbose)
         a->log.level = SM_LOG_DEBUG;
-    a->progress = progress_create(isatty(STDERR_FILENO) && !a->quiet);
+    a->progress = progress_create(a->quiet                ? PROGRESS_NONE
+                                  : isatty(STDERR_FILENO) ? PROGRESS_LIVE
+                                  : a->verbose            ? PROGRESS_LOG
+                                                          : PROGRESS_NONE);
     if (a->progress)
         a->progress_sink = progress_sink(a->progress);
 }

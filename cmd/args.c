@@ -29,7 +29,7 @@ const sm_option global_options[] = {
      .type = SM_OPT_BOOL,
      .def = "false",
      .help = "no progress, no messages but errors (-q)"},
-    {.key = "verbose", .type = SM_OPT_BOOL, .def = "false", .help = "more messages (-v)"},
+    {.key = "verbose", .type = SM_OPT_BOOL, .def = "false", .help = "more messages (-v); where no terminal is, progress each half minute"},
     {.key = "log_view",
      .type = SM_OPT_BOOL,
      .def = "false",

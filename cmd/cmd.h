@@ -97,7 +97,9 @@ extern volatile int app_stop;
 /* -------------------------------------------------------------- progress.c */
 
 /** A progress line on stderr when `live`; always keeps the figures for --log-view. */
-progress *progress_create(bool live);
+/* LIVE: one line, redrawn; LOG: a line each half minute. */
+typedef enum progress_form { PROGRESS_NONE, PROGRESS_LIVE, PROGRESS_LOG } progress_form;
+progress *progress_create(progress_form form);
 sm_progress progress_sink(progress *p);
 /** Erase the line, so that something else can be printed. */
 void progress_clear(progress *p);

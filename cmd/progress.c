@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Progress: a line on the terminal (share, rate, ETA, the figure that matters), redrawn
- * at most ten times a second, and a table of what ran for --log-view.
+ * at most ten times a second; or, for a log that somebody asked for, a line each half
+ * minute; and a table of what ran for --log-view.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -14,6 +15,7 @@
 
 #define MAX_PHASES 64
 #define REDRAW_NS INT64_C(100000000)
+#define LOG_NS INT64_C(30000000000)
 
 typedef struct phase {
     char what[48], unit[24];
@@ -22,18 +24,20 @@ typedef struct phase {
 
 struct progress {
     pthread_mutex_t mutex;
-    bool live, shown;
+    progress_form form;
+    bool shown;
     int64_t drawn_ns;
     phase phase[MAX_PHASES];
     size_t n;
 };
 
-progress *progress_create(bool live)
+progress *progress_create(progress_form form)
 {
     progress *p = sm_alloc(1, sizeof *p);
     if (p) {
         pthread_mutex_init(&p->mutex, NULL);
-        p->live = live;
+        p->form = form;
+        p->drawn_ns = form == PROGRESS_LOG ? sm_clock_ns() : 0;
     }
     return p;
 }
@@ -65,27 +69,46 @@ static int terminal_width(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col - 1 : 79;
 }
 
+/* What a line leaves out where the terminal is narrow, in this order. */
+enum { ALL, NO_RATE, NO_UNIT, NO_SHARE, N_FORM };
+
+static int format(char line[256], int form, const phase *ph, int64_t total,
+                  const char *detail)
+{
+    char share[32] = "", speed[32] = "", eta[32] = "";
+    double rate = rate_of(ph);
+    if (total > 0 && form < NO_SHARE)
+        snprintf(share, sizeof share, " %3.0f%%", 100 * (double)ph->done / (double)total);
+    if (rate > 0 && form < NO_RATE)
+        snprintf(speed, sizeof speed, "  %.4g/s", rate);
+    if (rate > 0 && total > ph->done) {
+        int64_t s = (int64_t)((double)(total - ph->done) / rate);
+        snprintf(eta, sizeof eta, "  ETA %" PRId64 ":%02d:%02d", s / 3600,
+                 (int)(s / 60 % 60), (int)(s % 60));
+    }
+    char of[32] = "";
+    if (total > 0)
+        snprintf(of, sizeof of, "/%" PRId64, total);
+    return snprintf(line, 256, "%s %" PRId64 "%s%s%s%s%s%s%s%s", ph->what, ph->done, of,
+                    form < NO_UNIT ? " " : "", form < NO_UNIT ? ph->unit : "", share,
+                    speed, eta, detail && *detail ? "  " : "", detail ? detail : "");
+}
+
 static void draw(const phase *ph, int64_t total, const char *detail)
 {
     char line[256];
-    double rate = rate_of(ph);
-    int n = snprintf(line, sizeof line, "%s %" PRId64, ph->what, ph->done);
-    if (total > 0)
-        n += snprintf(line + n, sizeof line - (size_t)n, "/%" PRId64 " %s %3.0f%%", total,
-                      ph->unit, 100 * (double)ph->done / (double)total);
-    else
-        n += snprintf(line + n, sizeof line - (size_t)n, " %s", ph->unit);
-    if (rate > 0)
-        n += snprintf(line + n, sizeof line - (size_t)n, "  %.4g/s", rate);
-    if (rate > 0 && total > ph->done) {
-        int64_t eta_s = (int64_t)((double)(total - ph->done) / rate);
-        n += snprintf(line + n, sizeof line - (size_t)n, "  ETA %" PRId64 ":%02d",
-                      eta_s / 60, (int)(eta_s % 60));
-    }
-    if (detail && *detail && (size_t)n < sizeof line)
-        snprintf(line + n, sizeof line - (size_t)n, "  %s", detail);
-    fprintf(stderr, "\r\033[K%.*s", terminal_width(), line);
+    int form = ALL, width = terminal_width();
+    while (format(line, form, ph, total, detail) > width && form + 1 < N_FORM)
+        form++;
+    fprintf(stderr, "\r\033[K%.*s", width, line);
     fflush(stderr);
+}
+
+static void write_line(const phase *ph, int64_t total, const char *detail)
+{
+    char line[256];
+    format(line, ALL, ph, total, detail);
+    fprintf(stderr, "%s\n", line);
 }
 
 static void update(void *self, const char *what, int64_t done, int64_t total,
@@ -99,10 +122,14 @@ static void update(void *self, const char *what, int64_t done, int64_t total,
         ph->last_ns = now;
         ph->done = done;
         ph->n_updates++;
-        if (p->live && (now - p->drawn_ns > REDRAW_NS || done == total)) {
+        int64_t since = now - p->drawn_ns;
+        if (p->form == PROGRESS_LIVE && (since > REDRAW_NS || done == total)) {
             draw(ph, total, detail);
             p->drawn_ns = now;
             p->shown = true;
+        } else if (p->form == PROGRESS_LOG && since > LOG_NS) {
+            write_line(ph, total, detail);
+            p->drawn_ns = now;
         }
     }
     pthread_mutex_unlock(&p->mutex);

@@ -196,24 +196,18 @@ json_t *sm_train_metrics_to_json(const sm_train_metrics *m)
     return j;
 }
 
+/* Short, so that all of it fits a line of 80 columns. */
 static void show(const run *r, const sm_train_metrics *m)
 {
-    char text[200];
-    int64_t end = end_step(r);
-    int64_t left = end - m->step, done = m->step - r->summary.resumed_step;
-    double eta = r->summary.seconds / (double)done * (double)left;
-    eta = eta < 999 * 3600.0 ? eta : 999 * 3600.0;
-    size_t n = (size_t)snprintf(text, sizeof text, "loss %.4f  %.0f tok/s", m->loss,
-                                m->tok_per_s);
+    char text[120];
+    size_t n = (size_t)snprintf(text, sizeof text, "loss %.3f  %.1fk tok/s", m->loss,
+                                1e-3 * m->tok_per_s);
     if (m->ceiling_frac > 0)
-        n += (size_t)snprintf(text + n, sizeof text - n, "  %.0f %% of ceiling",
+        n += (size_t)snprintf(text + n, sizeof text - n, "  %.0f%% ceiling",
                               100 * m->ceiling_frac);
     if (m->load_max > 0)
-        n += (size_t)snprintf(text + n, sizeof text - n, "  experts %.2f-%.2f",
-                              m->load_min, m->load_max);
-    snprintf(text + n, sizeof text - n, "  ETA %d:%02d:%02d", (int)(eta / 3600),
-             (int)(eta / 60) % 60, (int)eta % 60);
-    sm_progress_update(r->ctx->progress, "train", m->step, end, "steps", text);
+        snprintf(text + n, sizeof text - n, "  load %.1f-%.1f", m->load_min, m->load_max);
+    sm_progress_update(r->ctx->progress, "train", m->step, end_step(r), "steps", text);
 }
 
 static bool is_time(int64_t done, int64_t interval)
