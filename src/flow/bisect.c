@@ -190,10 +190,18 @@ static sm_status measure_ends(bisect *b, sm_err *err)
         s = bisect_measure(&b->bad_value, b, &b->bad.model, err);
     b->threshold = c->has_threshold ? c->threshold : (b->good_value + b->bad_value) / 2;
     if (!s && b->good_value == b->bad_value)
-        return sm_fail(err, SM_EINVAL,
-                       "bisect: %s of the good one and of the bad one: got %g for both, want "
-                       "two figures",
-                       c->metric, b->good_value);
+        return sm_fail(
+            err, SM_EINVAL,
+            "bisect: %s of the good one and of the bad one: got %g for both, want "
+            "two figures",
+            c->metric, b->good_value);
+    bool is_loss = !strcmp(c->metric, "heldout_bpb") || !strcmp(c->metric, "loss");
+    if (!s && is_loss && b->bad_value < b->good_value)
+        sm_log_line(
+            b->ctx->log, SM_LOG_WARN,
+            "bisect: the bad one has the lower %s (%g, the good one %g), and lower "
+            "is better: are they the other way round?",
+            c->metric, b->bad_value, b->good_value);
     if (!s && (!is_bad(b, b->bad_value) || is_bad(b, b->good_value)))
         s = sm_fail(err, SM_EINVAL,
                     "threshold: got %g, want it between %s of the good one (%g) and of "
