@@ -109,21 +109,29 @@ static sm_status open_chain(chain **out, const material *m, const sm_step_io *io
     return s ? s : chain_open(out, io, &h, keep, err);
 }
 
+/* What step train.states made of these options and inputs (content "" when it was not run),
+ * and its recipe; both to be released whatever the outcome. */
+static sm_status find_states(sm_artifact *out, json_t **recipe, const sm_step_io *io,
+                             sm_err *err)
+{
+    sm_id id;
+    sm_status s =
+        flow_recipe(recipe, &step_train_states, io->options, io->input, io->n_input, err);
+    if (!s)
+        s = sm_recipe_id(&id, *recipe, err);
+    if (!s)
+        s = sm_store_find_recipe(out, io->store, &id, err);
+    return s == SM_ENOENT ? SM_OK : s;
+}
+
 /* The kept states, as the artifact that step train.states would make. */
 static sm_status commit_states(chain *c, const sm_step_io *io, sm_err *err)
 {
     json_t *recipe = NULL;
     char *dir = NULL;
-    sm_id id;
     sm_artifact a = {0};
-    sm_status s = flow_recipe(&recipe, &step_train_states, io->options, io->input,
-                              io->n_input, err);
-    if (!s)
-        s = sm_recipe_id(&id, recipe, err);
-    sm_status found = s ? s : sm_store_find_recipe(&a, io->store, &id, err);
-    if (found && found != SM_ENOENT)
-        s = found;
-    if (!s && found) {
+    sm_status s = find_states(&a, &recipe, io, err);
+    if (!s && !*a.content.hex) {
         s = sm_store_staging(&dir, io->store, "checkpoint", err);
         if (!s)
             s = chain_take_states(c, dir, err);
@@ -238,19 +246,12 @@ static sm_status run_states(const sm_step_io *io, sm_err *err)
 static sm_status settle(const sm_step_io *io, const sm_artifact *model, sm_err *err)
 {
     json_t *recipe = NULL;
-    sm_id id;
     sm_artifact a = {0};
     sm_flow_result made = {0};
     if (!sm_opt_bool(io->options, "keep_states"))
         return SM_OK;
-    sm_status s = flow_recipe(&recipe, &step_train_states, io->options, io->input,
-                              io->n_input, err);
-    if (!s)
-        s = sm_recipe_id(&id, recipe, err);
-    sm_status found = s ? s : sm_store_find_recipe(&a, io->store, &id, err);
-    if (found && found != SM_ENOENT)
-        s = found;
-    if (!s && found) {
+    sm_status s = find_states(&a, &recipe, io, err);
+    if (!s && !*a.content.hex) {
         const char *in[] = {io->input[0].content.hex, io->input[1].content.hex};
         sm_log_line(io->ctx->log, SM_LOG_INFO,
                     "train: keep_states: model %.12s was made without them; step "
