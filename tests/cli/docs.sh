@@ -7,15 +7,16 @@ SMELT=$1 ROOT=$2
 . "$(dirname "$0")/lib.sh"
 
 mkdir pages
+smelt help --verbs > verbs || exit 2
 while read -r v; do
   # shellcheck disable=SC2086
   smelt help --markdown $v > "pages/${v// /-}.md" || exit 2
-done < <(smelt help --verbs)
+done < verbs
 {
   printf '# Commands\n\nMade by `tests/cli/docs.sh SMELT ROOT --write`; a test fails when they drift.\n\n'
   while read -r v; do
     printf -- '- [smelt %s](%s.md): %s\n' "$v" "${v// /-}" "$(sed -n 3p "pages/${v// /-}.md")"
-  done < <(smelt help --verbs)
+  done < verbs
 } > pages/README.md
 
 if [ "${3:-}" = --write ]; then

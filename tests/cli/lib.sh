@@ -4,6 +4,7 @@
 # Results are printed as TAP.
 set -u
 : "${SMELT:?}" "${ROOT:?}"
+SMELT=$(realpath -- "$SMELT") ROOT=$(realpath -- "$ROOT")
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/smelt-cli-XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
 cd "$WORK" || exit 2
