@@ -186,6 +186,9 @@ function(smelt_install)
   if(EXISTS ${CMAKE_SOURCE_DIR}/cmake/smelt.pc.in)
     # relative to the file itself, so that an installation may be moved
     file(RELATIVE_PATH SMELT_PC_UP /x/${CMAKE_INSTALL_LIBDIR}/pkgconfig /x)
+    # What libsmelt.a itself needs: its dependencies are linked dynamically, and theirs are
+    # their own business (Requires.private would ask for each as an archive).
+    list(JOIN SMELT_PRIVATE_LDFLAGS " " SMELT_PC_PRIVATE)
     configure_file(cmake/smelt.pc.in smelt.pc @ONLY)
     install(FILES ${CMAKE_BINARY_DIR}/smelt.pc
       DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

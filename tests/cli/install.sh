@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What `cmake --install` puts there: the program runs, the manual page and the completions
+# are found, and a program of somebody else's is built with pkg-config, shared and static.
+# Usage: install.sh SMELT ROOT
+SMELT=$1 ROOT=$2
+. "$(dirname "$0")/lib.sh"
+build=$(dirname "$SMELT")
+cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
+if [ -n "$(cached SMELT_SANITIZE)" ] || [ "$(cached SMELT_COVERAGE)" = ON ]; then
+  ok "an instrumented library is for no other program # SKIP"
+  finish
+fi
+
+check "it is installed" cmake --install "$build" --prefix "$WORK/x"
+mv x moved
+for f in bin/smelt share/man/man1/smelt.1 share/bash-completion/completions/smelt \
+         share/zsh/site-functions/_smelt share/fish/vendor_completions.d/smelt.fish; do
+  check "$f" test -s "moved/$f"
+done
+check "the program runs" moved/bin/smelt version
+
+PKG_CONFIG_PATH=$(dirname "$(find "$WORK/moved" -name smelt.pc)")
+export PKG_CONFIG_PATH
+cat > other.c <<'C'
+#include <smelt/store.h>
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+    sm_err err = {0};
+    sm_store *store = NULL;
+    sm_status s = sm_store_open(&store, argc > 1 ? argv[1] : ".", &err);
+    puts(s ? err.msg : sm_store_dir(store));
+    sm_store_close(store);
+    return s != SM_OK;
+}
+C
+smelt init >/dev/null
+cc=$(cached CMAKE_C_COMPILER)
+# shellcheck disable=SC2046  # lists of flags
+shared() { "$cc" -std=c17 -Wall -Werror other.c $(pkg-config --cflags --libs smelt) -o shared; }
+# shellcheck disable=SC2046
+static() {
+  "$cc" -std=c17 other.c $(pkg-config --cflags smelt) -Wl,-Bstatic -lsmelt -Wl,-Bdynamic \
+    -L"$(pkg-config --variable=libdir smelt)" \
+    $(pkg-config --static --libs smelt | sed 's/-lsmelt//') -o static
+}
+check "a program with the shared library" shared
+check "runs" env LD_LIBRARY_PATH="$(pkg-config --variable=libdir smelt)" ./shared
+check "a program with libsmelt.a" static
+check "runs without libsmelt.so" ./static
+check "without a workspace it says so" bash -c '! ./static /nowhere > said; grep -q nowhere said'
+finish
