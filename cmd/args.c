@@ -94,6 +94,7 @@ static bool find_slot(slot *out, const parser *p, const char *key)
 
 static const char *nearest(const parser *p, const char *key)
 {
+    static const char *const help[] = {"help"};
     const sm_option *table[] = {p->verb ? p->verb->options : NULL,
                                 p->verb ? verb_step_options(p->verb) : NULL,
                                 global_options};
@@ -102,12 +103,25 @@ static const char *nearest(const parser *p, const char *key)
         if (near)
             return near;
     }
-    return NULL;
+    return sm_nearest_name(key, help, 1);
+}
+
+/* Does any verb have it?  Then it was given before its verb. */
+static bool is_of_a_verb(const char *key)
+{
+    for (size_t i = 0; verb_at(i); i++)
+        if (sm_option_find(verb_at(i)->options, key) ||
+            sm_option_find(verb_step_options(verb_at(i)), key))
+            return true;
+    return false;
 }
 
 static sm_status unknown_flag(const parser *p, const char *flag, const char *key,
                               sm_err *err)
 {
+    if (!p->verb && is_of_a_verb(key))
+        return sm_fail(err, SM_EINVAL,
+                       "option '--%.60s': got no verb before it, want one", flag);
     const char *near = nearest(p, key);
     char hint[64] = "";
     for (size_t i = 0; near && i < sizeof hint - 1 && near[i]; i++)
@@ -164,14 +178,15 @@ static sm_status short_flags(parser *p, const char *word, sm_err *err)
         else if (*c == 'v')
             json_object_set_new(p->global, "verbose", json_true());
         else
-            return sm_fail(err, SM_EINVAL, "unknown option '%.60s'", word);
+            return sm_fail(err, SM_EINVAL, "%s%sunknown option '%.60s'",
+                           p->verb ? p->verb->name : "", p->verb ? ": " : "", word);
     }
     return SM_OK;
 }
 
 /* ------------------------------------------------------------------- verbs */
 
-static bool is_group(const char *word)
+bool verb_is_group(const char *word)
 {
     size_t n = strlen(word);
     for (size_t i = 0; verb_at(i); i++)
@@ -180,13 +195,19 @@ static bool is_group(const char *word)
     return false;
 }
 
-static sm_status unknown_verb(const char *name, const char *group, sm_err *err)
+sm_status verb_unknown(const char *name, sm_err *err)
 {
-    const char *known[128];
+    char group[128][16];
+    const char *known[256];
     size_t n = 0;
-    for (size_t i = 0; verb_at(i) && n < 128; i++)
-        if (!group || !strncmp(verb_at(i)->name, group, strlen(group)))
-            known[n++] = verb_at(i)->name;
+    for (size_t i = 0; verb_at(i) && i < 128; i++) {
+        size_t len = strcspn(verb_at(i)->name, " ");
+        known[n++] = verb_at(i)->name;
+        if (verb_at(i)->name[len]) {
+            snprintf(group[i], sizeof group[i], "%.*s", (int)len, verb_at(i)->name);
+            known[n++] = group[i];
+        }
+    }
     const char *near = sm_nearest_name(name, known, n);
     return sm_fail(err, SM_EINVAL, "unknown verb '%.60s'%s%s%s", name,
                    near ? " (did you mean '" : "", near ? near : "",
@@ -199,8 +220,8 @@ static sm_status take_verb(parser *p, const char *word, sm_err *err)
     p->verb = verb_find(word);
     if (p->verb)
         return SM_OK;
-    if (!is_group(word))
-        return unknown_verb(word, NULL, err);
+    if (!verb_is_group(word))
+        return verb_unknown(word, err);
     if (p->at < p->argc &&
         (!strcmp(p->argv[p->at], "--help") || !strcmp(p->argv[p->at], "-h"))) {
         p->out->group = word;
@@ -219,7 +240,7 @@ static sm_status take_verb(parser *p, const char *word, sm_err *err)
     char name[96];
     snprintf(name, sizeof name, "%.40s %.40s", word, p->argv[p->at++]);
     p->verb = verb_find(name);
-    return p->verb ? SM_OK : unknown_verb(name, word, err);
+    return p->verb ? SM_OK : verb_unknown(name, err);
 }
 
 static sm_status take_word(parser *p, const char *word, bool flags, sm_err *err)
@@ -319,7 +340,7 @@ const char *args_idle(const args *in, const char *const *key, const char *of)
 }
 
 /* "find_lr" as it is typed: "find-lr". */
-static void flag_name(char out[64], const char *key)
+void option_flag(char out[64], const char *key)
 {
     size_t n = 0;
     for (; key[n] && n < 63; n++)
@@ -330,7 +351,7 @@ static void flag_name(char out[64], const char *key)
 int args_refuse_idle(const app *a, const verb *v, const char *key, const char *of)
 {
     char flag[64], other[64];
-    flag_name(flag, key);
-    flag_name(other, of);
+    option_flag(flag, key);
+    option_flag(other, of);
     return app_usage(a, "%s: --%s is of --%s, which is not given", v->name, flag, other);
 }

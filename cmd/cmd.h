@@ -130,6 +130,12 @@ sm_status app_profile(app *a, const json_t *figures, profile_ceiling *out, sm_er
 sm_status args_parse(args *out, const verb **v, app *a, bool *help, int argc, char **argv,
                      sm_err *err);
 void args_free(args *in);
+/** Do verbs of two words begin with this one: "data"? */
+bool verb_is_group(const char *word);
+/** The error of a verb that there is not, with the one that may have been meant. */
+sm_status verb_unknown(const char *name, sm_err *err);
+/** "find_lr" as it is typed: "find-lr". */
+void option_flag(char out[64], const char *key);
 /** Options that say something about another one do nothing without it.
  * @param key  NULL-ended
  * @param of   the option that they are of
@@ -162,10 +168,14 @@ sm_status step_request_read(step_request *r, const verb *self, const args *in,
                             sm_err *err);
 void step_request_free(step_request *r);
 
+/** What a verb has to add to the result of its step under --json: a new object. */
+typedef sm_status step_more(json_t **members, app *a, const sm_artifact *made, sm_err *err);
 /** Run a verb that is one flow step: options from flags and --config, result as --as.
+ * @param more  NULL: nothing
  * @param[out] out  what was made; empty after --dry-run and when it failed; release with
  *                  sm_flow_result_free */
-int run_step(app *a, const verb *self, const args *in, sm_flow_result *out);
+int run_step(app *a, const verb *self, const args *in, step_more *more,
+             sm_flow_result *out);
 /** The same for a verb that does no more with it. */
 int run_step_verb(app *a, const verb *self, const args *in);
 extern const sm_option step_verb_options[];

@@ -59,8 +59,10 @@ static void print_hits(const sm_index *x, const sm_hit *hit, int32_t n, const ch
     printf("%s\n\n", answer);
     for (int32_t i = 0; i < n; i++) {
         sm_passage p = sm_index_passage(x, hit[i].passage);
-        printf("  [%d] %s%s%s\n      %s%s%s, licence %s%s%s  (%.2f)\n", i + 1, p.title,
-               *p.heading ? ", " : "", p.heading, *p.package ? p.package : p.path,
+        bool heading = *p.heading && strcmp(p.heading, p.title) != 0;
+        printf("  [%d] %s%s%s\n      %s%s%s, licence %s%s%s  (%.2f)\n", i + 1,
+               *p.title || heading ? p.title : p.path, *p.title && heading ? ", " : "",
+               heading ? p.heading : "", *p.package ? p.package : p.path,
                *p.version ? " " : "", p.version, p.licence, *p.summary ? "; " : "",
                p.summary, hit[i].score);
     }

@@ -116,7 +116,10 @@ static int run_show(app *a, const verb *self, const args *in)
     sm_buf_free(&out);
     if (s)
         return app_fail(a, s, &err);
-    if (*html && strcmp(html, "-") != 0 && !a->quiet)
+    bool is_file = *html && strcmp(html, "-") != 0;
+    if (is_file && a->json)
+        return app_print_json(json_pack("{s:o}", "html", sm_json_string(html)));
+    if (is_file && !a->quiet)
         printf("wrote %s\n", html);
     return EXIT_GOOD;
 }
@@ -165,12 +168,13 @@ static const char *path_of_part(const sm_data_files *f, const char *part)
     return NULL;
 }
 
-static sm_status write_texts(sm_file_writer *w, const sm_dataset *d, int64_t max, int64_t *n,
-                             sm_err *err)
+static sm_status write_texts(sm_file_writer *w, const sm_dataset *d, int64_t max,
+                             int64_t *n, sm_err *err)
 {
     sm_document doc;
     sm_status s = SM_OK;
-    for (size_t at = 0; !s && (max == 0 || *n < max) && sm_dataset_next(d, &at, &doc); ++*n)
+    for (size_t at = 0; !s && (max == 0 || *n < max) && sm_dataset_next(d, &at, &doc);
+         ++*n)
         s = sm_file_writer_put(w, doc.text, doc.text_len, err);
     return s;
 }
@@ -184,8 +188,8 @@ static sm_status export_text(app *a, const sm_data_files *files, const char *par
     const char *path = path_of_part(files, part);
     *n = 0;
     sm_status s = path ? app_ctx(&ctx, a, err)
-                       : sm_fail(err, SM_EINVAL, "part: got %s, want one that %s has", part,
-                                 files->name);
+                       : sm_fail(err, SM_EINVAL, "part: got %s, want one that %s has",
+                                 part, files->name);
     if (!s)
         s = sm_dataset_open(&d, ctx, &path, 1, err);
     if (!s)
@@ -206,20 +210,24 @@ static int run_export(app *a, const verb *self, const args *in)
     sm_err err = {0};
     opened o = {0};
     int64_t n = 0;
+    bool to_stdout = !strcmp(in->pos[1], "-");
+    const char *out = to_stdout ? "/dev/stdout" : in->pos[1];
     sm_status s = open_ref(&o, a, in->pos[0], &err);
     const char *part = sm_opt_str(in->opt, "part");
     if (!s && !strcmp(sm_opt_str(in->opt, "format"), "text"))
-        s = export_text(a, &o.files, part, sm_opt_int(in->opt, "max_docs"), in->pos[1], &n,
+        s = export_text(a, &o.files, part, sm_opt_int(in->opt, "max_docs"), out, &n,
                         &err);
     else if (!s)
-        s = sm_data_export(&o.files, part, in->pos[1], &n, &err);
+        s = sm_data_export(&o.files, part, out, &n, &err);
     opened_free(&o);
     if (s)
         return app_fail(a, s, &err);
+    if (to_stdout)
+        return EXIT_GOOD;
     if (a->json)
         return app_print_json(json_pack("{s:o, s:I}", "file", sm_json_string(in->pos[1]),
                                         "documents", (json_int_t)n));
-    printf("wrote %" PRId64 " documents to %s\n", n, in->pos[1]);
+    printf("wrote %" PRId64 " document%s to %s\n", n, n == 1 ? "" : "s", in->pos[1]);
     return EXIT_GOOD;
 }
 
@@ -227,7 +235,9 @@ const verb verb_data_export = {
     .name = "data export",
     .usage = "REF FILE",
     .summary = "write the documents of a source or dataset to a file",
-    .example = "smelt data export unix train.jsonl --part train",
+    .details = "FILE \"-\" is standard output.",
+    .example = "smelt data export unix train.jsonl --part train\n"
+               "smelt data export unix - --format text --max-docs 10",
     .options = export_options,
     .min_pos = 2,
     .max_pos = 2,

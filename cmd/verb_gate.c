@@ -17,13 +17,23 @@ static sm_status load_verdict(json_t **out, sm_store *store, const sm_artifact *
     return s;
 }
 
+/* {"verdict": {"passed": ..., "rules": ...}} */
+static sm_status verdict_member(json_t **out, app *a, const sm_artifact *made, sm_err *err)
+{
+    json_t *verdict = NULL;
+    sm_status s = load_verdict(&verdict, a->store, made, err);
+    if (!s)
+        *out = json_pack("{s:o}", "verdict", verdict);
+    return s;
+}
+
 static int run(app *a, const verb *self, const args *in)
 {
     sm_err err = {0};
     json_t *verdict = NULL;
     sm_buf text = {0};
     sm_flow_result made;
-    int rc = run_step(a, self, in, &made);
+    int rc = run_step(a, self, in, verdict_member, &made);
     if (made.artifact.n_file == 0) /* failed, or --dry-run */
         return rc;
     sm_status s = load_verdict(&verdict, a->store, &made.artifact, &err);

@@ -38,6 +38,27 @@ static int list_verbs(void)
     return EXIT_GOOD;
 }
 
+/* Help on what the words name: a verb, or a group of verbs. */
+static int explain(const app *a, const char *name, bool markdown)
+{
+    sm_buf text = {0};
+    sm_err err = {0};
+    const verb *v = verb_find(name);
+    if (!v && !markdown && verb_is_group(name)) {
+        help_group(stdout, name);
+        return EXIT_GOOD;
+    }
+    if (!v) {
+        sm_status s = verb_unknown(name, &err);
+        sm_fail_context(&err, s, "help: ");
+        return app_fail(a, s, &err);
+    }
+    if (markdown)
+        return print(&text, page_markdown(&text, v));
+    help_verb(stdout, v);
+    return EXIT_GOOD;
+}
+
 static int run(app *a, const verb *self, const args *in)
 {
     (void)self;
@@ -55,15 +76,7 @@ static int run(app *a, const verb *self, const args *in)
     }
     for (size_t i = 0; i < in->n_pos; i++)
         sm_buf_printf(&name, "%s%s", i ? " " : "", in->pos[i]);
-    const verb *v = name.data ? verb_find(name.data) : NULL;
-    int rc = EXIT_GOOD;
-    if (!v)
-        rc = app_usage(a, "help: unknown verb '%.60s'; smelt help lists them",
-                       name.data ? name.data : "");
-    else if (sm_opt_bool(in->opt, "markdown"))
-        rc = print(&text, page_markdown(&text, v));
-    else
-        help_verb(stdout, v);
+    int rc = explain(a, name.data ? name.data : "", sm_opt_bool(in->opt, "markdown"));
     sm_buf_free(&name);
     return rc;
 }

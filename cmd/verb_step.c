@@ -107,6 +107,24 @@ static sm_status take_file_refs(step_request *r, const char *path, sm_err *err)
     return SM_OK;
 }
 
+/* Options that must be given and are not: named as they are typed. */
+static sm_status check_required(const step_request *r, const verb *self, sm_err *err)
+{
+    for (const sm_option *o = verb_step_options(self); o && o->key; o++) {
+        char flag[64];
+        if (o->def || json_object_get(r->options, o->key))
+            continue;
+        if (self->pos_option && !strcmp(self->pos_option, o->key))
+            return sm_fail(err, SM_EINVAL,
+                           "%s: got 0 words, want %s (see smelt %s --help)", self->name,
+                           self->usage, self->name);
+        option_flag(flag, o->key);
+        return sm_fail(err, SM_EINVAL, "%s: --%s: missing, want %s", self->name, flag,
+                       o->type == SM_OPT_PATH ? "a path" : "a value");
+    }
+    return SM_OK;
+}
+
 sm_status step_request_read(step_request *r, const verb *self, const args *in,
                             sm_err *err)
 {
@@ -128,6 +146,8 @@ sm_status step_request_read(step_request *r, const verb *self, const args *in,
     r->options = json_is_object(given) ? json_deep_copy(given) : json_object();
     if (!s && (!r->options || json_object_update(r->options, in->step) != 0))
         s = sm_fail(err, SM_ENOMEM, "%s: out of memory", self->name);
+    if (!s)
+        s = check_required(r, self, err);
     if (*sm_opt_str(in->opt, "as"))
         r->as = sm_opt_str(in->opt, "as");
     if (!r->as || !*r->as)
@@ -179,26 +199,30 @@ static void print_figures(const json_t *figures)
         printf("\n");
 }
 
-/* `profile` is taken over; NULL: none. */
-static void print_result(const app *a, const step_request *r, const sm_flow_result *got,
-                         json_t *profile)
+/* `profile` and `more` are taken over; NULL: none. */
+static json_t *result_json(const step_request *r, const sm_flow_result *got,
+                           json_t *profile, json_t *more)
+{
+    const sm_artifact *x = &got->artifact;
+    json_t *files = json_array();
+    for (size_t i = 0; i < x->n_file; i++)
+        json_array_append_new(files, json_pack("{s:s, s:s, s:I}", "path", x->file[i].path,
+                                               "object", x->file[i].object.hex, "bytes",
+                                               (json_int_t)x->file[i].bytes));
+    json_t *out =
+        json_pack("{s:s, s:s, s:s, s:s, s:b, s:f, s:o, s:O*, s:o*}", "ref", r->as, "kind",
+                  x->kind, "content", x->content.hex, "recipe", x->recipe.hex,
+                  "made_before", got->was_there, "seconds", got->seconds, "files", files,
+                  "figures", got->figures, "profile", profile);
+    json_object_update_missing(out, more);
+    json_decref(more);
+    return out;
+}
+
+static void print_result(const step_request *r, const sm_flow_result *got)
 {
     char size[32];
     const sm_artifact *x = &got->artifact;
-    if (a->json) {
-        json_t *files = json_array();
-        for (size_t i = 0; i < x->n_file; i++)
-            json_array_append_new(files,
-                                  json_pack("{s:s, s:s, s:I}", "path", x->file[i].path,
-                                            "object", x->file[i].object.hex, "bytes",
-                                            (json_int_t)x->file[i].bytes));
-        app_print_json(json_pack("{s:s, s:s, s:s, s:s, s:b, s:f, s:o, s:O*, s:o*}", "ref",
-                                 r->as, "kind", x->kind, "content", x->content.hex,
-                                 "recipe", x->recipe.hex, "made_before", got->was_there,
-                                 "seconds", got->seconds, "files", files, "figures",
-                                 got->figures, "profile", profile));
-        return;
-    }
     printf("%s: %s %.12s, %zu file%s, %s", r->as, x->kind, x->content.hex, x->n_file,
            x->n_file == 1 ? "" : "s", human_bytes(size, bytes_of(x)));
     if (got->was_there)
@@ -250,8 +274,8 @@ static sm_status dry_run(json_t **plan, app *a, const verb *self, const step_req
     return s;
 }
 
-static sm_status make(sm_flow_result *got, app *a, const verb *self, const step_request *r,
-                      sm_err *err)
+static sm_status make(sm_flow_result *got, app *a, const verb *self,
+                      const step_request *r, sm_err *err)
 {
     const sm_ctx *ctx;
     sm_store *store;
@@ -265,21 +289,30 @@ static sm_status make(sm_flow_result *got, app *a, const verb *self, const step_
 }
 
 /* --profile, after the step: the trace goes to its file, the table after the result. */
-static sm_status report(app *a, const step_request *r, const sm_flow_result *got, sm_err *err)
+static sm_status report(app *a, const step_request *r, const sm_flow_result *got,
+                        step_more *more, sm_err *err)
 {
     profile_ceiling c = {0};
+    json_t *members = NULL;
     bool profile = a->profile && *a->profile;
     sm_status s = profile ? app_profile(a, got->figures, &c, err) : SM_OK;
+    if (!s && a->json && more)
+        s = more(&members, a, &got->artifact, err);
     if (s)
         return s;
-    print_result(a, r, got, profile && a->json ? profile_json(a->trace, c) : NULL);
+    if (a->json)
+        app_print_json(
+            result_json(r, got, profile ? profile_json(a->trace, c) : NULL, members));
+    else
+        print_result(r, got);
     if (profile && !a->json && !profile_print(stdout, a->trace, c))
         sm_log_line(&a->log, SM_LOG_WARN, "profile: no step was run, %s is not written",
                     a->profile);
     return SM_OK;
 }
 
-int run_step(app *a, const verb *self, const args *in, sm_flow_result *out)
+int run_step(app *a, const verb *self, const args *in, step_more *more,
+             sm_flow_result *out)
 {
     sm_err err = {0};
     step_request r = {0};
@@ -293,7 +326,7 @@ int run_step(app *a, const verb *self, const args *in, sm_flow_result *out)
     int rc = EXIT_GOOD;
     app_settle(a);
     if (!s && !plan)
-        s = report(a, &r, &got, &err);
+        s = report(a, &r, &got, more, &err);
     if (s)
         rc = app_fail(a, s, &err);
     else if (plan)
@@ -308,7 +341,7 @@ int run_step(app *a, const verb *self, const args *in, sm_flow_result *out)
 int run_step_verb(app *a, const verb *self, const args *in)
 {
     sm_flow_result made;
-    int rc = run_step(a, self, in, &made);
+    int rc = run_step(a, self, in, NULL, &made);
     sm_flow_result_free(&made);
     return rc;
 }

@@ -25,7 +25,8 @@ const verb verb_tokenizer_import = {
     .summary = "take a tokenizer.json from elsewhere, to train with",
     .details =
         "The file is checked and written in smelt's own form: byte-level BPE as Hugging\n"
-        "Face writes it.  Special tokens that training needs and the file lacks are added\n"
+        "Face writes it.  Special tokens that training needs and the file lacks are "
+        "added\n"
         "behind its last id.",
     .example = "smelt tokenizer import llama/tokenizer.json --as llama-tokenizer",
     .options = step_verb_options,
@@ -200,6 +201,13 @@ static sm_status read_ids(sm_tokens *out, const args *in, sm_err *err)
     return s;
 }
 
+/* {"text": ...}; bytes that are no UTF-8 are no text and stand as U+FFFD. */
+static int print_decoded(const sm_buf *text)
+{
+    return app_print_json(
+        json_pack("{s:o}", "text", sm_json_string(text->data ? text->data : "")));
+}
+
 static int run_decode(app *a, const verb *self, const args *in)
 {
     (void)self;
@@ -215,6 +223,8 @@ static int run_decode(app *a, const verb *self, const args *in)
         s = sm_tokenizer_decode(t, &text, ids.id, ids.n, false, &err);
     if (s)
         rc = app_fail(a, s, &err);
+    else if (a->json)
+        rc = print_decoded(&text);
     else if (text.len)
         fwrite(text.data, 1, text.len, stdout);
     sm_tokens_free(&ids);

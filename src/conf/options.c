@@ -163,9 +163,9 @@ static sm_status refuse(sm_err *err, const char *where, const sm_option *o,
         sm_buf_printf(&text, "%" JSON_INTEGER_FORMAT, json_integer_value(got));
     else
         sm_json_canonical(&text, got, NULL);
-    sm_status s =
-        sm_fail(err, SM_EINVAL, "%s: %s: got %.120s, want %s", where, o->key,
-                text.data ? text.data : "?", want.data ? want.data : "another value");
+    sm_status s = sm_fail(err, SM_EINVAL, "%s%s%s: got %.120s, want %s", where,
+                          *where ? ": " : "", o->key, text.data ? text.data : "?",
+                          want.data ? want.data : "another value");
     sm_buf_free(&want);
     sm_buf_free(&text);
     return s;
@@ -249,9 +249,9 @@ static sm_status check_names(const sm_option *table, const json_t *given,
         if (sm_option_find(table, key))
             continue;
         const char *near = sm_option_nearest(table, key);
-        return sm_fail(err, SM_EINVAL, "%s: unknown option '%.60s'%s%s%s", where, key,
-                       near ? " (did you mean '" : "", near ? near : "",
-                       near ? "'?)" : "");
+        return sm_fail(err, SM_EINVAL, "%s%sunknown option '%.60s'%s%s%s", where,
+                       *where ? ": " : "", key, near ? " (did you mean '" : "",
+                       near ? near : "", near ? "'?)" : "");
     }
     return SM_OK;
 }
@@ -355,7 +355,7 @@ sm_status sm_options_set_text(json_t *given, const sm_option *table, const char 
                               const char *text, sm_err *err)
 {
     json_t *probe = json_pack("{s:n}", key);
-    sm_status s = probe ? check_names(table, probe, "option", err)
+    sm_status s = probe ? check_names(table, probe, "", err)
                         : sm_fail(err, SM_EINVAL, "option: name is not UTF-8");
     json_decref(probe);
     if (s)
@@ -363,11 +363,11 @@ sm_status sm_options_set_text(json_t *given, const sm_option *table, const char 
     const sm_option *o = sm_option_find(table, key);
     size_t n = strlen(text);
     if (sm_utf8_valid_prefix(text, n) < n)
-        return sm_fail(err, SM_EINVAL, "option: %s: got text that is not UTF-8", key);
+        return sm_fail(err, SM_EINVAL, "%s: got text that is not UTF-8", key);
     json_t *v = o->type == SM_OPT_LIST ? json_pack("[s]", text) : parse_text(o, text);
     if (!v) {
         json_t *got = json_string(text);
-        s = refuse(err, "option", o, got);
+        s = refuse(err, "", o, got);
         json_decref(got);
         return s;
     }
@@ -379,7 +379,7 @@ sm_status sm_options_set_text(json_t *given, const sm_option *table, const char 
     } else {
         rc = json_object_set_new(given, key, v);
     }
-    return rc == 0 ? SM_OK : sm_fail(err, SM_ENOMEM, "option: %s: out of memory", key);
+    return rc == 0 ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", key);
 }
 
 /* ------------------------------------------------------------- typed access */

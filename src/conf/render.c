@@ -29,8 +29,9 @@ static const char *metavar(const sm_option *o)
     return o->type == SM_OPT_ENUM ? o->choices : word[o->type];
 }
 
-/* "default 20; tokens; repeatable" */
-static void put_notes(sm_buf *out, const sm_option *o)
+/* "default 20; from 1 to 99; tokens; repeatable"; without the range where what the option
+ * takes is said beside it. */
+static void put_notes(sm_buf *out, const sm_option *o, bool with_range)
 {
     sm_buf range = {0};
     if (!o->def)
@@ -39,7 +40,7 @@ static void put_notes(sm_buf *out, const sm_option *o)
         sm_buf_printf(out, "default %s", o->def);
     else
         sm_buf_puts(out, o->type == SM_OPT_BOOL ? "default false" : "unset by default");
-    if (o->type == SM_OPT_INT || o->type == SM_OPT_FLOAT) {
+    if (with_range && (o->type == SM_OPT_INT || o->type == SM_OPT_FLOAT)) {
         sm_option_wanted(&range, o);
         const char *from = range.data ? strstr(range.data, "from ") : NULL;
         if (from)
@@ -67,7 +68,7 @@ bool sm_options_help(sm_buf *out, const sm_option *table)
             sm_buf_printf(out, "%*s", (int)(28 - width), "");
         }
         sm_buf_printf(out, "%s (", o->help);
-        put_notes(out, o);
+        put_notes(out, o, true);
         sm_buf_puts(out, ")\n");
     }
     return !out->failed;
@@ -93,7 +94,7 @@ bool sm_options_markdown(sm_buf *out, const sm_option *table)
         sm_buf takes = {0};
         sm_option_wanted(&takes, o);
         sm_buf_puts(&takes, "; ");
-        put_notes(&takes, o);
+        put_notes(&takes, o, false);
         sm_buf_puts(out, "| `");
         put_flag(out, o->key, false);
         sm_buf_printf(out, "` | `%s` | ", o->key);
@@ -124,7 +125,7 @@ bool sm_options_roff(sm_buf *out, const sm_option *table)
 {
     for (const sm_option *o = table; o && o->key; o++) {
         sm_buf notes = {0};
-        put_notes(&notes, o);
+        put_notes(&notes, o, true);
         sm_buf_puts(out, ".TP\n\\fB");
         put_flag(out, o->key, true);
         sm_buf_puts(out, "\\fR");

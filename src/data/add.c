@@ -305,7 +305,7 @@ static sm_status write_all(add_state *a, const char *staging, json_t *figures,
     if (!s)
         s = sm_spool_seal(a->spool, rank, &n_duplicates, err);
     if (!s && sm_spool_n(a->spool) == 0)
-        s = sm_fail(err, SM_EINVAL, "data add: no document in %zu file(s) below %s",
+        s = sm_fail(err, SM_EINVAL, "no document in %zu file(s) below %s",
                     a->items.n, a->items.group[0]);
     if (!s)
         s = write_documents(a, staging, err);

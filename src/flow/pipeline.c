@@ -118,7 +118,8 @@ static sm_status check_kinds(const pipeline *p, size_t i, sm_store *store,
             return s;
     }
     snprintf(pointer, sizeof pointer, "/steps/%zu/in", i);
-    return flow_inputs_fit(g->step, kinds, name, n, sm_positions_at(p->pos, pointer), err);
+    return flow_inputs_fit(g->step, kinds, name, n, sm_positions_at(p->pos, pointer),
+                           err);
 }
 
 /* Every name under `in` is an earlier step's result or a ref of the workspace, and together
@@ -148,7 +149,8 @@ static sm_status check_options(const stage *g, sm_err *err)
 {
     json_t *options = NULL, *facts = NULL;
     sm_err why = {0};
-    sm_status s = sm_options_resolve(&options, g->step->options, g->options, g->where, err);
+    sm_status s =
+        sm_options_resolve(&options, g->step->options, g->options, g->where, err);
     if (!s && g->step->facts) {
         facts = g->step->facts(options, &why);
         if (!facts && why.status)
@@ -306,6 +308,22 @@ static sm_status set_option(stage *g, const char *key, const json_t *value, sm_e
     return s;
 }
 
+/* "--set: got 'trian.n_steps', but no step is called 'trian' (did you mean 'train'?)" */
+static sm_status no_such_step(const pipeline *p, const char *name, size_t n, sm_err *err)
+{
+    char step[64];
+    const char *near = NULL;
+    snprintf(step, sizeof step, "%.*s", (int)n, name);
+    for (int kind = 0; kind < N_NAMES && !near; kind++)
+        for (size_t i = 0; i < p->n && !near; i++) {
+            const char *known = name_of(&p->stage[i], kind);
+            near = sm_nearest_name(step, &known, 1);
+        }
+    return sm_fail(err, SM_EINVAL, "--set: got '%.80s', but no step is called '%s'%s%s%s",
+                   name, step, near ? " (did you mean '" : "", near ? near : "",
+                   near ? "'?)" : "");
+}
+
 static sm_status apply_override(pipeline *p, const char *name, const json_t *value,
                                 sm_err *err)
 {
@@ -315,8 +333,7 @@ static sm_status apply_override(pipeline *p, const char *name, const json_t *val
                        name);
     int kind = kind_of_name(p, name, (size_t)(dot - name));
     if (kind == N_NAMES)
-        return sm_fail(err, SM_EINVAL, "--set: got '%.80s', but no step is called '%.*s'",
-                       name, (int)(dot - name), name);
+        return no_such_step(p, name, (size_t)(dot - name), err);
     for (size_t i = 0; i < p->n; i++) {
         stage *g = &p->stage[i];
         if (!is_named(g, kind, name, (size_t)(dot - name)))
@@ -324,10 +341,12 @@ static sm_status apply_override(pipeline *p, const char *name, const json_t *val
         sm_status s = set_option(g, dot + 1, value, err);
         json_t *checked = NULL;
         if (!s)
-            s = sm_options_resolve(&checked, g->step->options, g->options, "--set", err);
+            s = sm_options_resolve(&checked, g->step->options, g->options, g->as, err);
+        else
+            sm_fail_context(err, s, "%s: ", g->as);
         json_decref(checked);
         if (s)
-            return s;
+            return sm_fail_context(err, s, "--set: ");
     }
     return SM_OK;
 }

@@ -13,7 +13,10 @@ bad 2 "unknown verb 'data ad' \(did you mean 'data add'\?\)" data ad
 bad 2 "data: got no verb, want one of: data add, data curate" data
 bad 2 "unknown option '--frob'" --frob status
 bad 2 "status: unknown option '--jsn' \(did you mean '--json'\?\)" status --jsn
-bad 2 "unknown option '-x'" status -x
+bad 2 "status: unknown option '-x'" status -x
+bad 2 "train: unknown option '--hlep' \(did you mean '--help'\?\)" train --hlep
+bad 2 "option '--n-steps': got no verb before it, want one" --n-steps 5 train
+bad 2 "unknown verb 'dat' \(did you mean 'data'\?\)" dat add
 bad 2 "--threads: missing its value" status --threads
 bad 2 "threads: got \"many\", want an integer from 0 to 256" status --threads many
 bad 2 "threads: got 257, want an integer from 0 to 256" status --threads 257
@@ -26,6 +29,8 @@ bad 1 "workspace|smelt init" lineage docs
 bad 1 "workspace|smelt init" verify
 bad 1 "nowhere: no such directory" status --workspace nowhere
 bad 2 "help: unknown verb 'nothing'" help nothing
+bad 2 "help: unknown verb 'trian' \(did you mean 'train'\?\)" help trian
+bad 2 "help: unknown verb 'data ad' \(did you mean 'data add'\?\)" help data ad
 bad 2 "completions: got \"tcsh\", want one of bash\|zsh\|fish" help --completions tcsh
 bad 2 "init: unexpected 'b'" init a b
 touch file
@@ -60,7 +65,7 @@ bad 2 "seconds: got \"nan\", want a number" bench --seconds nan
 bad 2 "seconds: got 1e\+300, want a number from 0.01 to 60" bench --seconds 1e300
 
 # -------------------------------------------------------------------------- data
-bad 2 "data add: paths: missing, want a list of strings" data add
+bad 2 "data add: got 0 words, want PATH\.\.\." data add
 bad 1 "none: no such file or directory" data add none
 mkdir empty
 bad 2 "data.add.*" data add empty
@@ -71,7 +76,7 @@ printf 'some text for the archive\n%.0s' {1..200} > text.txt
 tar cf whole.tar text.txt && gzip -k whole.tar && head -c 60 whole.tar.gz > cut.tar.gz
 bad 1 "cut.tar.gz" data add cut.tar.gz
 printf '!<arch>\ndebian-binary   0 0 0 100644 4 `\n2.0\n' > broken.deb
-bad 2 "no document in 1 file\(s\) below broken.deb" data add broken.deb
+bad 2 "^smelt: data.add: no document in 1 file\(s\) below broken.deb" data add broken.deb
 bad 2 "^smelt: data curate: in: got no source, want source\+" data curate
 bad 1 "in: .*nothing" data curate nothing
 bad 2 "heldout_frac: got 2, want a number from 0 to 0.9" data curate nothing --heldout-frac 2
@@ -124,7 +129,10 @@ yaml "got more than 64 levels" "pipeline: p\nsteps: $(printf '[%.0s' {1..70})\n"
 printf 'pipeline: p\nsteps:\n  - step: data.add\n    as: d\n    options: {paths: [text.txt]}\n' > good.yaml
 bad 2 "--set: got 'x', want STEP.OPTION=VALUE" run good.yaml --set x
 bad 2 "--set: got 'nosuch.paths', but no step is called 'nosuch'" run good.yaml --set nosuch.paths=x
-bad 2 "unknown option 'nosuch'" run good.yaml --set d.nosuch=1
+bad 2 "did you mean 'data.add'" run good.yaml --set data.ad.paths=x
+bad 2 "^smelt: --set: [a-z]+: unknown option 'nosuch'" run good.yaml --set d.nosuch=1
+bad 2 "^smelt: data curate: heldout_frac: got \"much\", want a number" data curate docs --heldout-frac much
+bad 2 "^smelt: gate: --gate: missing, want a path" gate docs
 
 # What is wrong further down is found before the first step runs.
 first="pipeline: p\nsteps:\n  - {step: data.add, as: never, options: {paths: [text.txt]}}\n"

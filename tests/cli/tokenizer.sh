@@ -27,7 +27,7 @@ expect 0 "^model: model" train set other --as model --n-layer 1 --d-model 32 --n
   --n-kv-head 1 --d-head 16 --d-ff 64 --n-ctx 64 --n-seq 4 --n-shard 4 --n-steps 2 \
   --warmup-steps 1 --eval-docs 1
 bad 2 "got no <\|begin_of_text\|>, want one" train set bare --as none --n-steps 2 --warmup-steps 1
-bad 2 "file: missing, want a path" tokenizer import
+bad 2 "got 0 words, want FILE" tokenizer import
 bad 1 "nowhere.json: No such file" tokenizer import nowhere.json
 bad 1 "cut.json" tokenizer import cut.json
 bad 1 "wordpiece.json: .*WordPiece" tokenizer import wordpiece.json

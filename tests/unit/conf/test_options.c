@@ -147,6 +147,9 @@ static void text_becomes_values(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(sm_options_set_text(g, table, bad[i][0], bad[i][1], &err),
                          SM_EINVAL);
+    assert_string_equal(err.msg, "unknown option 'min_word' (did you mean 'min_words'?)");
+    assert_int_equal(sm_options_set_text(g, table, "rate", "high", &err), SM_EINVAL);
+    assert_non_null(strstr(err.msg, "rate: got \"high\", want a number"));
     json_decref(g);
 }
 
