@@ -6,6 +6,27 @@
 #include "cmd.h"
 #include "smelt/scratch.h"
 
+static const sm_option options[] = {
+    {.key = "refs",
+     .type = SM_OPT_BOOL,
+     .def = "false",
+     .help = "print the names of the refs alone, one a line"},
+    SM_OPTION_END,
+};
+
+/* "docs" of "docs@v3": each name once, for the newest version means the name. */
+static void print_names(const json_t *list)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(list, "refs"), i, v)
+    {
+        const char *ref = sm_json_text(v, "ref");
+        if (json_is_true(json_object_get(v, "newest")))
+            printf("%.*s\n", (int)strcspn(ref, "@"), ref);
+    }
+}
+
 static const json_t *artifact_of(const json_t *list, const char *content)
 {
     size_t i;
@@ -89,7 +110,6 @@ static int64_t total_bytes(const json_t *list)
 static int run(app *a, const verb *self, const args *in)
 {
     (void)self;
-    (void)in;
     sm_err err = {0};
     sm_store *store;
     json_t *list = NULL, *scratch = NULL;
@@ -106,12 +126,18 @@ static int run(app *a, const verb *self, const args *in)
     }
     if (a->json)
         return app_print_json(list);
+    if (sm_opt_bool(in->opt, "refs")) {
+        print_names(list);
+        json_decref(list);
+        return EXIT_GOOD;
+    }
     char size[32];
-    const json_t *audit = json_object_get(list, "audit");
-    printf("workspace %s: %zu artifacts, %s; %" PRId64 " audit records\n",
-           sm_store_dir(store), json_array_size(json_object_get(list, "artifacts")),
-           human_bytes(size, total_bytes(list)),
-           (int64_t)json_integer_value(json_object_get(audit, "n")));
+    size_t n = json_array_size(json_object_get(list, "artifacts"));
+    int64_t n_audit =
+        json_integer_value(json_object_get(json_object_get(list, "audit"), "n"));
+    printf("workspace %s: %zu artifact%s, %s; %" PRId64 " audit record%s\n",
+           sm_store_dir(store), n, n == 1 ? "" : "s",
+           human_bytes(size, total_bytes(list)), n_audit, n_audit == 1 ? "" : "s");
     if (json_array_size(json_object_get(list, "refs")) > 0) {
         printf("\n");
         print_refs(list);
@@ -127,5 +153,6 @@ const verb verb_status = {
     .summary =
         "show what the workspace holds: refs, artifacts, last runs, unfinished recipes",
     .example = "smelt status\nsmelt status --json",
+    .options = options,
     .run = run,
 };

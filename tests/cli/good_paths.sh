@@ -10,11 +10,12 @@ content() { smelt lineage "$1" --json | json "d['nodes'][-1]['content']"; }
 # json EXPRESSION: evaluate on the JSON of standard input, called d
 json() { python3 -c "import json,sys; d=json.load(sys.stdin); print($1)"; }
 
-# As fish quotes: within '' only \' and \\ are special.  Each line is a command of its own.
+# As fish quotes: within '' only \' and \\ are special.  Each line behind the functions is a
+# command of its own.
 fish_parses() {
   smelt help --completions fish > smelt.fish && grep -q "^complete -c smelt" smelt.fish || return 1
   if command -v fish >/dev/null; then fish -n smelt.fish || return 1; fi
-  ! grep -vE "^#|^complete -c smelt([^'\\\\]|'([^'\\\\]|\\\\.)*')*\$" smelt.fish
+  ! sed '/^function/,/^end/d' smelt.fish | grep -vE "^#|^complete -c smelt([^'\\\\]|'([^'\\\\]|\\\\.)*')*\$"
 }
 
 # ------------------------------------------------------------------------- help
@@ -22,6 +23,7 @@ expect 0 "^usage: smelt VERB" --help
 expect 0 "^verbs of data:" data --help
 expect 0 "smelt data add ~/packages" data add --help
 expect 0 "^usage: smelt data add" help data add
+expect 0 "^verbs of data:" help data
 expect 0 "^smelt [0-9]" --version
 expect 2 "^usage: smelt VERB"
 while read -r v; do
@@ -29,9 +31,24 @@ while read -r v; do
   expect 0 "^example:" $v --help
 done < <(smelt help --verbs)
 check "the manual page is well-formed" bash -c '"$1" help --man | man --warnings -l - 2>&1 >/dev/null | { ! grep .; }' - "$SMELT"
+if command -v mandoc >/dev/null; then
+  check "mandoc has nothing to say of it" bash -c '"$1" help --man | mandoc -Tlint' - "$SMELT"
+fi
+# bash_completes WANT WORD...: the last word, or one of several, becomes WANT.
+bash_completes() {
+  local want=$1
+  shift
+  eval "$(smelt help --completions bash)"
+  COMP_WORDS=("$SMELT" "$@") COMP_CWORD=$# COMPREPLY=()
+  _smelt
+  [ "${COMPREPLY[*]}" = "$want" ]
+}
 check "bash completions parse" bash -c '"$1" help --completions bash | bash -n' - "$SMELT"
-check "bash completes a verb" bash -c 'eval "$("$1" help --completions bash)"; COMP_WORDS=(smelt lin); COMP_CWORD=1; _smelt; [ "${COMPREPLY[*]}" = lineage ]' - "$SMELT"
-check "bash completes a flag" bash -c 'eval "$("$1" help --completions bash)"; COMP_WORDS=(smelt train --n-st); COMP_CWORD=2; _smelt; [ "${COMPREPLY[*]}" = --n-steps ]' - "$SMELT"
+check "bash completes a verb" bash_completes lineage lin
+check "bash completes a verb of two words" bash_completes curate data cur
+check "bash completes a flag" bash_completes --n-steps train --n-st
+check "bash completes a value" bash_completes technical data curate --preset t
+check "bash completes a verb to be explained" bash_completes lineage help lin
 check "fish completions parse" fish_parses
 
 # -------------------------------------------------------------------- workspace
@@ -48,6 +65,8 @@ expect 0 "\[4/7\] train -> tiny [0-9a-f]{12}: skipped \(made before\)" run tiny.
 expect 0 '"tiny": "[0-9a-f]{64}"' run tiny.yaml --json -q
 check "a second run moves nothing" bash -c '[ "$("$1" status --json | grep -c tiny@)" = 2 ]' - "$SMELT"
 expect 0 "tiny@v1 +model" status
+expect 0 "^tiny$" status --refs
+check "bash completes a ref" bash_completes release lineage rel
 expect 0 "data.add" lineage tiny
 expect 0 "^clean: " verify
 expect 0 "^clean: " verify tiny
@@ -103,8 +122,10 @@ expect 0 "^set: dataset" data curate docs --as set --allow-unknown-licence --hel
 expect 0 "train +[0-9]+ documents" data show set
 expect 0 "\"name\": \"set\"|\"set\"" data show set --json
 expect 0 "wrote set.html" data show set --html set.html
+expect 0 '"html": "set.html"' data show set --html set.html --json
 check "the page needs no network" bash -c '! grep -E "src=.?http|<script src" set.html'
 expect 0 "wrote [0-9]+ documents to out.jsonl" data export set out.jsonl --part train
+check "- is standard output" bash -c '"$1" data export set - --part train | cmp - out.jsonl' - "$SMELT"
 check "what was exported can be added" "$SMELT" data add out.jsonl --as out -q
 expect 0 "same +[0-9]+" data diff set@v1 set
 expect 0 "^tok: tokenizer" tokenizer train set --vocab-size 400 --as tok
@@ -118,9 +139,11 @@ expect 0 "phase +seconds" train config.yaml --n-steps 3 --as short --log-view
 expect 0 "index [0-9a-f]{12}" index set
 text='naïve — list open files'
 check "encode and decode are inverse" bash -c '[ "$(printf %s "$2" | "$1" tokenizer encode tok | "$1" tokenizer decode tok)" = "$2" ]' - "$SMELT" "$text"
+expect 0 '"text": ' tokenizer decode tok 1 2 --json
 check "a model has its tokenizer" bash -c '[ "$(printf %s "$2" | "$1" tokenizer encode tiny | "$1" tokenizer decode tiny)" = "$2" ]' - "$SMELT" "$text"
 expect 0 "heldout.bpb" eval tiny set --heldout-docs 1 --as quick
 expect 1 "gate FAILED" gate tiny figures --gate strict.yaml
+check "the verdict is in the JSON" bash -c '"$1" gate tiny figures --gate strict.yaml --json | python3 -c "import json,sys; v = json.load(sys.stdin)[\"verdict\"]; assert v[\"passed\"] is False and v[\"checks\"]"' - "$SMELT"
 bad 1 "none.yaml: No such file" gate tiny figures --gate none.yaml
 printf 'gate: g\nrequire:\n  - {figure: x, max: many}\n' > wrong.yaml
 bad 2 "wrong.yaml:3:[0-9]+: .*max.*want" gate tiny figures --gate wrong.yaml
