@@ -63,7 +63,7 @@ static void print_plot(const sm_lr_range *r)
     printf("%10s+", "");
     for (int c = 0; c < n_col; c++)
         putchar('-');
-    printf("\n%11s%-*.3g%.3g  (lr)\n\n", "", n_col > 5 ? n_col - 5 : n_col,
+    printf("\n%11s%-*.3g %.3g  (lr)\n\n", "", n_col > 6 ? n_col - 6 : n_col,
            r->point[0].lr, r->point[r->n - 1].lr);
 }
 
