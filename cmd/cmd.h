@@ -150,6 +150,9 @@ void help_group(FILE *f, const char *group);
 void help_verb(FILE *f, const verb *v);
 bool page_markdown(sm_buf *out, const verb *v);
 bool page_man(sm_buf *out);
+/** The verbs (of a group; NULL: all) and what they share, or one verb, for --json. */
+json_t *page_json(const char *group);
+json_t *page_json_verb(const verb *v);
 bool page_completions(sm_buf *out, const char *shell);
 
 /* --------------------------------------------------------------- verb_step.c */

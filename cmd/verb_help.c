@@ -44,6 +44,8 @@ static int explain(const app *a, const char *name, bool markdown)
     sm_buf text = {0};
     sm_err err = {0};
     const verb *v = verb_find(name);
+    if (a->json && !markdown && (v || verb_is_group(name)))
+        return app_print_json(v ? page_json_verb(v) : page_json(name));
     if (!v && !markdown && verb_is_group(name)) {
         help_group(stdout, name);
         return EXIT_GOOD;
@@ -70,6 +72,8 @@ static int run(app *a, const verb *self, const args *in)
         return print(&text, page_completions(&text, shell));
     if (sm_opt_bool(in->opt, "verbs"))
         return list_verbs();
+    if (in->n_pos == 0 && a->json)
+        return app_print_json(page_json(NULL));
     if (in->n_pos == 0) {
         help_program(stdout);
         return EXIT_GOOD;
@@ -85,7 +89,8 @@ const verb verb_help = {
     .name = "help",
     .usage = "[VERB]",
     .summary = "explain a verb",
-    .example = "smelt help data add\nsmelt help --man | man -l -",
+    .example =
+        "smelt help data add\nsmelt help train --json\nsmelt help --man | man -l -",
     .options = options,
     .max_pos = 2,
     .run = run,

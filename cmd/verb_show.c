@@ -64,6 +64,7 @@ const verb verb_show = {
     .name = "show",
     .usage = "REF [FILE]",
     .summary = "list the files of an artifact, or print one",
+    .details = "FILE is printed byte for byte, also under --json.",
     .example = "smelt show unix-moe\n"
                "smelt show unix-eval report.txt",
     .min_pos = 1,

@@ -24,6 +24,9 @@ expect 0 "^verbs of data:" data --help
 expect 0 "smelt data add ~/packages" data add --help
 expect 0 "^usage: smelt data add" help data add
 expect 0 "^verbs of data:" help data
+expect 0 '"flag": "--n-steps"' help train --json
+expect 0 '"verb": "data add"' help data --json
+check "help --json is of every verb" test "$(smelt help --json | json "len(d['verbs'])")" = "$(smelt help --verbs | wc -l)"
 expect 0 "^smelt [0-9]" --version
 expect 2 "^usage: smelt VERB"
 while read -r v; do
