@@ -8,8 +8,8 @@ const verb verb_data_add = {
     .summary = "read files, directories and archives into documents",
     .details =
         "A PATH is a directory, an archive (tar, zip, .deb; gzip, xz, zstd, bzip2), a\n"
-        ".jsonl file, or a document: plain text, Markdown, reStructuredText, HTML, a man\n"
-        "page.  smelt data show says what was left out.",
+        ".jsonl file, or a document: plain text, Markdown, reStructuredText, HTML, a\n"
+        "man page.  smelt data show says what was left out.",
     .example = "smelt data add ~/packages/*.deb --as docs",
     .options = step_verb_options,
     .step = "data.add",
