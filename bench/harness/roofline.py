@@ -9,8 +9,8 @@ A share above 1 of a memory roof means that the bytes came from a cache.
 from . import report
 
 # Operations whose FLOPs run in the product kernel; the rest is element by element.
-PRODUCTS = ("qkv", "out", "gate_up", "down", "attention", "head and loss", "weight gradients",
-            "expert gate_up", "expert down")
+PRODUCTS = ("qkv", "out", "gate_up", "down", "attention", "head and loss", "head gradient",
+            "weight gradients", "expert gate_up", "expert down")
 SHAPES = ("dense32m", "moe65m")
 LEAST_FRAC = 0.005  # smaller parts of a step go to "other"
 

@@ -212,7 +212,8 @@ SM_API void sm_grad_pack_b(const sm_prod *prod, void *base, const float *src, in
                            sm_chunk c, sm_chunk run, int64_t n);
 
 /** One weight gradient: dst [m, n] = tree over shards s of
- *   sum over runs first[s] .. first[s+1]-1 of  A_run^T B_run. */
+ *   sum over runs first[s] .. first[s+1]-1 of  A_run^T B_run,
+ * which `embed` makes a leaf of (the head's gradient, see there). */
 typedef struct sm_grad_job {
     const sm_prod *prod;
     float *dst;            /* [m, n], overwritten                            */
@@ -220,6 +221,7 @@ typedef struct sm_grad_job {
     const void *a, *b;     /* packed runs                                    */
     const sm_chunk *run;   /* all runs                                       */
     const int32_t *first;  /* [n_shard + 1] indices into run                 */
+    const struct sm_embed_grad *embed; /* NULL: the product is the leaf      */
     int64_t tile0;         /* filled by sm_grad_run                          */
 } sm_grad_job;
 /** Bytes of scratch a thread needs (tiles of the tree). */
@@ -423,7 +425,8 @@ SM_API void sm_embed_rows(float *x, const float *w, const int32_t *token, int64_
 /**
  * Gradient of the embedding, per shard then tree.  A leaf row v of shard s is
  *   scale * head[s][v]  (head NULL: +0)  + dx[t] for the shard's tokens t of id v, ascending.
- * Threaded over blocks of rows.
+ * Threaded over blocks of rows.  As `embed` of a weight gradient, whose product then is
+ * head[s], it gives scale, dx, order, start, d and shard_tok alone.
  * @param[out] dw [n_vocab, d]
  * @param head [n_shard][n_vocab, d] unscaled gradient of a tied or separate output head
  * @param dx   [n_tok, d], NULL: none (separate head)
@@ -447,11 +450,14 @@ SM_API bool sm_embed_grad_run(sm_pool *pool, const sm_embed_grad *g, void *scrat
 /* ------------------------------------------------- output head, cross-entropy */
 
 /**
- * Logits, loss and (want_grad) gradients of the output head over blocks of rows; memory is
- * a block of rows times the vocabulary, never all tokens times the vocabulary.
- * Gradients are unscaled: of the SUM of losses.  dlogit = p - onehot (+ 2 z lse p).
+ * Logits, loss and (want_grad) gradients of the output head over blocks of rows; logits
+ * exist for a block of rows.  Gradients are unscaled: of the SUM of losses.
+ * dlogit = p - onehot (+ 2 z lse p).
  *   loss[t]   nats, 0 where target is -1
  *   dx [n_tok, d] = dlogit W;   dw[s] [n_vocab, d] = shard s's dlogit^T x
+ * The operands of dw are packed a span of tokens at a time, so that memory is bounded
+ * whatever the tokens; without dw those of all tokens stay for sm_grad_run, which joins the
+ * shards tile by tile.  That takes less memory than dw where shards are short.
  */
 typedef struct sm_head {
     const sm_kern *kern;
@@ -467,16 +473,17 @@ typedef struct sm_head {
     const int32_t *target; /* [n_tok]                                                 */
     float *loss;           /* [n_tok]                                                 */
     float *r;              /* [n_tok] 1/rms of x                                      */
-    float *dx, *dw;        /* NULL: loss only                                         */
+    float *dx;             /* NULL: loss only                                         */
+    float *dw;             /* NULL: dlogit^T and x stay packed                        */
+    void *dlogit_t, *norm_x; /* sm_grad_unit_a(n_vocab), sm_grad_unit_b(d) for each
+                                SM_TOKEN_BLOCK of a span (without dw: of all tokens)  */
 } sm_head;
 /** Plus sm_sliced_scratch_bytes of SM_HEAD_ROWS rows when n_slice > 1. */
 SM_API size_t sm_head_thread_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
                                    bool want_grad);
-/** Bytes of the packed blocks between the two phases, for n_tok tokens in all. */
-SM_API size_t sm_head_shared_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
-                                   int64_t n_tok);
-SM_API void sm_head_run(sm_pool *pool, const sm_head *h, void *shared, void *scratch,
-                        size_t stride);
+/** Tokens of a span, n_tok at most. */
+SM_API int64_t sm_head_span(int64_t n_vocab, int64_t n_tok);
+SM_API void sm_head_run(sm_pool *pool, const sm_head *h, void *scratch, size_t stride);
 
 #ifdef __cplusplus
 }

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * sm_extract_html: encoding, tree (gumbo), choice of the main content, metadata.
- *
- * The tree lives in an arena of its own, released at once: gumbo's own clean-up recurses
- * over the depth of the page.
+ * sm_extract_html: encoding, tree, choice of the main content, metadata.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -12,53 +9,7 @@
 
 #include "read_html.h"
 
-/* ----------------------------------------------------------- memory of the tree */
-
 enum { PROSE_PERCENT = 80, LINKED_SHARE = 8, PROSE_MIN = 500 };
-
-enum { CHUNK_BYTES = 256 << 10, ALIGN = 16 };
-
-typedef struct chunk {
-    struct chunk *next;
-    size_t used, cap;
-} chunk;
-
-typedef struct tree_memory {
-    chunk *top;
-} tree_memory;
-
-static void *tree_alloc(void *self, size_t size)
-{
-    tree_memory *m = self;
-    size_t need = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1), head = sizeof(chunk) + ALIGN;
-    if (!m->top || m->top->cap - m->top->used < need) {
-        size_t cap = need > CHUNK_BYTES ? need : CHUNK_BYTES;
-        chunk *c = malloc(head + cap);
-        if (!c)
-            return NULL;
-        *c = (chunk){.next = m->top, .cap = cap};
-        m->top = c;
-    }
-    char *base = (char *)m->top;
-    size_t offset = (head & ~(size_t)(ALIGN - 1)) + m->top->used;
-    m->top->used += need;
-    return base + offset;
-}
-
-static void tree_release(void *self, void *p)
-{
-    (void)self;
-    (void)p;
-}
-
-static void tree_free(tree_memory *m)
-{
-    while (m->top) {
-        chunk *c = m->top;
-        m->top = c->next;
-        free(c);
-    }
-}
 
 /* ------------------------------------------------------------------- encoding */
 
@@ -230,30 +181,31 @@ static bool write_text(sm_extract *out, const GumboNode *document, sm_html_mode 
     return ok;
 }
 
+static bool strip_page(sm_extract *out, const char *s, size_t len)
+{
+    doc_writer w;
+    dw_init(&w, &out->text);
+    html_strip_tags(&w, s, len);
+    bool ok = dw_finish(&w);
+    dw_free(&w);
+    return ok;
+}
+
 static bool read_page(sm_extract *out, const sm_buf *source, sm_html_mode mode)
 {
     const char *s = source->data ? source->data : "";
-    if (!html_is_tame(s, source->len)) {
-        doc_writer w;
-        dw_init(&w, &out->text);
-        html_strip_tags(&w, s, source->len);
-        bool ok = dw_finish(&w);
-        dw_free(&w);
-        return ok;
+    html_tree tree = {0};
+    html_tree_status status = HTML_TREE_REFUSED;
+    if (html_is_tame(s, source->len))
+        status = html_tree_parse(&tree, s, source->len);
+    bool ok = false;
+    if (status == HTML_TREE_REFUSED) {
+        ok = strip_page(out, s, source->len);
+    } else if (status == HTML_TREE_BUILT) {
+        read_metadata(out, tree.document);
+        ok = write_text(out, tree.document, mode);
     }
-    tree_memory memory = {0};
-    GumboOptions options = kGumboDefaultOptions;
-    options.allocator = tree_alloc;
-    options.deallocator = tree_release;
-    options.userdata = &memory;
-    options.max_errors = 0;
-    GumboOutput *tree = gumbo_parse_with_options(&options, s, source->len);
-    bool ok = tree != NULL;
-    if (ok) {
-        read_metadata(out, tree->document);
-        ok = write_text(out, tree->document, mode);
-    }
-    tree_free(&memory);
+    html_tree_free(&tree);
     return ok;
 }
 

@@ -13,6 +13,21 @@ bool html_is_tame(const char *s, size_t len);
 /** Text of a page that it may not have: tags dropped, blocks apart. */
 void html_strip_tags(doc_writer *w, const char *s, size_t len);
 
+/** A page as a tree; zeros before it is parsed.  To be freed whatever came of it. */
+typedef struct html_tree {
+    GumboNode *document;
+    struct html_chunk *top; /* its memory */
+} html_tree;
+
+typedef enum html_tree_status {
+    HTML_TREE_BUILT,
+    HTML_TREE_REFUSED, /* the tree builder has no answer to this page */
+    HTML_TREE_NO_MEMORY
+} html_tree_status;
+
+html_tree_status html_tree_parse(html_tree *t, const char *s, size_t len);
+void html_tree_free(html_tree *t);
+
 /** How an element takes part in the text. */
 typedef enum html_role {
     HTML_INLINE,

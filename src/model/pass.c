@@ -55,8 +55,8 @@ static sm_status allocate_tables(sm_pass *p, sm_err *err)
     p->pack_job =
         sm_alloc(layers * per_layer + 1 + (size_t)m->n_slice, sizeof *p->pack_job);
     p->slot = sm_alloc(micro, sizeof *p->slot);
-    p->pack_matrix = sm_alloc(layers * (5 + 2 * (size_t)m->n_expert) + 1,
-                              sizeof *p->pack_matrix);
+    p->pack_matrix =
+        sm_alloc(layers * (5 + 2 * (size_t)m->n_expert) + 1, sizeof *p->pack_matrix);
     if (!p->weights || !p->pack_job || !p->pack_matrix || !p->slot)
         return sm_fail(err, SM_ENOMEM, "pass: out of memory");
     for (size_t i = 0; i < micro; i++) {
@@ -260,9 +260,11 @@ static void run_head(sm_pass *p, const sm_batch *b, pass_slot *s)
                  .loss = s->loss,
                  .r = s->r,
                  .dx = s->dn,
-                 .dw = s->dhead};
+                 .dw = s->dhead,
+                 .dlogit_t = s->head.dlogit,
+                 .norm_x = s->head.nf};
     label_part(p, PART_HEAD, false);
-    sm_head_run(p->ctx.pool, &h, p->head_shared, p->scratch, p->scratch_stride);
+    sm_head_run(p->ctx.pool, &h, p->scratch, p->scratch_stride);
 }
 
 /* The first norm whose input held a NaN or an infinity names the tensor before it. */
@@ -392,6 +394,35 @@ static void fill_aux_slope(const sm_pass *p, int32_t layer, const int64_t *count
         p->aux_slope[e] = (float)(unit * (double)counts[layer * m->n_expert + e]);
 }
 
+/* The gradient of the head's weight out of its kept operands; e says what a leaf is. */
+static bool head_backward(sm_pass *p, const pass_slot *s, const sm_embed_grad *e)
+{
+    const sm_model_config *m = &p->c.model->config;
+    sm_grad_job job =
+        sm_pass_token_job(p, e->dw, s->head.dlogit, m->n_vocab, s->head.nf, m->d_model);
+    job.embed = e;
+    if (p->ctx.trace)
+        sm_pass_set_grads_label(p, "head gradient", &job, 1);
+    return sm_grad_run(p->ctx.pool, p->ctx.kern, &job, 1, p->n_shard, p->scratch) < 0;
+}
+
+/* e->dw = the gradient of a table: of its use as the head, as the embedding (dx), or both. */
+static sm_status table_backward(sm_pass *p, const pass_slot *s, sm_embed_grad e,
+                                bool is_head, const char *name, sm_err *err)
+{
+    bool is_good;
+    if (is_head && !s->dhead) {
+        is_good = head_backward(p, s, &e);
+    } else {
+        e.head = is_head ? s->dhead : NULL;
+        label_part(p, PART_EMBED, true);
+        is_good = sm_embed_grad_run(p->ctx.pool, &e, p->scratch);
+    }
+    return is_good ? SM_OK
+                   : sm_fail(err, SM_ENUMERIC,
+                             "backward: gradient of %s: NaN or infinity", name);
+}
+
 static sm_status embed_backward(sm_pass *p, const sm_batch *b, const pass_slot *s,
                                 float *grad, float scale, sm_err *err)
 {
@@ -403,7 +434,6 @@ static sm_status embed_backward(sm_pass *p, const sm_batch *b, const pass_slot *
     sm_embed_grad e = {.kern = p->ctx.kern,
                        .dw = grad + v.embed,
                        .dx = p->dx,
-                       .head = m->tied ? s->dhead : NULL,
                        .scale = scale,
                        .order = p->order,
                        .start = p->start,
@@ -411,21 +441,10 @@ static sm_status embed_backward(sm_pass *p, const sm_batch *b, const pass_slot *
                        .d = m->d_model,
                        .n_shard = p->n_shard,
                        .shard_tok = p->shard_tok};
-    label_part(p, PART_EMBED, true);
-    if (!sm_embed_grad_run(p->ctx.pool, &e, p->scratch))
-        return sm_fail(err, SM_ENUMERIC,
-                       "backward: gradient of model.embed_tokens.weight: "
-                       "NaN or infinity");
-    if (m->tied)
-        return SM_OK;
+    sm_status st = table_backward(p, s, e, m->tied, "model.embed_tokens.weight", err);
     e.dw = grad + v.head;
-    e.head = s->dhead;
     e.dx = NULL;
-    if (!sm_embed_grad_run(p->ctx.pool, &e, p->scratch))
-        return sm_fail(err, SM_ENUMERIC,
-                       "backward: gradient of lm_head.weight: NaN or "
-                       "infinity");
-    return SM_OK;
+    return st || m->tied ? st : table_backward(p, s, e, true, "lm_head.weight", err);
 }
 
 sm_status sm_pass_backward(sm_pass *p, const sm_batch *b, int64_t slot, float *grad,

@@ -46,12 +46,18 @@ typedef struct layer_saved {
     float *egu; /* [T k, 2 d_expert] in the order of perm        */
 } layer_saved;
 
+/* Packed operands of the head's weight gradient. */
+typedef struct head_packs {
+    char *dlogit, *nf; /* dlogit^T and the final norm's output */
+} head_packs;
+
 typedef struct pass_slot {
     float **x;          /* [n_layer + 1]                                 */
     layer_saved *layer; /* [n_layer], all the same one under recompute   */
     float *loss, *r;    /* [T] token losses; 1/rms of the final norm     */
     float *dn;          /* [T, d] unscaled gradient of the final norm    */
-    float *dhead;       /* [n_shard][n_vocab, d] unscaled                */
+    float *dhead;       /* [n_shard][n_vocab, d] unscaled, or NULL where */
+    head_packs head;    /* its operands are kept instead                 */
 } pass_slot;
 
 /* Packed operands of weight gradients, filled while their rows are in cache. */
@@ -98,8 +104,8 @@ struct sm_pass {
     float *aux_slope;       /* [n_expert] */
     float *aux;             /* [T] what each token adds to a layer's auxiliary loss */
     double *aux_sum;        /* [n_shard] over the layers of a backward */
-    char *head_shared;
-    uint8_t *bad; /* [2 n_layer + 1, n_chunk] where a norm saw NaN or inf */
+    head_packs head_span;   /* of a span of tokens, where a slot has none */
+    uint8_t *bad;           /* [2 n_layer + 1, n_chunk] where a norm saw NaN or inf */
     char *scratch;
     size_t scratch_stride;
 };
@@ -200,7 +206,8 @@ void sm_pass_close(const stage *g, scratch *s, pass_part part, bool backward,
                    int64_t n_row);
 void sm_pass_set_label(const sm_pass *p, pass_part part, bool backward);
 void sm_pass_set_attention_label(const stage *g, bool backward);
-void sm_pass_set_grads_label(const sm_pass *p, const sm_grad_job *job, int64_t n_job);
+void sm_pass_set_grads_label(const sm_pass *p, const char *name, const sm_grad_job *job,
+                             int64_t n_job);
 void sm_pass_set_pack_label(const sm_pass *p, int64_t job0, int64_t n_job);
 /* The jobs added from here on pack this matrix. */
 void sm_pass_begin_matrix(sm_pass *p, int64_t at, int64_t n_out, int64_t n_in);

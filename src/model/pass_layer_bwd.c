@@ -228,7 +228,7 @@ static sm_status weight_grads(stage *g, float *grad, sm_err *err)
     job[n++] = sm_pass_token_job(p, grad + v->out, p->g.dh, d, p->g.o, p->width_q);
     job[n++] = sm_pass_token_job(p, grad + v->qkv, p->g.dqkv, p->width_qkv, p->g.n1, d);
     if (p->ctx.trace)
-        sm_pass_set_grads_label(p, job, n);
+        sm_pass_set_grads_label(p, "weight gradients", job, n);
     int64_t bad = sm_grad_run(p->ctx.pool, p->ctx.kern, job, n, p->n_shard, p->scratch);
     return bad < 0 ? SM_OK : name_bad(g, &job[bad], grad, err);
 }

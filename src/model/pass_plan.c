@@ -173,6 +173,43 @@ static layer_saved plan_saved(const sm_pass *p, planner *pl, bool is_moe, int64_
     return s;
 }
 
+static char *take_a(planner *pl, const sm_prod *prod, int64_t m, int64_t rows)
+{
+    return take(pl, rows / SM_TOKEN_BLOCK, sm_grad_unit_a(prod, m));
+}
+
+static char *take_b(planner *pl, const sm_prod *prod, int64_t n, int64_t rows)
+{
+    return take(pl, rows / SM_TOKEN_BLOCK, sm_grad_unit_b(prod, n));
+}
+
+static head_packs take_head(const sm_pass *p, planner *pl, int64_t n_tok)
+{
+    const sm_model_config *c = &p->c.model->config;
+    int64_t rows = (n_tok + SM_TOKEN_BLOCK - 1) / SM_TOKEN_BLOCK * SM_TOKEN_BLOCK;
+    return (head_packs){.dlogit = take_a(pl, p->prod, c->n_vocab, rows),
+                        .nf = take_b(pl, p->prod, c->d_model, rows)};
+}
+
+/* What a slot keeps of its head for backward: the gradients of its shards, made span by
+ * span, or the operands of all its tokens, whichever takes less. */
+static void plan_head(sm_pass *p, planner *pl, pass_slot *slot)
+{
+    const sm_model_config *c = &p->c.model->config;
+    int64_t span = sm_head_span(c->n_vocab, p->n_tok);
+    double token = (double)sm_grad_unit_a(p->prod, c->n_vocab) / SM_TOKEN_BLOCK;
+    double shards = (double)p->n_shard * c->n_vocab * c->d_model * sizeof(float);
+    if ((double)p->n_tok * token <=
+        shards + (double)span * token / (double)p->c.n_micro) {
+        slot->head = take_head(p, pl, p->n_tok);
+        return;
+    }
+    slot->dhead = take_floats(pl, p->n_shard * c->n_vocab * c->d_model);
+    if (slot == p->slot)
+        p->head_span = take_head(p, pl, span);
+    slot->head = p->head_span;
+}
+
 /* Activations of every layer, or one set for all when they are recomputed (or not needed). */
 static void plan_slots(sm_pass *p, planner *pl)
 {
@@ -205,19 +242,9 @@ static void plan_slots(sm_pass *p, planner *pl)
         slot->r = take_floats(pl, p->n_tok);
         if (p->c.backward) {
             slot->dn = take_floats(pl, td);
-            slot->dhead = take_floats(pl, p->n_shard * c->n_vocab * c->d_model);
+            plan_head(p, pl, slot);
         }
     }
-}
-
-static char *take_a(planner *pl, const sm_prod *prod, int64_t m, int64_t rows)
-{
-    return take(pl, rows / SM_TOKEN_BLOCK, sm_grad_unit_a(prod, m));
-}
-
-static char *take_b(planner *pl, const sm_prod *prod, int64_t n, int64_t rows)
-{
-    return take(pl, rows / SM_TOKEN_BLOCK, sm_grad_unit_b(prod, n));
 }
 
 static void plan_backward(sm_pass *p, planner *pl)
@@ -331,8 +358,6 @@ static void plan_all(sm_pass *p, planner *pl)
     }
     if (p->c.backward) {
         plan_backward(p, pl);
-        p->head_shared =
-            take(pl, 1, sm_head_shared_bytes(p->prod, c->n_vocab, c->d_model, p->n_tok));
     }
     p->scratch_stride = sm_pass_scratch_need(p);
     p->scratch = take(pl, p->n_thread, p->scratch_stride);

@@ -121,7 +121,7 @@ void sm_pass_set_label(const sm_pass *p, pass_part part, bool backward)
     cost c = cost_of(part, backward, &s);
     if (part == PART_HEAD) { /* logits, loss, gradients of input and weight */
         c.flops = sm_op_find("cross_entropy")->flops_forward(&s) +
-                  (p->c.backward ? 3 : 1) * c.flops;
+                  (p->c.backward ? 2 + (p->slot->dhead != NULL) : 1) * c.flops;
         c.bytes = sm_op_find("cross_entropy")->bytes_moved(&s);
     }
     sm_trace_set_label(p->ctx.trace, c.name, c.flops, c.bytes);
@@ -148,7 +148,8 @@ void sm_pass_set_attention_label(const stage *g, bool backward)
     sm_trace_set_label(p->ctx.trace, c.name, c.flops, c.bytes);
 }
 
-void sm_pass_set_grads_label(const sm_pass *p, const sm_grad_job *job, int64_t n_job)
+void sm_pass_set_grads_label(const sm_pass *p, const char *name, const sm_grad_job *job,
+                             int64_t n_job)
 {
     double flops = 0, bytes = 0;
     for (int64_t j = 0; j < n_job; j++) {
@@ -158,7 +159,7 @@ void sm_pass_set_grads_label(const sm_pass *p, const sm_grad_job *job, int64_t n
         flops += 2 * m * n * rows;
         bytes += 4 * (m * n + rows * (m + n));
     }
-    sm_trace_set_label(p->ctx.trace, "weight gradients", flops, bytes);
+    sm_trace_set_label(p->ctx.trace, name, flops, bytes);
 }
 
 void sm_pass_set_pack_label(const sm_pass *p, int64_t job0, int64_t n_job)

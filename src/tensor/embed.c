@@ -42,39 +42,78 @@ size_t sm_embed_scratch_bytes(int64_t d, int64_t n_shard)
                               sizeof(float));
 }
 
+/* The tokens of id v in shards s .. s+n-1, ascending. */
+typedef struct id_tokens {
+    const int32_t *at, *end;
+} id_tokens;
+
+static const int32_t *first_token(const sm_embed_grad *g, int64_t v, int64_t token)
+{
+    const int32_t *low = g->order + g->start[v], *high = g->order + g->start[v + 1];
+    while (low < high) {
+        const int32_t *mid = low + (high - low) / 2;
+        if (*mid < token)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static id_tokens tokens_of(const sm_embed_grad *g, int64_t v, int64_t s, int64_t n)
+{
+    if (!g->dx)
+        return (id_tokens){NULL, NULL};
+    return (id_tokens){first_token(g, v, s * g->shard_tok),
+                       first_token(g, v, (s + n) * g->shard_tok)};
+}
+
+static void add_tokens(const sm_kern *kern, const sm_embed_grad *g, int64_t s, int64_t v,
+                       int64_t at, float *out, int64_t n)
+{
+    id_tokens ids = tokens_of(g, v, s, 1);
+    for (; ids.at < ids.end; ids.at++)
+        kern->add(out, g->dx + (int64_t)*ids.at * g->d + at, n);
+}
+
+void sm_embed_leaf(const sm_kern *kern, const sm_embed_grad *g, int64_t s, int64_t v,
+                   int64_t at, float *out, int64_t n)
+{
+    kern->scale(out, out, g->scale, n);
+    add_tokens(kern, g, s, v, at, out, n);
+}
+
 typedef struct embed_run {
     const sm_embed_grad *g;
     char *scratch;
     size_t stride;
 } embed_run;
 
-/* The tokens of one id, ascending; the walk consumes them shard by shard. */
-typedef struct id_tokens {
-    const int32_t *at, *end;
-} id_tokens;
-
-static void leaf(const sm_embed_grad *g, int64_t v, int64_t s, id_tokens *ids, float *out)
+static void leaf(const sm_embed_grad *g, int64_t v, int64_t s, float *out)
 {
     if (g->head)
         g->kern->scale(out, g->head + (s * g->n_vocab + v) * g->d, g->scale, g->d);
     else
         memset(out, 0, (size_t)g->d * sizeof *out);
-    for (; ids->at < ids->end && *ids->at < (s + 1) * g->shard_tok; ids->at++)
-        g->kern->add(out, g->dx + (int64_t)*ids->at * g->d, g->d);
+    add_tokens(g->kern, g, s, v, 0, out, g->d);
 }
 
-static void node(const sm_embed_grad *g, int64_t v, int64_t s, int64_t n, id_tokens *ids,
-                 float *out, float *tmp)
+static bool is_zero(const sm_embed_grad *g, int64_t v, int64_t s, int64_t n)
 {
-    bool is_zero =
-        !g->head && (ids->at == ids->end || *ids->at >= (s + n) * g->shard_tok);
-    if (is_zero) {
+    id_tokens ids = tokens_of(g, v, s, n);
+    return !g->head && ids.at == ids.end;
+}
+
+static void node(const sm_embed_grad *g, int64_t v, int64_t s, int64_t n, float *out,
+                 float *tmp)
+{
+    if (is_zero(g, v, s, n)) {
         memset(out, 0, (size_t)g->d * sizeof *out);
     } else if (n == 1) {
-        leaf(g, v, s, ids, out);
+        leaf(g, v, s, out);
     } else {
-        node(g, v, s, n / 2, ids, out, tmp);
-        node(g, v, s + n / 2, n / 2, ids, tmp, tmp + g->d);
+        node(g, v, s, n / 2, out, tmp);
+        node(g, v, s + n / 2, n / 2, tmp, tmp + g->d);
         g->kern->add(out, tmp, g->d);
     }
 }
@@ -86,11 +125,8 @@ static void embed_task(void *arg, ptrdiff_t i, int thread)
     char *mine = r->scratch + (size_t)thread * r->stride;
     int64_t v1 = sm_min_i64((i + 1) * (int64_t)VOCAB_BLOCK, g->n_vocab);
     for (int64_t v = i * VOCAB_BLOCK; v < v1; v++) {
-        id_tokens ids = {NULL, NULL};
-        if (g->dx)
-            ids = (id_tokens){g->order + g->start[v], g->order + g->start[v + 1]};
         float *out = g->dw + v * g->d;
-        node(g, v, 0, g->n_shard, &ids, out, (float *)(void *)(mine + 64));
+        node(g, v, 0, g->n_shard, out, (float *)(void *)(mine + 64));
         if (!sm_is_finite(g->kern->sum(out, g->d)))
             *(int *)(void *)mine = 1;
     }

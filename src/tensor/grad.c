@@ -131,7 +131,7 @@ size_t sm_grad_scratch_bytes(const sm_kern *kern, int64_t n_shard)
     return BAD_BYTES + sm_line_bytes((a > b ? a : b) * sizeof(float)) * levels;
 }
 
-/* out = the chain over the runs of shard s. */
+/* out = the chain over the runs of shard s, made a leaf. */
 static void tile_leaf(const grad_tile *t, int64_t s, float *out, int64_t ldo)
 {
     const sm_grad_job *j = t->job;
@@ -146,6 +146,8 @@ static void tile_leaf(const grad_tile *t, int64_t s, float *out, int64_t ldo)
     if (j->first[s] == j->first[s + 1])
         for (int64_t i = 0; i < t->m; i++)
             memset(out + i * ldo, 0, (size_t)t->n * sizeof *out);
+    for (int64_t i = 0; j->embed && i < t->m; i++)
+        sm_embed_leaf(t->kern, j->embed, s, t->i0 + i, t->j0, out + i * ldo, t->n);
 }
 
 /* out = the node over shards s .. s+n-1; `tmp` holds a tile for each level below. */

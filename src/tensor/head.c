@@ -7,8 +7,8 @@
  * so the logits are computed once and exist for a block only.  dW is a contraction over
  * tokens and must be chained in order: the blocks of a span leave dz^T and x^ packed, side
  * by side in runs that one product contracts, and a second phase chains the runs onto dW,
- * threaded over tiles of the vocabulary.  Gradients are of the SUM of losses; the caller
- * scales them when it knows the number of targets.
+ * threaded over tiles of the vocabulary, or leaves them to the caller.  Gradients are of
+ * the SUM of losses; the caller scales them when it knows the number of targets.
  *
  * Invariants: blocks start at multiples of 32 tokens inside their shard; the chain of a
  * shard's dW visits its runs ascending.
@@ -33,8 +33,7 @@ static int64_t span_blocks(int64_t n_vocab)
 }
 
 typedef struct head_layout {
-    int64_t ld;       /* of logits */
-    size_t dz_t, x_t; /* bytes of a span's packed dz^T and x^        */
+    int64_t ld; /* of logits */
     size_t norm, logit, pack;
 } head_layout;
 
@@ -46,15 +45,11 @@ static int64_t logit_stride(int64_t n_vocab)
     return sm_ceil_to(n_vocab, line) + line;
 }
 
-static head_layout layout_of(const sm_prod *p, int64_t n_vocab, int64_t d, int64_t n_tok)
+static head_layout layout_of(const sm_prod *p, int64_t n_vocab, int64_t d)
 {
     size_t px = p->bytes_a(HEAD_ROWS, d), pz = p->bytes_a(HEAD_ROWS, n_vocab);
-    int64_t rows = sm_min_i64(span_blocks(n_vocab) * HEAD_ROWS, n_tok);
-    size_t span = (size_t)sm_ceil_div(rows, SM_TOKEN_BLOCK);
     int64_t ld = logit_stride(n_vocab);
     return (head_layout){.ld = ld,
-                         .dz_t = span * sm_grad_unit_a(p, n_vocab),
-                         .x_t = span * sm_grad_unit_b(p, d),
                          .norm = sm_line_bytes((size_t)(HEAD_ROWS * d) * sizeof(float)),
                          .logit = sm_line_bytes((size_t)(HEAD_ROWS * ld) * sizeof(float)),
                          .pack = sm_line_bytes(px > pz ? px : pz)};
@@ -63,23 +58,21 @@ static head_layout layout_of(const sm_prod *p, int64_t n_vocab, int64_t d, int64
 size_t sm_head_thread_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
                             bool want_grad)
 {
-    head_layout l = layout_of(prod, n_vocab, d, 0);
+    head_layout l = layout_of(prod, n_vocab, d);
     if (!want_grad)
         l.pack = sm_line_bytes(prod->bytes_a(HEAD_ROWS, d));
     return l.norm + l.logit + l.pack;
 }
 
-size_t sm_head_shared_bytes(const sm_prod *prod, int64_t n_vocab, int64_t d,
-                            int64_t n_tok)
+int64_t sm_head_span(int64_t n_vocab, int64_t n_tok)
 {
-    head_layout l = layout_of(prod, n_vocab, d, n_tok);
-    return l.dz_t + l.x_t;
+    return sm_min_i64(span_blocks(n_vocab) * HEAD_ROWS, n_tok);
 }
 
 typedef struct head_run {
     const sm_head *h;
     head_layout lay;
-    char *shared, *scratch;
+    char *scratch;
     size_t stride;
     int64_t blocks_per_shard, block0, n_block; /* the span: blocks block0 .. +n_block-1 */
     int64_t token0, n_tok;                     /* and its tokens                       */
@@ -160,8 +153,8 @@ static void rows_task(void *arg, ptrdiff_t i, int thread)
     sm_sliced_rows(&dx, pack);
     sm_chunk c = {(int32_t)(b.token0 - r->token0), (int32_t)b.n};
     sm_chunk run = run_at(r, c.row0);
-    sm_grad_pack_a(h->prod, r->shared, logit, r->lay.ld, c, run, h->n_vocab);
-    sm_grad_pack_b(h->prod, r->shared + r->lay.dz_t, norm, h->d, c, run, h->d);
+    sm_grad_pack_a(h->prod, h->dlogit_t, logit, r->lay.ld, c, run, h->n_vocab);
+    sm_grad_pack_b(h->prod, h->norm_x, norm, h->d, c, run, h->d);
 }
 
 /* Phase 2: one tile of the vocabulary, chained over the span's runs. */
@@ -177,9 +170,9 @@ static void vocab_task(void *arg, ptrdiff_t i, int thread)
     for (int64_t row = 0; row < r->n_tok;) {
         sm_chunk run = run_at(r, row);
         int64_t token = r->token0 + run.row0;
-        const char *dz = r->shared + (size_t)(run.row0 / SM_TOKEN_BLOCK) * unit_a;
-        const char *x =
-            r->shared + r->lay.dz_t + (size_t)(run.row0 / SM_TOKEN_BLOCK) * unit_b;
+        size_t block = (size_t)(run.row0 / SM_TOKEN_BLOCK);
+        const char *dz = (const char *)h->dlogit_t + block * unit_a;
+        const char *x = (const char *)h->norm_x + block * unit_b;
         float *dw = h->dw + (token / h->shard_tok * h->n_vocab + v0) * h->d;
         h->prod->gemm(dw, h->d, dz + h->prod->offset_a(v0, run.n_row), x, n, h->d,
                       run.n_row, token % h->shard_tok != 0);
@@ -187,16 +180,15 @@ static void vocab_task(void *arg, ptrdiff_t i, int thread)
     }
 }
 
-void sm_head_run(sm_pool *pool, const sm_head *h, void *shared, void *scratch,
-                 size_t stride)
+void sm_head_run(sm_pool *pool, const sm_head *h, void *scratch, size_t stride)
 {
     head_run r = {.h = h,
-                  .lay = layout_of(h->prod, h->n_vocab, h->d, h->n_shard * h->shard_tok),
-                  .shared = shared,
+                  .lay = layout_of(h->prod, h->n_vocab, h->d),
                   .scratch = scratch,
                   .stride = stride,
                   .blocks_per_shard = sm_ceil_div(h->shard_tok, HEAD_ROWS)};
-    int64_t blocks = r.blocks_per_shard * h->n_shard, span = span_blocks(h->n_vocab);
+    int64_t blocks = r.blocks_per_shard * h->n_shard;
+    int64_t span = h->dw ? span_blocks(h->n_vocab) : blocks;
     int64_t tiles = sm_ceil_div(h->n_vocab, sm_ceil_to(VOCAB_TILE, h->prod->mr));
     for (r.block0 = 0; r.block0 < blocks; r.block0 += span) {
         r.n_block = sm_min_i64(span, blocks - r.block0);
@@ -204,7 +196,7 @@ void sm_head_run(sm_pool *pool, const sm_head *h, void *shared, void *scratch,
         r.token0 = block_at(&r, r.block0).token0;
         r.n_tok = last.token0 + last.n - r.token0;
         sm_pool_run(pool, r.n_block, rows_task, &r);
-        if (h->dx)
+        if (h->dw)
             sm_pool_run(pool, tiles, vocab_task, &r);
     }
 }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "smelt/tensor.h"
+
 static inline int64_t sm_min_i64(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -44,5 +46,9 @@ static inline int sm_is_finite(float x)
 {
     return x - x == 0.0f;
 }
+
+/* n columns from `at` on of row v of shard s, where `out` holds the product: made a leaf. */
+void sm_embed_leaf(const sm_kern *kern, const sm_embed_grad *g, int64_t s, int64_t v,
+                   int64_t at, float *out, int64_t n);
 
 #endif

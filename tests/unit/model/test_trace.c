@@ -127,7 +127,8 @@ static void flops_are_six_a_weight(void **state)
         assert_true(products(&one) == want);
         assert_true(products(&three) == want);
         double head = 6.0 * N_TOK * c->n_vocab * c->d_model + 6.0 * N_TOK * c->n_vocab;
-        assert_true(flops_of(&one, "head and loss") == head);
+        assert_true(flops_of(&one, "head and loss") + flops_of(&one, "head gradient") ==
+                    head);
         double pairs = n_pairs(m, data);
         assert_true(flops_of(&one, "attention") == 4 * pairs * c->n_head * c->d_head);
         assert_true(flops_of(&one, "attention backward") ==

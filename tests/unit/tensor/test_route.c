@@ -302,8 +302,10 @@ static void test_head(void **state)
                  .dw = out + 2 * HT + HT * HD};
     size_t stride = sm_head_thread_bytes(p, HV, HD, true);
     void *scratch = sm_aligned_alloc(stride);
-    void *shared = sm_aligned_alloc(sm_head_shared_bytes(p, HV, HD, HT));
-    sm_head_run(NULL, &h, shared, scratch, stride);
+    size_t blocks = (size_t)sm_head_span(HV, HT) / SM_TOKEN_BLOCK;
+    h.dlogit_t = sm_aligned_alloc(blocks * sm_grad_unit_a(p, HV));
+    h.norm_x = sm_aligned_alloc(blocks * sm_grad_unit_b(p, HD));
+    sm_head_run(NULL, &h, scratch, stride);
     double dw[HD] = {0};
     for (int t = 0; t < HT; t++)
         check_token(&h, w, t, dw);
@@ -311,7 +313,8 @@ static void test_head(void **state)
         near((double)h.dw[((size_t)HV + (size_t)target[HT - 4]) * HD + (size_t)i], dw[i],
              1e-4, "dw", i);
     sm_aligned_free(scratch);
-    sm_aligned_free(shared);
+    sm_aligned_free(h.dlogit_t);
+    sm_aligned_free(h.norm_x);
     sm_aligned_free(pw);
     sm_aligned_free(pt);
     free(w);
