@@ -4,21 +4,12 @@
  * are those between '\n'; empty ones do not count.  The published text gives 0.1 for the
  * share of characters in repeated lines, the code 0.01: the code's value is the default,
  * `fineweb_char_dup` sets another, and stats.json records which was used.
- * Terminal punctuation is Unicode's Sentence_Terminal of the scripts listed here, plus
- * quotation marks, as in datatrove's list.
+ * Terminal punctuation is datatrove's list, which has no quotation marks: a line of speech
+ * that ends in one does not count as ended.
  */
 #include <string.h>
 
 #include "curate.h"
-
-static const uint32_t terminal[] = {
-    '!',    '"',    '\'',   '.',    '?',    0x00bb, 0x0589, 0x061e, 0x061f, 0x06d4,
-    0x0700, 0x0701, 0x0702, 0x07f9, 0x0964, 0x0965, 0x104a, 0x104b, 0x1362, 0x1367,
-    0x1368, 0x166e, 0x1735, 0x1736, 0x17d4, 0x17d5, 0x1803, 0x1809, 0x1944, 0x1945,
-    0x2019, 0x201d, 0x2026, 0x203c, 0x203d, 0x2047, 0x2048, 0x2049, 0x2e2e, 0x2e3c,
-    0x3002, 0xa4ff, 0xa60e, 0xa6f3, 0xa6f7, 0xa876, 0xa877, 0xa8ce, 0xa8cf, 0xa92f,
-    0xa9c8, 0xa9c9, 0xaa5d, 0xaa5e, 0xaa5f, 0xaaf0, 0xaaf1, 0xabeb, 0xfe52, 0xfe56,
-    0xfe57, 0xff01, 0xff0e, 0xff1f, 0xff61};
 
 static bool ends_terminal(const char *s, size_t n)
 {
@@ -28,10 +19,7 @@ static bool ends_terminal(const char *s, size_t n)
         k++;
     if (n == 0 || sm_utf8_decode(&c, s + n - k, k) == 0)
         return false;
-    for (size_t i = 0; i < sizeof terminal / sizeof *terminal; i++)
-        if (terminal[i] == c)
-            return true;
-    return false;
+    return sm_is_terminal(c);
 }
 
 static bool is_blank(const char *s, size_t n)

@@ -8,7 +8,8 @@
  *    '.' or ',' between two digits inside it, is one word ("don't", "3.14", "st_mode");
  *  - a run of one and the same other character is one word ("...", "--", "#");
  *  - white space separates; a Han, Hiragana or Katakana character is a word by itself.
- * A symbol word has no character outside datatrove's PUNCTUATION set.
+ * A symbol word has no character outside datatrove's PUNCTUATION_SET, the union of
+ * PUNCTUATION and TERMINAL_PUNCTUATION.
  */
 #ifndef SMELT_DATA_WORDS_H
 #define SMELT_DATA_WORDS_H
@@ -50,6 +51,8 @@ void sm_words_release(sm_words *w);
 bool sm_is_space(uint32_t cp);
 /** datatrove's PUNCTUATION, control characters included. */
 bool sm_is_punctuation(uint32_t cp);
+/** datatrove's TERMINAL_PUNCTUATION: what may end a sentence, in any script. */
+bool sm_is_terminal(uint32_t cp);
 /** Line ends of str.splitlines(). */
 bool sm_is_line_end(uint32_t cp);
 /** str.isalpha() of one character. */

@@ -417,16 +417,54 @@ static void test_fineweb(void **state)
     is(fineweb(&p, "a\nb\nc\n"), "fineweb.list");
 }
 
+/* FW1 against datatrove's TERMINAL_PUNCTUATION: 159 characters, among them the full stops of
+ * Brahmi (U+11047) and Bamum (U+A6F3), but neither quotation marks nor the ellipsis. */
+static void test_terminal_punctuation(void **state)
+{
+    (void)state;
+    int n = 0;
+    for (uint32_t c = 0; c < 0x110000; c++)
+        n += sm_is_terminal(c);
+    assert_int_equal(n, 159);
+    static const struct {
+        const char *line;
+        bool ended;
+    } all[] = {{"It ends.", true},
+               {"Is it over?", true},
+               {"\xF0\x91\x80\x95\xF0\x91\x81\x87", true},
+               {"\xEA\x9A\xA0\xEA\x9B\xB3", true},
+               {"He said: \"It ends.\"", false},
+               {"It was the dogs'", false},
+               {"\xE2\x80\x9CIt ends.\xE2\x80\x9D", false},
+               {"And so on\xE2\x80\xA6", false},
+               {"\xC2\xAB Fin. \xC2\xBB", false}};
+    fineweb_params p = {.line_punct = 1, .short_line = 1, .char_dup = 1, .list = 1e9};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        is(fineweb(&p, all[i].line), all[i].ended ? NULL : "fineweb.line_punct");
+    /* such a mark alone is a symbol word */
+    gopher_params g = open_gopher;
+    g.min_words = 2;
+    is(quality(&g, "word \xF0\x91\x81\x87"), "gopher.short_doc");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),    cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_gq1),      cmocka_unit_test(test_gq3),
-        cmocka_unit_test(test_gq4_gq5),  cmocka_unit_test(test_gq6_gq7),
-        cmocka_unit_test(test_gq8_gq9),  cmocka_unit_test(test_gr_paragraphs),
-        cmocka_unit_test(test_gr_lines), cmocka_unit_test(test_gr5),
-        cmocka_unit_test(test_gr6),      cmocka_unit_test(test_prose),
-        cmocka_unit_test(test_c4),       cmocka_unit_test(test_fineweb),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_gq1),
+        cmocka_unit_test(test_gq3),
+        cmocka_unit_test(test_gq4_gq5),
+        cmocka_unit_test(test_gq6_gq7),
+        cmocka_unit_test(test_gq8_gq9),
+        cmocka_unit_test(test_gr_paragraphs),
+        cmocka_unit_test(test_gr_lines),
+        cmocka_unit_test(test_gr5),
+        cmocka_unit_test(test_gr6),
+        cmocka_unit_test(test_prose),
+        cmocka_unit_test(test_c4),
+        cmocka_unit_test(test_fineweb),
+        cmocka_unit_test(test_terminal_punctuation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
