@@ -196,10 +196,24 @@ static bool is_heldout(const curate_params *p, const curate_doc *d)
 
 /* ------------------------------------------------------------------ inputs */
 
-static int compare_ids(const void *x, const void *y)
+/* By id; records of one document from several inputs may differ in what an input said of it,
+ * such as its licence: which one stays must not depend on the order of inputs. */
+static int compare_records(const void *x, const void *y)
 {
-    const curate_doc *a = x, *b = y;
-    return strcmp(a->doc.id, b->doc.id);
+    const sm_document *a = &((const curate_doc *)x)->doc,
+                      *b = &((const curate_doc *)y)->doc;
+    int c = strcmp(a->id, b->id);
+    if (c)
+        return c;
+    const char *const of_a[] = {a->licence, a->package, a->version, a->title,
+                                a->summary, a->section, a->format,  a->lang,
+                                a->source,  a->path,    a->text};
+    const char *const of_b[] = {b->licence, b->package, b->version, b->title,
+                                b->summary, b->section, b->format,  b->lang,
+                                b->source,  b->path,    b->text};
+    for (size_t k = 0; k < sizeof of_a / sizeof *of_a && !c; k++)
+        c = strcmp(of_a[k], of_b[k]);
+    return c;
 }
 
 static bool is_id(const char *s)
@@ -222,7 +236,7 @@ static sm_status take_documents(curate *c, const sm_dataset *d, sm_err *err)
         c->doc[c->n++].doc = doc;
     }
     if (c->n > 1)
-        qsort(c->doc, c->n, sizeof *c->doc, compare_ids);
+        qsort(c->doc, c->n, sizeof *c->doc, compare_records);
     size_t kept = 0;
     for (size_t i = 0; i < c->n; i++) {
         if (kept > 0 && strcmp(c->doc[kept - 1].doc.id, c->doc[i].doc.id) == 0)
@@ -282,8 +296,9 @@ static sm_status refuse_empty(const curate *c, sm_err *err)
     if (n > SHOWN)
         sm_buf_printf(&why, " and %zu more reasons", n - SHOWN);
     if (!strcmp(count[0].reason, "licence.unknown"))
-        sm_buf_puts(&why, "; --allow-unknown-licence keeps documents whose licence is not "
-                          "known");
+        sm_buf_puts(&why,
+                    "; --allow-unknown-licence keeps documents whose licence is not "
+                    "known");
     sm_status s = sm_fail(err, SM_EINVAL, "none of %zu documents is left to train on: %s",
                           c->n, why.failed ? "" : why.data);
     sm_buf_free(&why);

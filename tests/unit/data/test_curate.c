@@ -86,6 +86,37 @@ static void test_invariance(void **state)
     room_close(&r);
 }
 
+/* One document in two inputs that say different things of it: the same record stays in
+ * either order. */
+static void test_one_document_of_two_inputs(void **state)
+{
+    (void)state;
+    static const char *const one[] = {"a.jsonl", "b.jsonl", NULL};
+    static const char *const other[] = {"b.jsonl", "a.jsonl", NULL};
+    static const char *const licence[] = {"MIT", "Apache-2.0", "unknown"};
+    const char *o = "{\"steps\": [\"length\"], \"min_chars\": 1, \"heldout_frac\": 0}";
+    sm_buf a = {0}, b = {0};
+    room r;
+    sm_err e = {0};
+    room_open(&r, 1);
+    for (uint32_t i = 0; i < 9; i++) {
+        char id[33];
+        snprintf(id, sizeof id, "%032x", i + 1);
+        put_doc(&a, id, "One text.", licence[i % 3]);
+        put_doc(&b, id, "One text.", licence[i / 3]);
+    }
+    room_put(&r, "a.jsonl", a.data, a.len);
+    room_put(&r, "b.jsonl", b.data, b.len);
+    if (run_curate(&r, one, "out1", o, NULL, &e) ||
+        run_curate(&r, other, "out2", o, NULL, &e))
+        fail_msg("%s", e.msg);
+    for (int f = 0; f < 4; f++)
+        same_file(&r, "out1", "out2", files[f]);
+    sm_buf_free(&a);
+    sm_buf_free(&b);
+    room_close(&r);
+}
+
 /* Documents stay in their part when others come; copies never straddle; ids occur once
  * and are sorted; the share is what was asked for. */
 static void test_split(void **state)
@@ -426,6 +457,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_invariance),
+        cmocka_unit_test(test_one_document_of_two_inputs),
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_dataset_round_trip),
