@@ -26,6 +26,23 @@ sm_status sm_curate_reject(curate_doc *d, const char *reason, sm_err *err,
     return d->detail ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", d->doc.id);
 }
 
+sm_status sm_curate_judge(curate_doc *d, const char *reason, const sm_buf *detail,
+                          sm_err *err)
+{
+    if (!reason)
+        return SM_OK;
+    if (detail->failed)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", d->doc.id);
+    return sm_curate_reject(d, reason, err, "%s", detail->data);
+}
+
+const char *sm_rule_say(sm_buf *detail, const char *reason, double got, const char *want,
+                        double limit)
+{
+    sm_buf_printf(detail, "%.4g, want %s %.4g", got, want, limit);
+    return reason;
+}
+
 sm_status sm_curate_set_text(curate_doc *d, const sm_buf *text, sm_err *err)
 {
     if (text->len == d->doc.text_len && memcmp(text->data, d->doc.text, text->len) == 0)

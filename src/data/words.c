@@ -54,6 +54,28 @@ bool sm_is_space(uint32_t c)
            c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
+size_t sm_last_char(uint32_t *c, const char *s, size_t n)
+{
+    size_t k = 1;
+    while (k < n && k < 4 && ((unsigned char)s[n - k] & 0xc0) == 0x80)
+        k++;
+    return n > 0 && sm_utf8_decode(c, s + n - k, k) == (int)k ? k : 0;
+}
+
+const char *sm_strip(const char *s, size_t *n)
+{
+    uint32_t c;
+    int k;
+    size_t last;
+    while (*n > 0 && (k = sm_utf8_decode(&c, s, *n)) > 0 && sm_is_space(c)) {
+        s += k;
+        *n -= (size_t)k;
+    }
+    while ((last = sm_last_char(&c, s, *n)) > 0 && sm_is_space(c))
+        *n -= last;
+    return s;
+}
+
 bool sm_is_line_end(uint32_t c)
 {
     return (c >= 10 && c <= 13) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 ||

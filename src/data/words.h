@@ -49,6 +49,10 @@ void sm_words_release(sm_words *w);
 
 /** White space as Python's str.isspace(). */
 bool sm_is_space(uint32_t cp);
+/** The last character of s [n] and its bytes; 0 where n is 0 or it is no UTF-8. */
+size_t sm_last_char(uint32_t *cp, const char *s, size_t n);
+/** str.strip(): where the text begins behind its white space; *n becomes its bytes. */
+const char *sm_strip(const char *s, size_t *n);
 /** datatrove's PUNCTUATION, control characters included. */
 bool sm_is_punctuation(uint32_t cp);
 /** datatrove's TERMINAL_PUNCTUATION: what may end a sentence, in any script. */
