@@ -22,9 +22,11 @@ SM_API const char *sm_unicode_version(void);
 typedef struct sm_tokenizer sm_tokenizer;
 
 typedef enum sm_pretokenizer {
-    SM_PRETOK_GPT2 = 0, /* the GPT-2 regular expression           */
-    SM_PRETOK_O200K = 1, /* o200k_base, which Llama 4 uses         */
-    SM_PRETOK_LLAMA3 = 2 /* cl100k_base, which Llama 3 uses        */
+    SM_PRETOK_GPT2 = 0,   /* the GPT-2 regular expression                          */
+    SM_PRETOK_O200K = 1,  /* o200k_base, which Llama 4 uses                        */
+    SM_PRETOK_LLAMA3 = 2, /* Llama 3, and cl100k_base as first published           */
+    SM_PRETOK_CL100K = 3  /* cl100k_base as tiktoken spells it since: Llama 3's but
+                             that blanks at the end of a text stay in one piece    */
 } sm_pretokenizer;
 
 /** A source of training text: calls back with each document; data borrowed for the call. */
