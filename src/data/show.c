@@ -190,7 +190,7 @@ static void put_errors(sm_buf *out, const json_t *summary)
     }
 }
 
-bool sm_show_text(sm_buf *out, const json_t *summary)
+static bool put_text(sm_buf *out, const json_t *summary)
 {
     sm_buf_printf(out, "%s: %s\n\n", sm_json_text(summary, "kind"),
                   sm_json_text(summary, "name"));
@@ -219,8 +219,7 @@ sm_status sm_data_show(sm_buf *out, const sm_ctx *ctx, const sm_data_files *file
     if (form == SM_DATA_JSON)
         s = sm_json_pretty(out, summary, err);
     else
-        ok = form == SM_DATA_HTML ? sm_show_html(out, summary)
-                                  : sm_show_text(out, summary);
+        ok = form == SM_DATA_HTML ? sm_show_html(out, summary) : put_text(out, summary);
     if (!ok)
         s = sm_fail(err, SM_ENOMEM, "data show: out of memory");
     json_decref(summary);

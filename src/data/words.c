@@ -111,7 +111,8 @@ bool sm_is_punctuation(uint32_t c)
     return c < 0xa0 || is_in(punctuation, sizeof punctuation / sizeof *punctuation, c);
 }
 
-bool sm_is_alpha(uint32_t c)
+/* str.isalpha() of one character. */
+static bool is_alpha(uint32_t c)
 {
     if (c < 0x80)
         return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
@@ -235,7 +236,7 @@ static void extend(sm_word *x, const cursor *u, kind k)
     x->len += (uint32_t)u->used;
     x->n_char++;
     x->symbol = x->symbol && (sm_is_punctuation(u->c) || sm_is_terminal(u->c));
-    x->alpha = x->alpha || k == K_LETTER || (k == K_SINGLE && sm_is_alpha(u->c));
+    x->alpha = x->alpha || k == K_LETTER || (k == K_SINGLE && is_alpha(u->c));
 }
 
 /* The word or symbol that starts at `at`, where no space is. */

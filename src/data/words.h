@@ -59,7 +59,5 @@ bool sm_is_punctuation(uint32_t cp);
 bool sm_is_terminal(uint32_t cp);
 /** Line ends of str.splitlines(). */
 bool sm_is_line_end(uint32_t cp);
-/** str.isalpha() of one character. */
-bool sm_is_alpha(uint32_t cp);
 
 #endif

@@ -289,7 +289,7 @@ static size_t rows_need(const sm_pass *p, int64_t rows, int64_t f, int64_t wides
 }
 
 /* An upper bound over the stages, see the tasks for what each cuts off. */
-size_t sm_pass_scratch_need(const sm_pass *p)
+static size_t scratch_need(const sm_pass *p)
 {
     const sm_model_config *c = &p->c.model->config;
     int64_t d = c->d_model, f = max_i64(c->d_ff, c->d_shared), e = c->n_expert;
@@ -334,7 +334,7 @@ static void plan_all(sm_pass *p, planner *pl)
         p->head_shared =
             take(pl, 1, sm_head_shared_bytes(p->prod, c->n_vocab, c->d_model, p->n_tok));
     }
-    p->scratch_stride = sm_pass_scratch_need(p);
+    p->scratch_stride = scratch_need(p);
     p->scratch = take(pl, p->n_thread, p->scratch_stride);
 }
 
