@@ -406,6 +406,50 @@ static void test_show(void **state)
     room_close(&r);
 }
 
+/* A source is shown as its documents are, before anything has cleaned them: what they and
+ * their paths hold must not drive the terminal. */
+static void test_show_is_fit_for_a_terminal(void **state)
+{
+    (void)state;
+    sm_buf line = {0}, text = {0};
+    room r;
+    sm_err e = {0};
+    static const char body[] = "Red \x1b[31m and a title \x1b]0;x\x07 and \xC2\x9B"
+                               "2J.";
+    sm_document d = {"00000000000000000000000000000001",
+                     "s",
+                     "a\x1b[2Jb",
+                     "text",
+                     "T",
+                     "",
+                     "",
+                     "pkg\x1b[1m",
+                     "1",
+                     "MIT",
+                     "en",
+                     "",
+                     "",
+                     body,
+                     strlen(body)};
+    room_open(&r, 1);
+    assert_true(sm_document_write(&line, &d));
+    room_put(&r, "documents.jsonl", line.data, line.len);
+    char *documents = room_path(&r, "documents.jsonl");
+    json_t *o = options(sm_data_show_options, "{}");
+    sm_data_files files_of = {.name = "s\x1b[0m", .documents = documents};
+    if (sm_data_show(&text, &r.ctx, &files_of, SM_DATA_TEXT, o, &e))
+        fail_msg("%s", e.msg);
+    assert_non_null(strstr(text.data, "and a title"));
+    assert_null(strchr(text.data, '\x1b'));
+    assert_null(strchr(text.data, '\x07'));
+    assert_null(strstr(text.data, "\xC2\x9B"));
+    json_decref(o);
+    free(documents);
+    sm_buf_free(&line);
+    sm_buf_free(&text);
+    room_close(&r);
+}
+
 static void test_export_diff(void **state)
 {
     (void)state;
@@ -464,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_dataset_damaged),
         cmocka_unit_test(test_json_line),
         cmocka_unit_test(test_show),
+        cmocka_unit_test(test_show_is_fit_for_a_terminal),
         cmocka_unit_test(test_export_diff),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
