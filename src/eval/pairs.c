@@ -77,7 +77,7 @@ static sm_status score_text(tally *t, const sm_ctx *ctx, const char *text, size_
     for (int64_t line = 1; p < end && !s; line++) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         size_t len = (size_t)((nl ? nl : end) - p);
-        char where[256];
+        char where[SM_ERR_MAX];
         snprintf(where, sizeof where, "%s:%lld", name, (long long)line);
         json_t *o = NULL;
         if (len > 0)
