@@ -193,8 +193,8 @@ static sm_status run_all(curate *c, sm_err *err)
 
 /* ------------------------------------------------------------------- split */
 
-/* Held out when 64 bits of SHA-256(seed, hash of the text) fall below the fraction. */
-static bool is_heldout(const curate_params *p, const curate_doc *d)
+/* Held out when 53 bits of SHA-256(seed, hash of the text) fall below the fraction. */
+static sm_status judge_heldout(curate_doc *d, const curate_params *p, sm_err *err)
 {
     unsigned char digest[32], seed[8];
     for (int i = 0; i < 8; i++)
@@ -204,11 +204,26 @@ static bool is_heldout(const curate_params *p, const curate_doc *d)
     sm_sha_put(&h, seed, sizeof seed);
     sm_sha_put(&h, d->hash, sizeof d->hash);
     if (!sm_sha_end(&h, digest))
-        return false;
+        return sm_fail(err, SM_ENOMEM, "%s: SHA-256 failed", d->doc.id);
     uint64_t v = 0;
     for (int i = 0; i < 8; i++)
         v = v << 8 | digest[i];
-    return (double)(v >> 11) < p->heldout_frac * 9007199254740992.0;
+    d->heldout = (double)(v >> 11) < p->heldout_frac * 9007199254740992.0;
+    return SM_OK;
+}
+
+/* Which of the documents that are kept are held out; *n_train are not. */
+static sm_status split(curate *c, int64_t *n_train, sm_err *err)
+{
+    sm_status s = SM_OK;
+    for (size_t i = 0; i < c->n && !s; i++) {
+        curate_doc *d = &c->doc[i];
+        if (d->reason)
+            continue;
+        s = judge_heldout(d, &c->params, err);
+        *n_train += !s && !d->heldout;
+    }
+    return s;
 }
 
 /* ------------------------------------------------------------------ inputs */
@@ -328,7 +343,7 @@ sm_status sm_data_curate(const sm_ctx *ctx, const char *const *path, size_t n_pa
 {
     curate c = {.ctx = ctx, .pairs = json_array()};
     sm_dataset *d = NULL;
-    int64_t kept = 0;
+    int64_t n_train = 0;
     sm_status s = sm_curate_configure(&c, options, err);
     if (!s)
         s = sm_dataset_open(&d, ctx, path, n_path, err);
@@ -336,13 +351,11 @@ sm_status sm_data_curate(const sm_ctx *ctx, const char *const *path, size_t n_pa
         s = take_documents(&c, d, err);
     if (!s)
         s = run_all(&c, err);
-    for (size_t i = 0; !s && i < c.n; i++) {
-        c.doc[i].heldout = !c.doc[i].reason && is_heldout(&c.params, &c.doc[i]);
-        kept += !c.doc[i].reason && !c.doc[i].heldout;
-    }
+    if (!s)
+        s = split(&c, &n_train, err);
     if (!s)
         s = sm_curate_write(&c, staging, figures, err);
-    if (!s && kept == 0)
+    if (!s && n_train == 0)
         s = refuse_empty(&c, err);
     for (size_t i = 0; i < c.n; i++) {
         free(c.doc[i].owned);
