@@ -56,7 +56,8 @@ SM_API const char *sm_status_name(sm_status s);
 
 #define SM_ERR_MAX 512
 
-/** An error: a status and one line of UTF-8 for the user, whatever bytes were quoted in it.
+/** An error: a status and one line of UTF-8 for the user, whatever bytes were quoted in it:
+ * line ends are blanks, other control characters U+FFFD.
  * Plain value, no ownership. */
 typedef struct sm_err {
     sm_status status;
@@ -94,7 +95,7 @@ SM_API void *sm_realloc(void *p, size_t n, size_t size);
 SM_API char *sm_strdup(const char *s);
 SM_API char *sm_strndup(const char *s, size_t n);
 
-/** Zeroed memory aligned to 64 bytes (4096 and huge-page advice from 1 MiB on).
+/** Zeroed memory aligned to 64 bytes, from 1 MiB on to a page of 4096.
  * Release with sm_aligned_free. NULL on failure. */
 SM_API void *sm_aligned_alloc(size_t bytes);
 SM_API void sm_aligned_free(void *p);
@@ -118,12 +119,16 @@ typedef struct sm_buf {
     size_t len, cap, max;
     bool failed;
 } sm_buf;
+/** Append; false, and nothing appended, without memory or beyond `max`. */
 SM_API bool sm_buf_put(sm_buf *b, const void *bytes, size_t n);
 SM_API bool sm_buf_puts(sm_buf *b, const char *s);
 SM_API bool sm_buf_putc(sm_buf *b, char c);
 SM_API bool sm_buf_printf(sm_buf *b, const char *fmt, ...) SM_PRINTF(2, 3);
+/** Make room for `more` bytes behind data[len], so that they may be written in place. */
 SM_API bool sm_buf_reserve(sm_buf *b, size_t more);
+/** Empty it and forget a failure; the memory is kept. */
 SM_API void sm_buf_clear(sm_buf *b);
+/** Release; the buffer is as new and keeps its `max`. */
 SM_API void sm_buf_free(sm_buf *b);
 
 /* ------------------------------------------------------------------- UTF-8 */
@@ -137,9 +142,12 @@ SM_API int sm_utf8_encode(char out[4], uint32_t cp);
 SM_API size_t sm_utf8_valid_prefix(const char *s, size_t n);
 /** Append text with each byte that is not UTF-8 replaced by U+FFFD. */
 SM_API bool sm_utf8_put_clean(sm_buf *out, const char *s, size_t n);
+/** Append text for a terminal: what is not UTF-8 and control characters other than '\t' and
+ * '\n', which could move the cursor or retitle the window, become U+FFFD. */
+SM_API bool sm_utf8_put_printable(sm_buf *out, const char *s, size_t n);
 /** The same into out[cap], cap >= 1, with a NUL; what does not fit is cut between characters.
  * Returns the bytes written before the NUL. */
-SM_API size_t sm_utf8_copy_clean(char *out, size_t cap, const char *s);
+SM_API size_t sm_utf8_copy_printable(char *out, size_t cap, const char *s);
 
 /* -------------------------------------------------------------- randomness */
 
@@ -155,7 +163,8 @@ SM_API uint64_t sm_rng_below(uint64_t n, uint64_t seed, uint32_t stream, uint32_
                              uint64_t index);
 /** Uniform in [0,1) with 24 bits. */
 SM_API float sm_rng_uniform(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index);
-/** Standard normal by our own arithmetic (no libm), |x| < 6.7, reproducible to the bit. */
+/** Nearly standard normal by our own arithmetic (no libm): the sum of twelve uniforms less 6,
+ * so mean 0, variance 1 and |x| < 6.  Reproducible to the bit. */
 SM_API float sm_rng_normal(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index);
 
 /* Streams, so that two uses never share bits. */
@@ -163,7 +172,6 @@ enum {
     SM_STREAM_INIT = 1,   /* parameter initialisation: index = element        */
     SM_STREAM_DATA = 2,   /* data order                                       */
     SM_STREAM_SAMPLE = 3, /* sampling of generated tokens                     */
-    SM_STREAM_SPLIT = 4,  /* dataset splits                                   */
     SM_STREAM_HASH = 5,   /* coefficients of hash families                    */
     SM_STREAM_BOOT = 6,   /* bootstrap intervals                              */
     SM_STREAM_TEST = 7,

@@ -55,6 +55,9 @@ SM_API sm_status sm_yaml_parse(json_t **out, sm_positions **pos, const char *dat
                                size_t len, const char *name, sm_err *err);
 SM_API sm_status sm_yaml_load(json_t **out, sm_positions **pos, const char *path,
                               sm_err *err);
+/** Append "/key" to a pointer, '~' and '/' of the key escaped as RFC 6901 says.  False without
+ * memory. */
+SM_API bool sm_pointer_push(sm_buf *pointer, const char *key);
 /** "NAME:LINE:COL" of a pointer (the nearest enclosing node when absent); borrowed. */
 SM_API const char *sm_positions_at(const sm_positions *pos, const char *pointer);
 /** The same of the key of a mapping's member, for keys that should not be there. */

@@ -22,9 +22,11 @@ SM_API const char *sm_unicode_version(void);
 typedef struct sm_tokenizer sm_tokenizer;
 
 typedef enum sm_pretokenizer {
-    SM_PRETOK_GPT2 = 0, /* the GPT-2 regular expression           */
-    SM_PRETOK_O200K = 1, /* o200k_base, which Llama 4 uses         */
-    SM_PRETOK_LLAMA3 = 2 /* cl100k_base, which Llama 3 uses        */
+    SM_PRETOK_GPT2 = 0,   /* the GPT-2 regular expression                          */
+    SM_PRETOK_O200K = 1,  /* o200k_base, which Llama 4 uses                        */
+    SM_PRETOK_LLAMA3 = 2, /* Llama 3, and cl100k_base as first published           */
+    SM_PRETOK_CL100K = 3  /* cl100k_base as tiktoken spells it since: Llama 3's but
+                             that blanks at the end of a text stay in one piece    */
 } sm_pretokenizer;
 
 /** A source of training text: calls back with each document; data borrowed for the call. */
@@ -58,7 +60,9 @@ SM_API sm_status sm_bpe_train(sm_tokenizer **out, const sm_ctx *ctx,
 
 /**
  * Read Hugging Face tokenizer.json: byte-level BPE (all 256 bytes in the vocabulary; merges
- * as "a b" or ["a", "b"]; ignore_merges) behind the GPT-2, Llama 3 or o200k expression.
+ * as "a b" or ["a", "b"]; ignore_merges) behind one of sm_pretokenizer's expressions.
+ * @param[out] out  release with sm_tokenizer_free; untouched on error
+ * @param name      what messages begin with
  * @return SM_ECORRUPT, or SM_EUNSUPPORTED naming what was found: a normalizer, another
  *         pre_tokenizer, model or decoder, an added token with lstrip, rstrip, single_word
  * Caveats: post_processor is kept for writing and never applied: callers add the tokens
@@ -66,10 +70,13 @@ SM_API sm_status sm_bpe_train(sm_tokenizer **out, const sm_ctx *ctx,
  */
 SM_API sm_status sm_tokenizer_read(sm_tokenizer **out, const char *json, size_t len,
                                    const char *name, sm_err *err);
+/** The same of a file; its errors besides. */
 SM_API sm_status sm_tokenizer_load(sm_tokenizer **out, const char *path, sm_err *err);
 /**
  * Read a tiktoken file ("BASE64 RANK" a line, ids = ranks), as Llama 3 and 4 publish.
  * @param special  NULL-terminated, may be NULL; take the ids behind the last rank
+ * @return SM_ECORRUPT ("PATH: line N: ..."), SM_EUNSUPPORTED where one of the 256 bytes is
+ *         no token, errors of the file
  * Caveats: pairs with the same result share a rank, as in tiktoken; tokenizer.json cannot
  * say that, so after sm_tokenizer_write the smaller left id goes first among them.
  */
@@ -78,6 +85,7 @@ SM_API sm_status sm_tokenizer_load_tiktoken(sm_tokenizer **out, const char *path
                                             const char *const *special, sm_err *err);
 /** Append tokenizer.json; equal tokenizers give equal bytes. */
 SM_API sm_status sm_tokenizer_write(sm_buf *out, const sm_tokenizer *t, sm_err *err);
+/** NULL is allowed. */
 SM_API void sm_tokenizer_free(sm_tokenizer *t);
 
 /** One more than the largest id; some ids below it may be unassigned. */

@@ -25,16 +25,16 @@ static void set_message(sm_err *err, sm_status s, const char *fmt, va_list ap)
     char raw[2 * SM_ERR_MAX]; /* longer than what is kept: the cut is made below */
     err->status = s;
     vsnprintf(raw, sizeof raw, fmt, ap);
-    sm_utf8_copy_clean(err->msg, sizeof err->msg, raw);
-    for (char *p = err->msg; *p; p++) /* one line, whatever was quoted in it */
+    for (char *p = raw; *p; p++) /* one line, whatever was quoted in it */
         if (*p == '\n' || *p == '\r')
             *p = ' ';
+    sm_utf8_copy_printable(err->msg, sizeof err->msg, raw);
 }
 
 static void append(sm_err *err, const char *text)
 {
     size_t n = strlen(err->msg);
-    sm_utf8_copy_clean(err->msg + n, sizeof err->msg - n, text);
+    sm_utf8_copy_printable(err->msg + n, sizeof err->msg - n, text);
 }
 
 sm_status sm_fail(sm_err *err, sm_status s, const char *fmt, ...)

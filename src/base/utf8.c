@@ -103,20 +103,41 @@ bool sm_utf8_put_clean(sm_buf *out, const char *s, size_t n)
     return !out->failed;
 }
 
-size_t sm_utf8_copy_clean(char *out, size_t cap, const char *s)
+/* C0, DEL and C1. */
+static bool is_control(uint32_t cp)
+{
+    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0);
+}
+
+/* What a terminal is shown for the character at s: *n_put bytes; *used of s are done. */
+static const char *printable(size_t *n_put, size_t *used, const char *s, size_t n)
+{
+    uint32_t cp;
+    int k = sm_utf8_decode(&cp, s, n);
+    bool good = k > 0 && (!is_control(cp) || cp == '\n' || cp == '\t');
+    *used = k > 0 ? (size_t)k : 1;
+    *n_put = good ? *used : 3;
+    return good ? s : "\xEF\xBF\xBD";
+}
+
+bool sm_utf8_put_printable(sm_buf *out, const char *s, size_t n)
+{
+    for (size_t used, n_put; n > 0; s += used, n -= used) {
+        const char *put = printable(&n_put, &used, s, n);
+        sm_buf_put(out, put, n_put);
+    }
+    return !out->failed;
+}
+
+size_t sm_utf8_copy_printable(char *out, size_t cap, const char *s)
 {
     size_t n = strlen(s), len = 0;
-    while (n > 0) {
-        uint32_t cp;
-        int k = sm_utf8_decode(&cp, s, n);
-        const char *from = k ? s : "\xEF\xBF\xBD";
-        size_t take = k ? (size_t)k : 1, put = k ? take : 3;
-        if (put > cap - 1 - len)
+    for (size_t used, n_put; n > 0; s += used, n -= used) {
+        const char *put = printable(&n_put, &used, s, n);
+        if (n_put > cap - 1 - len)
             break;
-        memcpy(out + len, from, put);
-        len += put;
-        s += take;
-        n -= take;
+        memcpy(out + len, put, n_put);
+        len += n_put;
     }
     out[len] = 0;
     return len;

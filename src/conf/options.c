@@ -318,7 +318,8 @@ sm_status sm_options_check(const sm_option *table, const json_t *given,
     {
         sm_buf at = {0};
         const sm_option *o = sm_option_find(table, key);
-        sm_buf_printf(&at, "%s/%s", pointer, key);
+        sm_buf_puts(&at, pointer);
+        sm_pointer_push(&at, key);
         const char *where = sm_positions_at(pos, at.data ? at.data : pointer);
         if (!o) {
             json_t *one = json_pack("{s:O}", key, v);

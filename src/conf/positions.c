@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "yaml_scalar.h"
+#include "positions.h"
 
 typedef struct position {
     char *pointer, *text;
@@ -44,6 +44,20 @@ bool sm_positions_add(sm_positions *pos, const char *pointer, int line, int colu
     }
     pos->item[pos->n++] = (position){.pointer = key, .text = text.data};
     return true;
+}
+
+bool sm_pointer_push(sm_buf *pointer, const char *key)
+{
+    sm_buf_putc(pointer, '/');
+    for (; *key; key++) {
+        if (*key == '~')
+            sm_buf_puts(pointer, "~0");
+        else if (*key == '/')
+            sm_buf_puts(pointer, "~1");
+        else
+            sm_buf_putc(pointer, *key);
+    }
+    return !pointer->failed;
 }
 
 static int compare_positions(const void *a, const void *b)

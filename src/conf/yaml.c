@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "number.h"
+#include "positions.h"
 #include "smelt/sys.h"
 #include "yaml_scalar.h"
 
@@ -44,7 +45,7 @@ static void place(const reader *r, const struct fy_event *e, char *where, size_t
 
 static sm_status refuse(const reader *r, const struct fy_event *e, const char *what)
 {
-    char where[256];
+    char where[SM_ERR_MAX];
     place(r, e, where, sizeof where);
     return sm_fail(r->err, SM_EINVAL, "%s: %s", where, what);
 }
@@ -150,7 +151,7 @@ static sm_status scalar_text(const reader *r, struct fy_event *e, char **out)
 
 static sm_status read_scalar(reader *r, json_t **out, struct fy_event *e)
 {
-    char tag[8], where[256], *text = NULL;
+    char tag[8], where[SM_ERR_MAX], *text = NULL;
     sm_status s = core_tag(r, e, tag);
     if (!s && (!strcmp(tag, "map") || !strcmp(tag, "seq")))
         s = refuse(r, e, "got a scalar under the tag of a collection");
@@ -175,20 +176,6 @@ static sm_status read_scalar(reader *r, json_t **out, struct fy_event *e)
     return s;
 }
 
-/* Append "/key" to the pointer ('~' and '/' escaped as RFC 6901 says). */
-static void push_key(reader *r, const char *key)
-{
-    sm_buf_putc(&r->pointer, '/');
-    for (; *key; key++) {
-        if (*key == '~')
-            sm_buf_puts(&r->pointer, "~0");
-        else if (*key == '/')
-            sm_buf_puts(&r->pointer, "~1");
-        else
-            sm_buf_putc(&r->pointer, *key);
-    }
-}
-
 static void pop_key(reader *r, size_t len)
 {
     if (r->pointer.data)
@@ -202,7 +189,7 @@ static sm_status read_child(reader *r, json_t *parent, const char *key,
 {
     json_t *v = NULL;
     size_t len = r->pointer.len;
-    push_key(r, key);
+    sm_pointer_push(&r->pointer, key);
     sm_status s = read_node(r, &v, e, depth + 1);
     pop_key(r, len);
     if (s)
@@ -228,7 +215,7 @@ static sm_status read_key(reader *r, char **out, struct fy_event *e, const json_
     if (!s && r->pos) {
         const struct fy_mark *m = fy_event_start_mark(e);
         size_t len = r->pointer.len;
-        push_key(r, *out);
+        sm_pointer_push(&r->pointer, *out);
         sm_buf_puts(&r->pointer, SM_KEY_MARK);
         if (m && !r->pointer.failed &&
             !sm_positions_add(r->pos, r->pointer.data, m->line + 1, m->column + 1))
@@ -372,7 +359,7 @@ static sm_status reader_open(reader *r, const char *data, size_t len)
 /* libfyaml is given text that it may trust: UTF-8 without NUL, not too long. */
 static sm_status check_bytes(const char *data, size_t len, const char *name, sm_err *err)
 {
-    size_t line = 1, start = 0, bad = sm_utf8_valid_prefix(data, len);
+    size_t line = 1, column = 1, bad = sm_utf8_valid_prefix(data, len);
     if (len > MAX_YAML_BYTES)
         return sm_fail(err, SM_EINVAL, "%s: got %zu bytes, want at most %zu", name, len,
                        MAX_YAML_BYTES);
@@ -382,13 +369,15 @@ static sm_status check_bytes(const char *data, size_t len, const char *name, sm_
     if (bad == len)
         return SM_OK;
     for (size_t i = 0; i < bad; i++) {
+        column +=
+            ((unsigned char)data[i] & 0xc0) != 0x80; /* in code points, as libfyaml's */
         if (data[i] == '\n') {
             line++;
-            start = i + 1;
+            column = 1;
         }
     }
     return sm_fail(err, SM_EINVAL, "%s:%zu:%zu: got a byte that is not text, want UTF-8",
-                   name, line, bad - start + 1);
+                   name, line, column);
 }
 
 sm_status sm_yaml_parse(json_t **out, sm_positions **pos, const char *data, size_t len,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside conf: plain scalars of YAML's core schema, and the map of positions. */
+/* Inside conf: plain scalars of YAML's core schema. */
 #ifndef SMELT_CONF_YAML_SCALAR_H
 #define SMELT_CONF_YAML_SCALAR_H
 
@@ -8,15 +8,5 @@
 /** The value of an untagged plain scalar; `where` prefixes messages. */
 sm_status sm_yaml_plain_scalar(json_t **out, const char *s, const char *where,
                                sm_err *err);
-
-/** An empty map for the file `name`; NULL when out of memory. */
-sm_positions *sm_positions_new(const char *name);
-/** Ends the entry of a member's key, where its own entry is the value's. */
-#define SM_KEY_MARK "\001"
-
-/** Remember a pointer; pointers arrive in document order. */
-bool sm_positions_add(sm_positions *pos, const char *pointer, int line, int column);
-/** To be called once after the last add. */
-void sm_positions_sort(sm_positions *pos);
 
 #endif

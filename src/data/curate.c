@@ -26,6 +26,23 @@ sm_status sm_curate_reject(curate_doc *d, const char *reason, sm_err *err,
     return d->detail ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", d->doc.id);
 }
 
+sm_status sm_curate_judge(curate_doc *d, const char *reason, const sm_buf *detail,
+                          sm_err *err)
+{
+    if (!reason)
+        return SM_OK;
+    if (detail->failed)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", d->doc.id);
+    return sm_curate_reject(d, reason, err, "%s", detail->data);
+}
+
+const char *sm_rule_say(sm_buf *detail, const char *reason, double got, const char *want,
+                        double limit)
+{
+    sm_buf_printf(detail, "%.4g, want %s %.4g", got, want, limit);
+    return reason;
+}
+
 sm_status sm_curate_set_text(curate_doc *d, const sm_buf *text, sm_err *err)
 {
     if (text->len == d->doc.text_len && memcmp(text->data, d->doc.text, text->len) == 0)
@@ -176,8 +193,8 @@ static sm_status run_all(curate *c, sm_err *err)
 
 /* ------------------------------------------------------------------- split */
 
-/* Held out when 64 bits of SHA-256(seed, hash of the text) fall below the fraction. */
-static bool is_heldout(const curate_params *p, const curate_doc *d)
+/* Held out when 53 bits of SHA-256(seed, hash of the text) fall below the fraction. */
+static sm_status judge_heldout(curate_doc *d, const curate_params *p, sm_err *err)
 {
     unsigned char digest[32], seed[8];
     for (int i = 0; i < 8; i++)
@@ -187,19 +204,48 @@ static bool is_heldout(const curate_params *p, const curate_doc *d)
     sm_sha_put(&h, seed, sizeof seed);
     sm_sha_put(&h, d->hash, sizeof d->hash);
     if (!sm_sha_end(&h, digest))
-        return false;
+        return sm_fail(err, SM_ENOMEM, "%s: SHA-256 failed", d->doc.id);
     uint64_t v = 0;
     for (int i = 0; i < 8; i++)
         v = v << 8 | digest[i];
-    return (double)(v >> 11) < p->heldout_frac * 9007199254740992.0;
+    d->heldout = (double)(v >> 11) < p->heldout_frac * 9007199254740992.0;
+    return SM_OK;
+}
+
+/* Which of the documents that are kept are held out; *n_train are not. */
+static sm_status split(curate *c, int64_t *n_train, sm_err *err)
+{
+    sm_status s = SM_OK;
+    for (size_t i = 0; i < c->n && !s; i++) {
+        curate_doc *d = &c->doc[i];
+        if (d->reason)
+            continue;
+        s = judge_heldout(d, &c->params, err);
+        *n_train += !s && !d->heldout;
+    }
+    return s;
 }
 
 /* ------------------------------------------------------------------ inputs */
 
-static int compare_ids(const void *x, const void *y)
+/* By id; records of one document from several inputs may differ in what an input said of it,
+ * such as its licence: which one stays must not depend on the order of inputs. */
+static int compare_records(const void *x, const void *y)
 {
-    const curate_doc *a = x, *b = y;
-    return strcmp(a->doc.id, b->doc.id);
+    const sm_document *a = &((const curate_doc *)x)->doc,
+                      *b = &((const curate_doc *)y)->doc;
+    int c = strcmp(a->id, b->id);
+    if (c)
+        return c;
+    const char *const of_a[] = {a->licence, a->package, a->version, a->title,
+                                a->summary, a->section, a->format,  a->lang,
+                                a->source,  a->path,    a->text};
+    const char *const of_b[] = {b->licence, b->package, b->version, b->title,
+                                b->summary, b->section, b->format,  b->lang,
+                                b->source,  b->path,    b->text};
+    for (size_t k = 0; k < sizeof of_a / sizeof *of_a && !c; k++)
+        c = strcmp(of_a[k], of_b[k]);
+    return c;
 }
 
 static bool is_id(const char *s)
@@ -222,7 +268,7 @@ static sm_status take_documents(curate *c, const sm_dataset *d, sm_err *err)
         c->doc[c->n++].doc = doc;
     }
     if (c->n > 1)
-        qsort(c->doc, c->n, sizeof *c->doc, compare_ids);
+        qsort(c->doc, c->n, sizeof *c->doc, compare_records);
     size_t kept = 0;
     for (size_t i = 0; i < c->n; i++) {
         if (kept > 0 && strcmp(c->doc[kept - 1].doc.id, c->doc[i].doc.id) == 0)
@@ -282,8 +328,9 @@ static sm_status refuse_empty(const curate *c, sm_err *err)
     if (n > SHOWN)
         sm_buf_printf(&why, " and %zu more reasons", n - SHOWN);
     if (!strcmp(count[0].reason, "licence.unknown"))
-        sm_buf_puts(&why, "; --allow-unknown-licence keeps documents whose licence is not "
-                          "known");
+        sm_buf_puts(&why,
+                    "; --allow-unknown-licence keeps documents whose licence is not "
+                    "known");
     sm_status s = sm_fail(err, SM_EINVAL, "none of %zu documents is left to train on: %s",
                           c->n, why.failed ? "" : why.data);
     sm_buf_free(&why);
@@ -296,7 +343,7 @@ sm_status sm_data_curate(const sm_ctx *ctx, const char *const *path, size_t n_pa
 {
     curate c = {.ctx = ctx, .pairs = json_array()};
     sm_dataset *d = NULL;
-    int64_t kept = 0;
+    int64_t n_train = 0;
     sm_status s = sm_curate_configure(&c, options, err);
     if (!s)
         s = sm_dataset_open(&d, ctx, path, n_path, err);
@@ -304,13 +351,11 @@ sm_status sm_data_curate(const sm_ctx *ctx, const char *const *path, size_t n_pa
         s = take_documents(&c, d, err);
     if (!s)
         s = run_all(&c, err);
-    for (size_t i = 0; !s && i < c.n; i++) {
-        c.doc[i].heldout = !c.doc[i].reason && is_heldout(&c.params, &c.doc[i]);
-        kept += !c.doc[i].reason && !c.doc[i].heldout;
-    }
+    if (!s)
+        s = split(&c, &n_train, err);
     if (!s)
         s = sm_curate_write(&c, staging, figures, err);
-    if (!s && kept == 0)
+    if (!s && n_train == 0)
         s = refuse_empty(&c, err);
     for (size_t i = 0; i < c.n; i++) {
         free(c.doc[i].owned);

@@ -119,6 +119,9 @@ json_t *sm_curate_describe(const curate *c);
 /** Reject: `reason` is static, the detail is formatted. */
 sm_status sm_curate_reject(curate_doc *d, const char *reason, sm_err *err,
                            const char *fmt, ...) SM_PRINTF(4, 5);
+/** Reject for the reason that a rule gave, with its detail; NULL: the document stays. */
+sm_status sm_curate_judge(curate_doc *d, const char *reason, const sm_buf *detail,
+                          sm_err *err);
 /** Give a document a new text (copied from `text` when it differs). */
 sm_status sm_curate_set_text(curate_doc *d, const sm_buf *text, sm_err *err);
 
@@ -170,20 +173,27 @@ bool sm_normalise_text(sm_buf *out, const char *text, size_t len);
 /** The first rule that a text breaks: static reason code, or NULL; detail appended. */
 const char *sm_rule_gopher_quality(const gopher_params *p, const sm_words *w,
                                    sm_buf *detail);
-const char *sm_rule_gopher_repetition(const repeat_params *p, sm_words *w,
-                                      sm_buf *detail);
+/** The same in *reason; SM_ENOMEM. */
+sm_status sm_rule_gopher_repetition(const char **reason, const repeat_params *p,
+                                    sm_words *w, sm_buf *detail, sm_err *err);
+sm_status sm_rule_fineweb(const char **reason, const fineweb_params *p, sm_words *w,
+                          sm_buf *detail, sm_err *err);
 /** C4: appends the lines that are kept to out. */
-const char *sm_rule_c4(const c4_params *p, const char *text, size_t len, sm_buf *out,
-                       sm_buf *detail);
-const char *sm_rule_fineweb(const fineweb_params *p, sm_words *w, sm_buf *detail);
+sm_status sm_rule_c4(const char **reason, const c4_params *p, const char *text,
+                     size_t len, sm_buf *out, sm_buf *detail, sm_err *err);
+/** Append "GOT, want WANT LIMIT" to detail; returns `reason`. */
+const char *sm_rule_say(sm_buf *detail, const char *reason, double got, const char *want,
+                        double limit);
 
 /** Elements that occurred before, and their code points (datatrove's find_duplicates). */
 typedef struct sm_repeats {
     int64_t n, n_char;
-    bool failed;
 } sm_repeats;
-sm_repeats sm_find_repeats(sm_words *w, const sm_span *span, size_t n);
-/** Split the text on runs of at least `min_ends` '\n' into w->block (re.split). */
-bool sm_split_blocks(sm_words *w, sm_span whole, int min_ends);
+/** @param span [n] parts of w's text.  SM_ENOMEM. */
+sm_status sm_find_repeats(sm_repeats *out, sm_words *w, const sm_span *span, size_t n,
+                          sm_err *err);
+/** Split the text on runs of at least `min_ends` '\n' into w->block (re.split).
+ * SM_ENOMEM. */
+sm_status sm_split_blocks(sm_words *w, sm_span whole, int min_ends, sm_err *err);
 
 #endif

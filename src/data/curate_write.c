@@ -194,9 +194,10 @@ sm_status sm_curate_write(curate *c, const char *staging, json_t *figures, sm_er
 
 json_t *sm_data_curate_facts(const json_t *options, sm_err *err)
 {
+    enum { RULES = 2 }; /* 1: another list of terminal punctuation */
     (void)options;
     json_t *out =
-        json_pack("{s:s,s:i}", "unicode", utf8proc_unicode_version(), "rules", 1);
+        json_pack("{s:s,s:i}", "unicode", utf8proc_unicode_version(), "rules", RULES);
     if (!out)
         sm_fail(err, SM_ENOMEM, "data curate: out of memory");
     return out;

@@ -214,6 +214,10 @@ static void release(minhash *m, int n_thread)
 sm_status sm_step_minhash_dedup(curate *c, sm_err *err)
 {
     const minhash_params *p = &c->params.minhash;
+    if (c->n >= UINT32_MAX)
+        return sm_fail(err, SM_EINVAL,
+                       "minhash_dedup: got %zu documents, want fewer than %u", c->n,
+                       UINT32_MAX);
     int n_thread = c->ctx->pool ? sm_pool_n_threads(c->ctx->pool) : 1;
     minhash m = {.c = c,
                  .n_bucket = (size_t)p->buckets,
@@ -223,8 +227,6 @@ sm_status sm_step_minhash_dedup(curate *c, sm_err *err)
                  .of = sm_alloc(c->n + 1, sizeof(uint32_t))};
     sm_status s = SM_OK;
     uint32_t *best = NULL;
-    if (c->n >= UINT32_MAX)
-        return sm_fail(err, SM_EINVAL, "minhash_dedup: too many documents");
     for (size_t i = 0; m.of && i < c->n; i++)
         if (!c->doc[i].reason)
             m.of[m.n++] = (uint32_t)i;

@@ -41,7 +41,8 @@ static bool put_escape(sm_buf *out, unsigned char c)
     }
 }
 
-bool sm_json_put_string(sm_buf *out, const char *s, size_t n)
+/* Append a JSON string; bytes that are not UTF-8 become U+FFFD. */
+static bool put_string(sm_buf *out, const char *s, size_t n)
 {
     sm_buf_putc(out, '"');
     size_t from = 0, i = 0;
@@ -69,7 +70,7 @@ static void put_key(sm_buf *out, const char *key, const char *value, bool first)
     sm_buf_puts(out, first ? "{\"" : ",\"");
     sm_buf_puts(out, key);
     sm_buf_puts(out, "\":");
-    sm_json_put_string(out, value, strlen(value));
+    put_string(out, value, strlen(value));
 }
 
 bool sm_document_write_head(sm_buf *out, const sm_document *doc)
@@ -101,7 +102,7 @@ bool sm_document_write_tail(sm_buf *out, const sm_document *doc)
         put_key(out, "detail", doc->detail, false);
     }
     sm_buf_puts(out, ",\"text\":");
-    sm_json_put_string(out, doc->text, doc->text_len);
+    put_string(out, doc->text, doc->text_len);
     sm_buf_puts(out, "}\n");
     return !out->failed;
 }

@@ -6,9 +6,6 @@
 
 #include "smelt/data.h"
 
-/** Append a JSON string; bytes that are not UTF-8 become U+FFFD. */
-bool sm_json_put_string(sm_buf *out, const char *s, size_t n);
-
 /* head + package + tail = the line that sm_document_write makes. */
 bool sm_document_write_head(sm_buf *out, const sm_document *doc);
 bool sm_document_write_package(sm_buf *out, const char *package, const char *version,

@@ -39,7 +39,8 @@ static const char *const navigation[] = {
     "bookindex.html", "sitemap.xml",   "robots.txt",
     "modindex.html",  "theindex.html", NULL};
 
-bool sm_name_ends(const char *name, const char *suffix)
+/* Case-insensitive: the name ends in `suffix` (which includes its dot). */
+static bool ends_with(const char *name, const char *suffix)
 {
     size_t n = strlen(name), m = strlen(suffix);
     return n >= m && strcasecmp(name + n - m, suffix) == 0;
@@ -55,7 +56,8 @@ static bool ends_with_any(const char *name, size_t n, const char *const *suffix)
     return false;
 }
 
-size_t sm_name_unpacked(const char *name)
+/* Length of the name without .gz, .xz, .zst, .bz2, .lzma. */
+static size_t unpacked_bytes(const char *name)
 {
     size_t n = strlen(name);
     for (const char *const *s = compressions; *s; s++) {
@@ -68,18 +70,18 @@ size_t sm_name_unpacked(const char *name)
 
 bool sm_name_is_compressed(const char *name)
 {
-    return sm_name_unpacked(name) < strlen(name);
+    return unpacked_bytes(name) < strlen(name);
 }
 
 bool sm_name_is_archive(const char *name)
 {
-    return ends_with_any(name, sm_name_unpacked(name), archives);
+    return ends_with_any(name, unpacked_bytes(name), archives);
 }
 
 bool sm_name_is_jsonl(const char *name)
 {
     static const char *const jsonl[] = {".jsonl", ".ndjson", NULL};
-    return ends_with_any(name, sm_name_unpacked(name), jsonl);
+    return ends_with_any(name, unpacked_bytes(name), jsonl);
 }
 
 static const char *last_part(const char *path)
@@ -98,7 +100,7 @@ static bool is_navigation(const char *name)
     for (const char *const *s = navigation; *s; s++)
         if (strcmp(name, *s) == 0)
             return true;
-    return starts_with(name, "genindex-") || sm_name_ends(name, "-modindex.html");
+    return starts_with(name, "genindex-") || ends_with(name, "-modindex.html");
 }
 
 static bool has_folder(const char *path, const char *folder)
@@ -140,7 +142,7 @@ static bool is_documentation(const char *path)
 const char *sm_name_verdict(const char *path, bool in_package)
 {
     const char *name = last_part(path);
-    size_t n = sm_name_unpacked(name);
+    size_t n = unpacked_bytes(name);
     if (in_package) {
         if (!is_documentation(path))
             return "not_documentation";

@@ -5,10 +5,6 @@
 
 #include "smelt/base.h"
 
-/** Case-insensitive: the name ends in `suffix` (which includes its dot). */
-bool sm_name_ends(const char *name, const char *suffix);
-/** Length of the name without .gz, .xz, .zst, .bz2, .lzma. */
-size_t sm_name_unpacked(const char *name);
 bool sm_name_is_compressed(const char *name);
 /** .tar and its compressed forms, .tgz and the like, .zip, .deb, .udeb. */
 bool sm_name_is_archive(const char *name);

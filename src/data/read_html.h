@@ -76,6 +76,5 @@ void html_render(doc_writer *w, const GumboNode *root, const html_stats *stats,
                  bool main_only);
 /** Next node in document order under root, NULL at the end; into=false skips children. */
 const GumboNode *html_next(const GumboNode *node, const GumboNode *root, bool into);
-const GumboVector *html_children(const GumboNode *node);
 
 #endif

@@ -10,7 +10,7 @@
 
 enum { CELL_TEXT_MAX = 1500, LIST_TENTHS = 8, BLOCK_TENTHS = 6 };
 
-const GumboVector *html_children(const GumboNode *node)
+static const GumboVector *children(const GumboNode *node)
 {
     switch (node->type) {
     case GUMBO_NODE_DOCUMENT:
@@ -27,14 +27,14 @@ static const GumboNode *sibling(const GumboNode *node)
 {
     if (!node->parent)
         return NULL;
-    const GumboVector *v = html_children(node->parent);
+    const GumboVector *v = children(node->parent);
     size_t next = node->index_within_parent + 1;
     return next < v->length ? v->data[next] : NULL;
 }
 
 static const GumboNode *first_child(const GumboNode *node)
 {
-    const GumboVector *v = html_children(node);
+    const GumboVector *v = children(node);
     return v && v->length ? v->data[0] : NULL;
 }
 

@@ -8,8 +8,6 @@
 
 /** Write one paragraph's inline Markdown as text. */
 void markdown_inline(doc_writer *w, const char *s, size_t n);
-/** Write one paragraph's inline reStructuredText as text. */
-void rst_inline(doc_writer *w, const char *s, size_t n);
 
 /** One pass of lines: s, n is the line without its newline. */
 typedef struct line_cursor {

@@ -105,7 +105,7 @@ static void end_text_line(roff *r)
     man_line_end(r);
 }
 
-void roff_text_line(roff *r, const char *s, size_t n)
+static void text_line(roff *r, const char *s, size_t n)
 {
     size_t i = 0;
     while (i < n && s[i] == ' ')
@@ -225,7 +225,7 @@ static void dispatch(roff *r, const char *s, size_t n)
     else if (is_control_line(r, s, n))
         roff_call(r, s + 1, n - 1);
     else
-        roff_text_line(r, s, n);
+        text_line(r, s, n);
 }
 
 static bool has_block_end(const char *s, size_t n)

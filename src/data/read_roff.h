@@ -129,7 +129,6 @@ void roff_run(roff *r);
 void roff_line(roff *r, const char *s, size_t n);
 /** Run a macro or request line without its control character. */
 void roff_call(roff *r, const char *s, size_t n);
-void roff_text_line(roff *r, const char *s, size_t n);
 void roff_split_args(roff_args *a, const char *s, size_t n);
 void roff_args_free(roff_args *a);
 bool roff_spend(roff *r, size_t n);

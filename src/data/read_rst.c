@@ -64,7 +64,8 @@ static size_t role_end(const char *s, size_t n, size_t i)
     return k < n && s[k] == '`' && s[k - 1] == ':' && k > i + 2 ? k : n;
 }
 
-void rst_inline(doc_writer *w, const char *s, size_t n)
+/* Write one paragraph's inline reStructuredText as text. */
+static void put_inline(doc_writer *w, const char *s, size_t n)
 {
     size_t start = 0, i = 0;
     while (i < n) {
@@ -119,7 +120,7 @@ static void flush(rst *m)
     size_t n = m->para.len - literal; /* "text::" reads as "text:" */
     if (literal && (n == 1 || m->para.data[n - 2] == '\n'))
         n--;
-    rst_inline(m->w, m->para.data, n);
+    put_inline(m->w, m->para.data, n);
     sm_buf_clear(&m->para);
     dw_para(m->w);
     m->in_literal = literal;
@@ -147,7 +148,7 @@ static void heading(rst *m, char adornment, const char *s, size_t n)
         m->adornment[m->n_level++] = adornment;
     flush(m);
     dw_heading(m->w, level + 1);
-    rst_inline(m->w, s, n);
+    put_inline(m->w, s, n);
     if (!m->out->title && m->w->para.len)
         m->out->title = sm_strndup(m->w->para.data, m->w->para.len);
     dw_para(m->w);

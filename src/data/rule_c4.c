@@ -35,26 +35,6 @@ static bool contains(const char *s, size_t n, const char *what)
     return false;
 }
 
-/* line.strip() */
-static const char *strip(const char *s, size_t *n)
-{
-    uint32_t c;
-    int k;
-    while (*n > 0 && (k = sm_utf8_decode(&c, s, *n)) > 0 && sm_is_space(c)) {
-        s += k;
-        *n -= (size_t)k;
-    }
-    while (*n > 0) {
-        size_t m = 1;
-        while (m < *n && m < 4 && ((unsigned char)s[*n - m] & 0xc0) == 0x80)
-            m++;
-        if (sm_utf8_decode(&c, s + *n - m, m) == 0 || !sm_is_space(c))
-            break;
-        *n -= m;
-    }
-    return s;
-}
-
 /* Words between white space, and the code points of the longest. */
 static int64_t white_words(const char *s, size_t n, int64_t *longest)
 {
@@ -143,7 +123,8 @@ static bool ends_well(const sm_buf *line)
     return n < 3 || memcmp(line->data + n - 3, "...", 3) != 0;
 }
 
-/* Keep, drop, or reject the document for one line; `line` receives it without citations. */
+/* Keep, drop, or reject the document for one line; `line` receives it without citations,
+ * and has failed where there was no memory for it. */
 static const char *judge(const c4_params *p, const char *s, size_t n, sm_buf *line,
                          bool *keep)
 {
@@ -170,52 +151,83 @@ static const char *judge(const c4_params *p, const char *s, size_t n, sm_buf *li
     return NULL;
 }
 
-const char *sm_rule_c4(const c4_params *p, const char *text, size_t len, sm_buf *out,
-                       sm_buf *detail)
+/* Bytes of the first line of s [n], and with its end in *next: lines are those of
+ * str.splitlines(). */
+static size_t line_bytes(const char *s, size_t n, size_t *next)
+{
+    uint32_t c;
+    for (size_t i = 0; i < n;) {
+        if ((unsigned char)(s[i] - ' ') < 0x60) { /* what is most of a text: ASCII */
+            i++;
+            continue;
+        }
+        int k = sm_utf8_decode(&c, s + i, n - i);
+        size_t used = k > 0 ? (size_t)k : 1;
+        if (k > 0 && sm_is_line_end(c)) {
+            bool pair = c == '\r' && i + 1 < n && s[i + 1] == '\n';
+            *next = i + used + pair;
+            return i;
+        }
+        i += used;
+    }
+    *next = n;
+    return n;
+}
+
+/* The lines that are kept, to out, and how many sentences they have. */
+static const char *keep_lines(const c4_params *p, const char *text, size_t len,
+                              sm_buf *line, sm_buf *out, int64_t *n_sentence)
 {
     const char *reason = NULL;
-    int64_t n_sentence = 0;
     size_t start = out->len;
-    sm_buf line = {0};
-    for (size_t at = 0; at < len && !reason;) {
-        const char *nl = memchr(text + at, '\n', len - at);
-        size_t n = nl ? (size_t)(nl - text) - at : len - at, m = n;
-        const char *s = strip(text + at, &m);
+    for (size_t at = 0, next; at < len && !reason && !line->failed; at += next) {
+        size_t n = line_bytes(text + at, len - at, &next);
+        const char *s = sm_strip(text + at, &n);
         bool keep = false;
-        if (m > 0)
-            reason = judge(p, s, m, &line, &keep);
+        if (n > 0)
+            reason = judge(p, s, n, line, &keep);
         if (keep) {
-            n_sentence += sentences(line.data, line.len);
+            *n_sentence += sentences(line->data, line->len);
             if (out->len > start)
                 sm_buf_putc(out, '\n');
-            sm_buf_put(out, line.data, line.len);
-        } else if (m == 0 && p->min_line_words <= 0 && out->len > start) {
+            sm_buf_put(out, line->data, line->len);
+        } else if (n == 0 && p->min_line_words <= 0 && out->len > start) {
             sm_buf_putc(out, '\n');
         }
-        at += n + 1;
     }
-    if (reason) {
+    return reason;
+}
+
+sm_status sm_rule_c4(const char **reason, const c4_params *p, const char *text,
+                     size_t len, sm_buf *out, sm_buf *detail, sm_err *err)
+{
+    int64_t n_sentence = 0;
+    sm_buf line = {0};
+    *reason = keep_lines(p, text, len, &line, out, &n_sentence);
+    bool failed = line.failed || out->failed;
+    if (*reason) {
         sm_buf_printf(detail, "in \"%.80s\"", line.data);
     } else if (n_sentence < p->min_sentences) {
-        reason = "c4.too_few_sentences";
+        *reason = "c4.too_few_sentences";
         sm_buf_printf(detail, "%lld, want at least %lld", (long long)n_sentence,
                       (long long)p->min_sentences);
     }
     sm_buf_free(&line);
-    return reason;
+    return failed ? sm_fail(err, SM_ENOMEM, "no memory for a text of %zu bytes", len)
+                  : SM_OK;
 }
 
 sm_status sm_step_c4(const curate_params *p, curate_doc *d, curate_scratch *scratch,
                      sm_err *err)
 {
+    const char *reason;
     sm_buf_clear(&scratch->a);
     sm_buf_clear(&scratch->b);
-    const char *reason =
-        sm_rule_c4(&p->c4, d->doc.text, d->doc.text_len, &scratch->a, &scratch->b);
-    if (reason)
-        return sm_curate_reject(d, reason, err, "%s", scratch->b.data);
-    sm_buf_putc(&scratch->a, '\n');
-    if (scratch->a.failed)
+    sm_status s = sm_rule_c4(&reason, &p->c4, d->doc.text, d->doc.text_len, &scratch->a,
+                             &scratch->b, err);
+    if (s || reason)
+        return s ? s : sm_curate_judge(d, reason, &scratch->b, err);
+    if (!sm_buf_putc(&scratch->a, '\n'))
         return sm_fail(err, SM_ENOMEM, "%s: out of memory", d->doc.id);
     return sm_curate_set_text(d, &scratch->a, err);
 }

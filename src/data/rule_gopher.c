@@ -24,45 +24,15 @@ static int64_t count_of(const char *text, size_t len, const char *what)
     return found;
 }
 
-static sm_span strip(const sm_words *w, sm_span s)
+static bool starts(const char *s, size_t n, const char *with)
 {
-    while (s.len > 0) {
-        uint32_t c;
-        int k = sm_utf8_decode(&c, w->text + s.at, s.len);
-        if (k == 0 || !sm_is_space(c))
-            break;
-        s.at += (uint32_t)k;
-        s.len -= (uint32_t)k;
-    }
-    while (s.len > 0) {
-        uint32_t c, k = 1;
-        while (k < s.len && k < 4 &&
-               ((unsigned char)w->text[s.at + s.len - k] & 0xc0) == 0x80)
-            k++;
-        if (sm_utf8_decode(&c, w->text + s.at + s.len - k, k) == 0 || !sm_is_space(c))
-            break;
-        s.len -= k;
-    }
-    return s;
+    return n >= strlen(with) && memcmp(s, with, strlen(with)) == 0;
 }
 
-static bool starts(const sm_words *w, sm_span s, const char *with)
+static bool ends(const char *s, size_t n, const char *with)
 {
-    size_t n = strlen(with);
-    return s.len >= n && memcmp(w->text + s.at, with, n) == 0;
-}
-
-static bool ends(const sm_words *w, sm_span s, const char *with)
-{
-    size_t n = strlen(with);
-    return s.len >= n && memcmp(w->text + s.at + s.len - n, with, n) == 0;
-}
-
-static const char *say(sm_buf *detail, const char *reason, double got, const char *want,
-                       double limit)
-{
-    sm_buf_printf(detail, "%.4g, want %s %.4g", got, want, limit);
-    return reason;
+    size_t k = strlen(with);
+    return n >= k && memcmp(s + n - k, with, k) == 0;
 }
 
 /* GQ1, GQ2, GQ3 */
@@ -74,10 +44,11 @@ static const char *lengths(const gopher_params *p, const sm_words *w, sm_buf *de
         chars += w->word[i].symbol ? 0 : w->word[i].n_char;
     }
     if (n < p->min_words)
-        return say(detail, "gopher.short_doc", (double)n, "at least",
-                   (double)p->min_words);
+        return sm_rule_say(detail, "gopher.short_doc", (double)n, "at least",
+                           (double)p->min_words);
     if (p->max_words > 0 && n > p->max_words)
-        return say(detail, "gopher.long_doc", (double)n, "at most", (double)p->max_words);
+        return sm_rule_say(detail, "gopher.long_doc", (double)n, "at most",
+                           (double)p->max_words);
     double mean = n > 0 ? (double)chars / (double)n : 0;
     if (n > 0 && (mean < p->min_mean || mean > p->max_mean)) {
         sm_buf_printf(detail, "%.4g, want %.4g..%.4g", mean, p->min_mean, p->max_mean);
@@ -94,12 +65,13 @@ static const char *symbols(const gopher_params *p, const sm_words *w, sm_buf *de
         return NULL;
     double hash = (double)count_of(w->text, w->len, "#") / n;
     if (hash > p->max_hash)
-        return say(detail, "gopher.hash_ratio", hash, "at most", p->max_hash);
+        return sm_rule_say(detail, "gopher.hash_ratio", hash, "at most", p->max_hash);
     double dots = (double)(count_of(w->text, w->len, "...") +
                            count_of(w->text, w->len, "\xE2\x80\xA6")) /
                   n;
     if (dots > p->max_ellipsis)
-        return say(detail, "gopher.ellipsis_ratio", dots, "at most", p->max_ellipsis);
+        return sm_rule_say(detail, "gopher.ellipsis_ratio", dots, "at most",
+                           p->max_ellipsis);
     return NULL;
 }
 
@@ -111,16 +83,17 @@ static const char *lines(const gopher_params *p, const sm_words *w, sm_buf *deta
     if (w->n_line == 0)
         return NULL;
     for (size_t i = 0; i < w->n_line; i++) {
-        sm_span s = strip(w, w->line[i]);
-        bullets += starts(w, s, "\xE2\x80\xA2") || starts(w, s, "-");
-        dots += ends(w, s, "...") || ends(w, s, "\xE2\x80\xA6");
+        size_t m = w->line[i].len;
+        const char *s = sm_strip(w->text + w->line[i].at, &m);
+        bullets += starts(s, m, "\xE2\x80\xA2") || starts(s, m, "-");
+        dots += ends(s, m, "...") || ends(s, m, "\xE2\x80\xA6");
     }
     if ((double)bullets / n > p->max_bullet)
-        return say(detail, "gopher.bullet_lines", (double)bullets / n, "at most",
-                   p->max_bullet);
+        return sm_rule_say(detail, "gopher.bullet_lines", (double)bullets / n, "at most",
+                           p->max_bullet);
     if ((double)dots / n > p->max_ellipsis_lines)
-        return say(detail, "gopher.ellipsis_lines", (double)dots / n, "at most",
-                   p->max_ellipsis_lines);
+        return sm_rule_say(detail, "gopher.ellipsis_lines", (double)dots / n, "at most",
+                           p->max_ellipsis_lines);
     return NULL;
 }
 
@@ -141,13 +114,13 @@ static const char *kinds(const gopher_params *p, const sm_words *w, sm_buf *deta
     }
     double share = w->n_word ? (double)alpha / (double)w->n_word : 1;
     if (share < p->min_alpha)
-        return say(detail, "gopher.alpha_words", share, "at least", p->min_alpha);
+        return sm_rule_say(detail, "gopher.alpha_words", share, "at least", p->min_alpha);
     int64_t distinct = 0;
     for (; seen; seen &= seen - 1)
         distinct++;
     if (distinct < p->min_stop_words)
-        return say(detail, "gopher.stop_words", (double)distinct, "at least",
-                   (double)p->min_stop_words);
+        return sm_rule_say(detail, "gopher.stop_words", (double)distinct, "at least",
+                           (double)p->min_stop_words);
     return NULL;
 }
 
@@ -172,5 +145,5 @@ sm_status sm_step_gopher_quality(const curate_params *p, curate_doc *d,
         return s;
     sm_buf_clear(&scratch->b);
     const char *reason = sm_rule_gopher_quality(&p->gopher, &scratch->words, &scratch->b);
-    return reason ? sm_curate_reject(d, reason, err, "%s", scratch->b.data) : SM_OK;
+    return sm_curate_judge(d, reason, &scratch->b, err);
 }

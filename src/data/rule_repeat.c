@@ -68,13 +68,19 @@ static uint64_t hash(const char *p, size_t n)
     return h ? h : 1;
 }
 
-sm_repeats sm_find_repeats(sm_words *w, const sm_span *span, size_t n)
+static sm_status no_memory(sm_err *err)
+{
+    return sm_fail(err, SM_ENOMEM, "no memory to look for repetition");
+}
+
+sm_status sm_find_repeats(sm_repeats *out, sm_words *w, const sm_span *span, size_t n,
+                          sm_err *err)
 {
     sm_repeats r = {0};
     size_t mask;
     sm_slot *table = clean_table(w, n, &mask);
     if (!table)
-        return (sm_repeats){.failed = true};
+        return no_memory(err);
     for (size_t i = 0; i < n; i++) {
         uint64_t key = hash(w->text + span[i].at, span[i].len);
         sm_slot *s = slot_of(table, mask, key);
@@ -84,7 +90,8 @@ sm_repeats sm_find_repeats(sm_words *w, const sm_span *span, size_t n)
         }
         s->key = key;
     }
-    return r;
+    *out = r;
+    return SM_OK;
 }
 
 static bool add_block(sm_words *w, size_t at, size_t end)
@@ -104,7 +111,7 @@ static bool add_block(sm_words *w, size_t at, size_t end)
     return true;
 }
 
-bool sm_split_blocks(sm_words *w, sm_span whole, int min_ends)
+sm_status sm_split_blocks(sm_words *w, sm_span whole, int min_ends, sm_err *err)
 {
     size_t start = whole.at, at = whole.at, end = (size_t)whole.at + whole.len;
     w->n_block = 0;
@@ -118,67 +125,60 @@ bool sm_split_blocks(sm_words *w, sm_span whole, int min_ends)
             n++;
         if ((int64_t)n >= min_ends) {
             if (!add_block(w, start, at))
-                return false;
+                return no_memory(err);
             start = at + n;
         }
         at += n;
     }
-    return add_block(w, start, end);
+    return add_block(w, start, end) ? SM_OK : no_memory(err);
 }
 
 /* text.strip() as a span. */
 static sm_span stripped(const sm_words *w)
 {
-    sm_span s = {0, (uint32_t)w->len, 0};
-    uint32_t c;
-    while (s.len > 0) {
-        int k = sm_utf8_decode(&c, w->text + s.at, s.len);
-        if (k == 0 || !sm_is_space(c))
-            break;
-        s.at += (uint32_t)k;
-        s.len -= (uint32_t)k;
-    }
-    while (s.len > 0) {
-        uint32_t k = 1;
-        while (k < s.len && k < 4 &&
-               ((unsigned char)w->text[s.at + s.len - k] & 0xc0) == 0x80)
-            k++;
-        if (sm_utf8_decode(&c, w->text + s.at + s.len - k, k) == 0 || !sm_is_space(c))
-            break;
-        s.len -= k;
-    }
-    return s;
+    size_t n = w->len;
+    const char *s = sm_strip(w->text, &n);
+    return (sm_span){(uint32_t)(s - w->text), (uint32_t)n, 0};
 }
 
-static const char *over(sm_buf *detail, const char *reason, double got, double limit)
+typedef struct block_rule {
+    const char *n_reason, *char_reason;
+    double n_limit, char_limit;
+} block_rule;
+
+/* The share of blocks that occurred before, then that of their characters. */
+static sm_status judge_blocks(const char **reason, const block_rule *rule, sm_words *w,
+                              sm_buf *detail, sm_err *err)
 {
-    sm_buf_printf(detail, "%.4g, want at most %.4g", got, limit);
-    return reason;
+    sm_repeats r;
+    sm_status s = sm_find_repeats(&r, w, w->block, w->n_block, err);
+    if (s)
+        return s;
+    double n_frac = (double)r.n / (double)w->n_block;
+    double char_frac = (double)r.n_char / (double)w->n_char;
+    if (n_frac > rule->n_limit)
+        *reason = sm_rule_say(detail, rule->n_reason, n_frac, "at most", rule->n_limit);
+    else if (char_frac > rule->char_limit)
+        *reason = sm_rule_say(detail, rule->char_reason, char_frac, "at most",
+                              rule->char_limit);
+    return SM_OK;
 }
 
 /* GR1..GR4: repeated paragraphs and lines. */
-static const char *blocks(const repeat_params *p, sm_words *w, sm_buf *detail)
+static sm_status blocks(const char **reason, const repeat_params *p, sm_words *w,
+                        sm_buf *detail, sm_err *err)
 {
-    double n_char = (double)w->n_char;
-    if (!sm_split_blocks(w, stripped(w), 2))
-        return "out of memory";
-    sm_repeats r = sm_find_repeats(w, w->block, w->n_block);
-    double frac = (double)r.n / (double)w->n_block;
-    if (frac > p->para)
-        return over(detail, "gopher.dup_para_frac", frac, p->para);
-    frac = (double)r.n_char / n_char;
-    if (frac > p->para_char)
-        return over(detail, "gopher.dup_para_char_frac", frac, p->para_char);
-    if (!sm_split_blocks(w, (sm_span){0, (uint32_t)w->len, 0}, 1))
-        return "out of memory";
-    r = sm_find_repeats(w, w->block, w->n_block);
-    frac = (double)r.n / (double)w->n_block;
-    if (frac > p->line)
-        return over(detail, "gopher.dup_line_frac", frac, p->line);
-    frac = (double)r.n_char / n_char;
-    if (frac > p->line_char)
-        return over(detail, "gopher.dup_line_char_frac", frac, p->line_char);
-    return NULL;
+    const block_rule paragraphs = {"gopher.dup_para_frac", "gopher.dup_para_char_frac",
+                                   p->para, p->para_char};
+    const block_rule lines = {"gopher.dup_line_frac", "gopher.dup_line_char_frac",
+                              p->line, p->line_char};
+    sm_status s = sm_split_blocks(w, stripped(w), 2, err);
+    if (!s)
+        s = judge_blocks(reason, &paragraphs, w, detail, err);
+    if (s || *reason)
+        return s;
+    s = sm_split_blocks(w, (sm_span){0, (uint32_t)w->len, 0}, 1, err);
+    return s ? s : judge_blocks(reason, &lines, w, detail, err);
 }
 
 /* ----------------------------------------------------------------- n-grams */
@@ -262,54 +262,65 @@ static int64_t repeated_chars(sm_words *w, size_t n)
     return chars;
 }
 
-static const char *n_grams(const repeat_params *p, sm_words *w, sm_buf *detail)
+/* One family of rules: of n-grams from `n` words on, `count` limits. */
+typedef struct gram_rule {
+    int64_t (*chars)(sm_words *w, size_t n);
+    const char *const *reason;
+    const double *limit;
+    size_t n, count;
+} gram_rule;
+
+static sm_status judge_grams(const char **reason, const gram_rule *rule, sm_words *w,
+                             sm_buf *detail, sm_err *err)
+{
+    for (size_t k = 0; k < rule->count && w->n_word >= rule->n + k; k++) {
+        int64_t chars = rule->chars(w, rule->n + k);
+        if (chars < 0)
+            return no_memory(err);
+        double frac = (double)chars / (double)w->n_char;
+        if (!(frac > rule->limit[k]))
+            continue;
+        *reason = sm_rule_say(detail, rule->reason[k], frac, "at most", rule->limit[k]);
+        break;
+    }
+    return SM_OK;
+}
+
+/* GR5, GR6 */
+static sm_status n_grams(const char **reason, const repeat_params *p, sm_words *w,
+                         sm_buf *detail, sm_err *err)
 {
     static const char *const top[] = {"gopher.top_2_gram", "gopher.top_3_gram",
                                       "gopher.top_4_gram"};
     static const char *const dup[] = {"gopher.dup_5_grams", "gopher.dup_6_grams",
                                       "gopher.dup_7_grams", "gopher.dup_8_grams",
                                       "gopher.dup_9_grams", "gopher.dup_10_grams"};
+    const gram_rule rule[] = {{top_chars, top, p->top, 2, 3},
+                              {repeated_chars, dup, p->dup, 5, 6}};
     if (!join(w))
-        return "out of memory";
-    for (size_t k = 0; k < 3 && w->n_word >= k + 2; k++) {
-        int64_t chars = top_chars(w, k + 2);
-        if (chars < 0)
-            return "out of memory";
-        double frac = (double)chars / (double)w->n_char;
-        if (frac > p->top[k])
-            return over(detail, top[k], frac, p->top[k]);
-    }
-    for (size_t k = 0; k < 6 && w->n_word >= k + 5; k++) {
-        int64_t chars = repeated_chars(w, k + 5);
-        if (chars < 0)
-            return "out of memory";
-        double frac = (double)chars / (double)w->n_char;
-        if (frac > p->dup[k])
-            return over(detail, dup[k], frac, p->dup[k]);
-    }
-    return NULL;
+        return no_memory(err);
+    sm_status s = judge_grams(reason, &rule[0], w, detail, err);
+    return s || *reason ? s : judge_grams(reason, &rule[1], w, detail, err);
 }
 
-const char *sm_rule_gopher_repetition(const repeat_params *p, sm_words *w, sm_buf *detail)
+sm_status sm_rule_gopher_repetition(const char **reason, const repeat_params *p,
+                                    sm_words *w, sm_buf *detail, sm_err *err)
 {
+    *reason = NULL;
     if (w->n_char == 0)
-        return NULL;
-    const char *reason = blocks(p, w, detail);
-    return reason ? reason : n_grams(p, w, detail);
+        return SM_OK;
+    sm_status s = blocks(reason, p, w, detail, err);
+    return s || *reason ? s : n_grams(reason, p, w, detail, err);
 }
 
 sm_status sm_step_gopher_repetition(const curate_params *p, curate_doc *d,
                                     curate_scratch *scratch, sm_err *err)
 {
+    const char *reason;
     sm_status s = sm_curate_words(d, scratch, err);
     if (s)
         return s;
     sm_buf_clear(&scratch->b);
-    const char *reason =
-        sm_rule_gopher_repetition(&p->repeat, &scratch->words, &scratch->b);
-    if (!reason)
-        return SM_OK;
-    if (!strchr(reason, '.'))
-        return sm_fail(err, SM_ENOMEM, "%s: %s", d->doc.id, reason);
-    return sm_curate_reject(d, reason, err, "%s", scratch->b.data);
+    s = sm_rule_gopher_repetition(&reason, &p->repeat, &scratch->words, &scratch->b, err);
+    return s ? s : sm_curate_judge(d, reason, &scratch->b, err);
 }

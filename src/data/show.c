@@ -190,7 +190,7 @@ static void put_errors(sm_buf *out, const json_t *summary)
     }
 }
 
-bool sm_show_text(sm_buf *out, const json_t *summary)
+static void put_summary(sm_buf *out, const json_t *summary)
 {
     sm_buf_printf(out, "%s: %s\n\n", sm_json_text(summary, "kind"),
                   sm_json_text(summary, "name"));
@@ -205,7 +205,16 @@ bool sm_show_text(sm_buf *out, const json_t *summary)
     put_table(out, summary, "formats", 10);
     put_samples(out, summary, "kept");
     put_samples(out, summary, "rejected");
-    return !out->failed;
+}
+
+/* Names, paths and samples are whatever the documents' authors wrote. */
+static bool put_text(sm_buf *out, const json_t *summary)
+{
+    sm_buf text = {0};
+    put_summary(&text, summary);
+    bool ok = !text.failed && sm_utf8_put_printable(out, text.data, text.len);
+    sm_buf_free(&text);
+    return ok;
 }
 
 sm_status sm_data_show(sm_buf *out, const sm_ctx *ctx, const sm_data_files *files,
@@ -219,8 +228,7 @@ sm_status sm_data_show(sm_buf *out, const sm_ctx *ctx, const sm_data_files *file
     if (form == SM_DATA_JSON)
         s = sm_json_pretty(out, summary, err);
     else
-        ok = form == SM_DATA_HTML ? sm_show_html(out, summary)
-                                  : sm_show_text(out, summary);
+        ok = form == SM_DATA_HTML ? sm_show_html(out, summary) : put_text(out, summary);
     if (!ok)
         s = sm_fail(err, SM_ENOMEM, "data show: out of memory");
     json_decref(summary);

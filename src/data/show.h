@@ -23,7 +23,6 @@
 
 sm_status sm_show_gather(json_t **out, const sm_ctx *ctx, const sm_data_files *files,
                          const json_t *options, sm_err *err);
-bool sm_show_text(sm_buf *out, const json_t *summary);
 bool sm_show_html(sm_buf *out, const json_t *summary);
 
 /* Drawings of the page (inline SVG; colours come from the page's CSS classes). */

@@ -8,7 +8,8 @@
  *    '.' or ',' between two digits inside it, is one word ("don't", "3.14", "st_mode");
  *  - a run of one and the same other character is one word ("...", "--", "#");
  *  - white space separates; a Han, Hiragana or Katakana character is a word by itself.
- * A symbol word has no character outside datatrove's PUNCTUATION set.
+ * A symbol word has no character outside datatrove's PUNCTUATION_SET, the union of
+ * PUNCTUATION and TERMINAL_PUNCTUATION.
  */
 #ifndef SMELT_DATA_WORDS_H
 #define SMELT_DATA_WORDS_H
@@ -48,11 +49,15 @@ void sm_words_release(sm_words *w);
 
 /** White space as Python's str.isspace(). */
 bool sm_is_space(uint32_t cp);
+/** The last character of s [n] and its bytes; 0 where n is 0 or it is no UTF-8. */
+size_t sm_last_char(uint32_t *cp, const char *s, size_t n);
+/** str.strip(): where the text begins behind its white space; *n becomes its bytes. */
+const char *sm_strip(const char *s, size_t *n);
 /** datatrove's PUNCTUATION, control characters included. */
 bool sm_is_punctuation(uint32_t cp);
+/** datatrove's TERMINAL_PUNCTUATION: what may end a sentence, in any script. */
+bool sm_is_terminal(uint32_t cp);
 /** Line ends of str.splitlines(). */
 bool sm_is_line_end(uint32_t cp);
-/** str.isalpha() of one character. */
-bool sm_is_alpha(uint32_t cp);
 
 #endif

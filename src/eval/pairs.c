@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "smelt/eval.h"
+#include "pairs.h"
 #include "smelt/sys.h"
 
 #define TOTAL "accuracy" /* pairs.accuracy */
@@ -68,27 +68,28 @@ static sm_status score_line(tally *t, const json_t *o, const char *where, int64_
     return count(t, v[2], nats[0] > nats[1], err);
 }
 
-static sm_status score_file(tally *t, const sm_ctx *ctx, const sm_map *m, const char *path,
-                            int64_t max_pairs, const sm_scorer *scorer, sm_err *err)
+static sm_status score_text(tally *t, const sm_ctx *ctx, const char *text, size_t size,
+                            const char *name, int64_t max_pairs, const sm_scorer *scorer,
+                            sm_err *err)
 {
-    const char *p = (const char *)m->data, *end = p + m->len;
+    const char *p = text, *end = p + size;
     sm_status s = SM_OK;
     for (int64_t line = 1; p < end && !s; line++) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         size_t len = (size_t)((nl ? nl : end) - p);
-        char where[256];
-        snprintf(where, sizeof where, "%s:%lld", path, (long long)line);
+        char where[SM_ERR_MAX];
+        snprintf(where, sizeof where, "%s:%lld", name, (long long)line);
         json_t *o = NULL;
         if (len > 0)
             s = sm_json_parse(&o, p, len, where, err);
         if (o && !s)
             s = score_line(t, o, where, max_pairs, scorer, err);
         json_decref(o);
-        p += len + 1;
+        p = nl ? nl + 1 : end;
         if (!s && sm_stopped(ctx))
             s = sm_fail(err, SM_ECANCEL, "pairs: stopped");
-        sm_progress_update(ctx->progress, "pairs", (int64_t)(p - (const char *)m->data),
-                           (int64_t)m->len, "bytes", "");
+        sm_progress_update(ctx->progress, "pairs", (int64_t)(p - text), (int64_t)size,
+                           "bytes", "");
     }
     return s;
 }
@@ -114,6 +115,24 @@ static json_t *figures_of(const tally *t)
     return out;
 }
 
+sm_status eval_pairs_text(json_t **figures, const sm_ctx *ctx, const char *text, size_t size,
+                          const char *name, int64_t max_pairs, const sm_scorer *scorer,
+                          sm_err *err)
+{
+    tally t = {.by_uid = json_object()};
+    sm_status s = t.by_uid ? score_text(&t, ctx, text, size, name, max_pairs, scorer, err)
+                           : sm_fail(err, SM_ENOMEM, "pairs: out of memory");
+    if (!s && t.n == 0)
+        s = sm_fail(err, SM_EINVAL, "%s: got no pairs, want one a line", name);
+    json_t *out = NULL;
+    if (!s && !(out = figures_of(&t)))
+        s = sm_fail(err, SM_ENOMEM, "pairs: out of memory");
+    if (!s)
+        *figures = out;
+    json_decref(t.by_uid);
+    return s;
+}
+
 sm_status sm_eval_pairs(json_t **figures, const sm_ctx *ctx, const char *path,
                         int64_t max_pairs, const sm_scorer *scorer, sm_err *err)
 {
@@ -121,17 +140,8 @@ sm_status sm_eval_pairs(json_t **figures, const sm_ctx *ctx, const char *path,
     sm_status s = sm_map_open(&m, path, err);
     if (s)
         return s;
-    tally t = {.by_uid = json_object()};
-    s = t.by_uid ? score_file(&t, ctx, &m, path, max_pairs, scorer, err)
-                 : sm_fail(err, SM_ENOMEM, "pairs: out of memory");
-    if (!s && t.n == 0)
-        s = sm_fail(err, SM_EINVAL, "%s: got no pairs, want one a line", path);
-    json_t *out = NULL;
-    if (!s && !(out = figures_of(&t)))
-        s = sm_fail(err, SM_ENOMEM, "pairs: out of memory");
-    if (!s)
-        *figures = out;
-    json_decref(t.by_uid);
+    s = eval_pairs_text(figures, ctx, (const char *)m.data, m.len, path, max_pairs, scorer,
+                        err);
     sm_map_close(&m);
     return s;
 }

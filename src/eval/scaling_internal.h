@@ -18,8 +18,6 @@ typedef struct scaling_problem {
 
 /** Predicted log loss of point i; dp [n_param] its gradient, may be NULL. */
 double scaling_log_loss(double *dp, const scaling_problem *q, const double *p, int64_t i);
-/** Sum of Huber losses; grad [n_param] may be NULL. */
-double scaling_objective(double *grad, const scaling_problem *q, const double *p);
 /** Improve p by BFGS; returns the objective. */
 double scaling_descend(double *p, const scaling_problem *q);
 /** The best over a grid of starts. */

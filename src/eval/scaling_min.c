@@ -44,7 +44,8 @@ double scaling_log_loss(double *dp, const scaling_problem *q, const double *p, i
     return top + sm_math_log(sum);
 }
 
-double scaling_objective(double *grad, const scaling_problem *q, const double *p)
+/* Sum of Huber losses; grad [n_param] may be NULL. */
+static double objective(double *grad, const scaling_problem *q, const double *p)
 {
     double sum = 0, dp[SM_SCALING_MAX];
     for (int k = 0; grad && k < q->n_param; k++)
@@ -94,7 +95,7 @@ static double step_along(double *p, double *grad, double *move, const scaling_pr
     for (double t = 1; t > 1e-12; t /= 2) {
         for (int k = 0; k < q->n_param; k++)
             at[k] = p[k] + t * d[k];
-        double next = scaling_objective(g, q, at);
+        double next = objective(g, q, at);
         if (!(next <= f + 1e-4 * t * slope))
             continue;
         for (int k = 0; k < q->n_param; k++) {
@@ -112,7 +113,7 @@ static double descend_once(double *p, const scaling_problem *q)
 {
     int n = q->n_param;
     vec h[SM_SCALING_MAX], grad, old, d, move, change;
-    double f = scaling_objective(grad, q, p);
+    double f = objective(grad, q, p);
     double norm = sqrt(dot(grad, grad, n));
     memset(h, 0, sizeof h);
     for (int i = 0; i < n; i++) /* the first step is of length 0.1 */
@@ -186,7 +187,7 @@ double scaling_search(double *p, const scaling_problem *q)
             for (int b = 0; b < n_second; b++) {
                 vec at = {least + level[e], mean + part[a / 5], power[a % 5],
                           mean + part[b / 5], power[b % 5]};
-                offer(best, &n_best, at, scaling_objective(NULL, q, at));
+                offer(best, &n_best, at, objective(NULL, q, at));
             }
     for (int i = 0; i < n_best; i++) {
         double next = scaling_descend(best[i].p, q);

@@ -131,8 +131,6 @@ typedef struct scratch {
 } scratch;
 scratch sm_pass_scratch(const sm_pass *p, int thread);
 float *sm_scratch_floats(scratch *s, int64_t n);
-void *sm_scratch_bytes(scratch *s, size_t n);
-size_t sm_pass_scratch_need(const sm_pass *p);
 
 /* p->bytes alone; and the memory, everything placed in it. */
 sm_status sm_pass_size(sm_pass *p, sm_err *err);
@@ -142,9 +140,6 @@ sm_rotary sm_pass_rotary(const sm_pass *p, const layer_weights *w);
 sm_attn sm_pass_attn(const sm_pass *p, const stage *g);
 sm_chunk sm_pass_chunk(const sm_pass *p, ptrdiff_t i);
 sm_chunk sm_pass_run(const sm_pass *p, sm_chunk c);
-/* Note a norm's 1/rms: not positive and finite means NaN, infinity or overflow. */
-void sm_pass_check_norm(const sm_pass *p, int32_t layer, int which, ptrdiff_t chunk,
-                        float r);
 
 void sm_pass_layer_forward(stage *g, int64_t *counts);
 sm_status sm_pass_layer_backward(stage *g, float *grad, sm_err *err);
@@ -176,8 +171,6 @@ typedef struct final_norm {
 } final_norm;
 void sm_pass_final_norm_bwd(final_norm *f, float *dst);
 
-/* dst [d] = the sums of a norm weight's partial gradients (overwritten). */
-void sm_pass_norm_grad(const sm_pass *p, float *partial, float *dst);
 sm_grad_job sm_pass_token_job(const sm_pass *p, float *dst, const char *a, int64_t m,
                               const char *b, int64_t n);
 

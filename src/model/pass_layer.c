@@ -14,7 +14,7 @@ scratch sm_pass_scratch(const sm_pass *p, int thread)
                      sm_trace_begin(p->ctx.trace, thread)};
 }
 
-void *sm_scratch_bytes(scratch *s, size_t n)
+static void *scratch_bytes(scratch *s, size_t n)
 {
     void *p = s->at;
     s->at += (n + 63) & ~(size_t)63;
@@ -23,7 +23,7 @@ void *sm_scratch_bytes(scratch *s, size_t n)
 
 float *sm_scratch_floats(scratch *s, int64_t n)
 {
-    return sm_scratch_bytes(s, (size_t)n * sizeof(float));
+    return scratch_bytes(s, (size_t)n * sizeof(float));
 }
 
 sm_chunk sm_pass_chunk(const sm_pass *p, ptrdiff_t i)
@@ -39,8 +39,9 @@ sm_chunk sm_pass_run(const sm_pass *p, sm_chunk c)
     return sm_grad_run_of(shard, c.row0);
 }
 
-void sm_pass_check_norm(const sm_pass *p, int32_t layer, int which, ptrdiff_t chunk,
-                        float r)
+/* Note a norm's 1/rms: not positive and finite means NaN, infinity or overflow. */
+static void check_norm(const sm_pass *p, int32_t layer, int which, ptrdiff_t chunk,
+                       float r)
 {
     if (!(r > 0 && r <= FLT_MAX))
         p->bad[(2 * layer + which) * p->n_chunk + chunk] = 1;
@@ -98,9 +99,9 @@ static void attn_in_task(void *arg, ptrdiff_t i, int thread)
     int64_t d = m->d_model, n_head = m->n_head + m->n_kv_head;
     float *n1 = sm_scratch_floats(&s, SM_ROW_BLOCK * d);
     for (int64_t t = 0; t < c.n_row; t++)
-        sm_pass_check_norm(p, g->layer, 0, i,
-                           kern->rmsnorm(n1 + t * d, g->x + (c.row0 + t) * d,
-                                         g->w->attn_norm, m->norm_eps, d));
+        check_norm(p, g->layer, 0, i,
+                   kern->rmsnorm(n1 + t * d, g->x + (c.row0 + t) * d, g->w->attn_norm,
+                                 m->norm_eps, d));
     part_done(g, &s, PART_NORM, c.n_row);
     float *qkv = g->s->qkv + c.row0 * p->width_qkv;
     sm_linear_rows(p->prod, qkv, p->width_qkv, n1, d, g->w->qkv.w, c.n_row, p->width_qkv,
@@ -125,7 +126,7 @@ void sm_rows_attn_out(const stage *g, sm_chunk c, ptrdiff_t i, float *n2, scratc
     sm_rows_out(p, h, g->s->o + c.row0 * p->width_q, &g->w->out, 0, c.n_row, true, s);
     part_done(g, s, PART_OUT, c.n_row);
     for (int64_t t = 0; t < c.n_row; t++)
-        sm_pass_check_norm(
+        check_norm(
             p, g->layer, 1, i,
             p->ctx.kern->rmsnorm(n2 + t * d, h + t * d, g->w->ffn_norm, m->norm_eps, d));
     part_done(g, s, PART_NORM, c.n_row);

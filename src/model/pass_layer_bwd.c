@@ -27,8 +27,8 @@ void sm_rows_ffn_bwd(const stage *g, sm_chunk c, const float *n2, float *dn2, sc
     part_bwd_done(g, s, PART_DOWN, c.n_row);
     for (int64_t t = 0; t < c.n_row; t++) {
         const float *gate = gu + t * 2 * f, *up = gate + f;
-        kern->swiglu_bwd(dgu + t * 2 * f, dgu + t * 2 * f + f, a + t * f, da + t * f, gate,
-                         up, f);
+        kern->swiglu_bwd(dgu + t * 2 * f, dgu + t * 2 * f + f, a + t * f, da + t * f,
+                         gate, up, f);
     }
     part_bwd_done(g, s, PART_SWIGLU, c.n_row);
     sm_grad_pack_b(p->prod, p->g.act, a, f, c, run, f);
@@ -153,7 +153,8 @@ static void norm_reduce_task(void *arg, ptrdiff_t i, int thread)
     memcpy(r->dst, r->partial, (size_t)d * sizeof *r->dst);
 }
 
-void sm_pass_norm_grad(const sm_pass *p, float *partial, float *dst)
+/* dst [d] = the sums of a norm weight's partial gradients (overwritten). */
+static void norm_grad(const sm_pass *p, float *partial, float *dst)
 {
     norm_reduce r = {p, partial, dst};
     sm_trace_span span = sm_trace_begin(p->ctx.trace, 0);
@@ -180,7 +181,7 @@ void sm_pass_final_norm_bwd(final_norm *f, float *dst)
 {
     label_part(f->p, PART_NORM, true);
     sm_pool_run(f->p->ctx.pool, f->p->n_chunk, final_norm_bwd_task, f);
-    sm_pass_norm_grad(f->p, f->p->dgamma1, dst);
+    norm_grad(f->p, f->p->dgamma1, dst);
 }
 
 /* --------------------------------------------------------------- the layer */
@@ -247,7 +248,7 @@ sm_status sm_pass_layer_backward(stage *g, float *grad, sm_err *err)
     sm_attn_backward(p->ctx.pool, &a, p->scratch, p->scratch_stride);
     sm_trace_label(p->ctx.trace, "attention input backward", 0, 0);
     sm_pool_run(p->ctx.pool, p->n_chunk, attn_in_bwd_task, g);
-    sm_pass_norm_grad(p, p->dgamma2, grad + g->w->view.ffn_norm);
-    sm_pass_norm_grad(p, p->dgamma1, grad + g->w->view.attn_norm);
+    norm_grad(p, p->dgamma2, grad + g->w->view.ffn_norm);
+    norm_grad(p, p->dgamma1, grad + g->w->view.attn_norm);
     return weight_grads(g, grad, err);
 }

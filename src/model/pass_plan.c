@@ -316,7 +316,7 @@ static size_t rows_need(const sm_pass *p, int64_t rows, int64_t f, int64_t wides
 }
 
 /* An upper bound over the stages, see the tasks for what each cuts off. */
-size_t sm_pass_scratch_need(const sm_pass *p)
+static size_t scratch_need(const sm_pass *p)
 {
     const sm_model_config *c = &p->c.model->config;
     int64_t d = c->d_model, f = max_i64(c->d_ff, c->d_shared), e = c->n_expert;
@@ -359,7 +359,7 @@ static void plan_all(sm_pass *p, planner *pl)
     if (p->c.backward) {
         plan_backward(p, pl);
     }
-    p->scratch_stride = sm_pass_scratch_need(p);
+    p->scratch_stride = scratch_need(p);
     p->scratch = take(pl, p->n_thread, p->scratch_stride);
 }
 

@@ -62,10 +62,11 @@ static sm_status read_split(sm_pretokenizer *out, const json_t *p, sm_err *err)
         return sm_fail(err, SM_EUNSUPPORTED, "pre_tokenizer: found %s, want Split",
                        type_of(p));
     if (!regex || !sm_pretok_from_regex(out, regex))
-        return sm_fail(err, SM_EUNSUPPORTED,
-                       "pre_tokenizer: found pattern %.200s, want that of GPT-2, Llama 3 "
-                       "(cl100k) or Llama 4 (o200k)",
-                       regex ? regex : "(no Regex)");
+        return sm_fail(
+            err, SM_EUNSUPPORTED,
+            "pre_tokenizer: found pattern %.200s, want that of GPT-2, Llama 3, "
+            "cl100k or Llama 4 (o200k)",
+            regex ? regex : "(no Regex)");
     /* The expressions match everything, so that keeping the matches alone (Removed with
      * invert) is the same as isolating them. */
     if (!behavior || strcmp(behavior, invert ? "Removed" : "Isolated") != 0)

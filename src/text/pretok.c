@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The GPT-2, o200k (Llama 4) and Llama 3 pretokenizers, written by hand.
+ * The GPT-2, o200k (Llama 4), Llama 3 and cl100k pretokenizers, written by hand.
  *
  * A regular expression tries its alternatives in order, each greedy with backtracking.
  * Here every alternative is replaced by what its backtracking must end with, so that no
@@ -45,7 +45,7 @@ static const struct {
 } SPELLINGS[] = {
     {SM_PRETOK_GPT2, GPT2},     {SM_PRETOK_GPT2, GPT2_BRACKETS},
     {SM_PRETOK_O200K, O200K},   {SM_PRETOK_GPT2, GPT2_POSSESSIVE},
-    {SM_PRETOK_LLAMA3, LLAMA3}, {SM_PRETOK_LLAMA3, CL100K},
+    {SM_PRETOK_LLAMA3, LLAMA3}, {SM_PRETOK_CL100K, CL100K},
 };
 enum { N_SPELLING = sizeof SPELLINGS / sizeof SPELLINGS[0] };
 
@@ -256,6 +256,15 @@ static size_t llama3_next(const scanner *c, size_t pos)
     return newlines_end(c, pos);
 }
 
+/* ------------------------------------------------------------------- cl100k */
+
+/* \s++$ comes before the alternatives in which Llama 3's blanks end; the rest is the same. */
+static size_t cl100k_next(const scanner *c, size_t pos)
+{
+    size_t end = run_end(c, pos, UC_BLANK);
+    return end == c->n && end > pos ? end : llama3_next(c, pos);
+}
+
 size_t sm_pretok_next(const sm_uclass *t, sm_pretokenizer kind, const char *s, size_t n,
                       size_t pos)
 {
@@ -265,6 +274,8 @@ size_t sm_pretok_next(const sm_uclass *t, sm_pretokenizer kind, const char *s, s
         return o200k_next(&c, pos);
     case SM_PRETOK_LLAMA3:
         return llama3_next(&c, pos);
+    case SM_PRETOK_CL100K:
+        return cl100k_next(&c, pos);
     case SM_PRETOK_GPT2:
     default:
         return gpt2_next(&c, pos);

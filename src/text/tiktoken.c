@@ -153,30 +153,35 @@ static sm_status build(sm_tokenizer *t, const char *s, size_t n,
     return st == SM_OK ? sm_tokenizer_finish(t, err) : st;
 }
 
-sm_status sm_tokenizer_load_tiktoken(sm_tokenizer **out, const char *path,
-                                     sm_pretokenizer pretok, const char *const *special,
-                                     sm_err *err)
+sm_status sm_tokenizer_read_tiktoken(sm_tokenizer **out, const char *text, size_t len,
+                                     const char *name, sm_pretokenizer pretok,
+                                     const char *const *special, sm_err *err)
 {
-    char *s = NULL;
-    size_t n = 0;
-    sm_status st = sm_file_read(&s, &n, path, 0, err);
-    if (st != SM_OK)
-        return st;
     sm_tokenizer *t = sm_alloc(1, sizeof *t);
-    if (t) {
-        t->pretok = pretok;
-        t->ignore_merges = true; /* tiktoken looks a word up before it merges */
-        st = build(t, s, n, special, err);
-    } else {
-        st = sm_fail(err, SM_ENOMEM, "out of memory");
-    }
+    if (!t)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", name);
+    t->pretok = pretok;
+    t->ignore_merges = true; /* tiktoken looks a word up before it merges */
+    sm_status st = build(t, text, len, special, err);
     if (st == SM_OK) {
         *out = t;
         t = NULL;
     } else {
-        st = sm_fail_context(err, st, "%s: ", path);
+        st = sm_fail_context(err, st, "%s: ", name);
     }
     sm_tokenizer_free(t);
-    free(s);
+    return st;
+}
+
+sm_status sm_tokenizer_load_tiktoken(sm_tokenizer **out, const char *path,
+                                     sm_pretokenizer pretok, const char *const *special,
+                                     sm_err *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    sm_status st = sm_file_read(&text, &len, path, 0, err);
+    if (st == SM_OK)
+        st = sm_tokenizer_read_tiktoken(out, text, len, path, pretok, special, err);
+    free(text);
     return st;
 }

@@ -64,6 +64,11 @@ sm_status sm_tokenizer_index(sm_idmap *m, const sm_tokenizer *t, sm_err *err);
 /** Check and derive the second half.  On failure the caller frees t. */
 sm_status sm_tokenizer_finish(sm_tokenizer *t, sm_err *err);
 
+/** sm_tokenizer_load_tiktoken of a text in memory; `name` begins its messages. */
+sm_status sm_tokenizer_read_tiktoken(sm_tokenizer **out, const char *text, size_t len,
+                                     const char *name, sm_pretokenizer pretok,
+                                     const char *const *special, sm_err *err);
+
 static inline uint64_t sm_pair_key(int32_t left, int32_t right)
 {
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;

@@ -65,13 +65,32 @@ static void copies_are_cut_between_characters(void **state)
 {
     (void)state;
     char out[6] = "zzzzz";
-    assert_int_equal(sm_utf8_copy_clean(out, 1, "a"), 0);
+    assert_int_equal(sm_utf8_copy_printable(out, 1, "a"), 0);
     assert_string_equal(out, "");
-    assert_int_equal(sm_utf8_copy_clean(out, sizeof out, "abc\xE2\x82\xAC"), 3);
+    assert_int_equal(sm_utf8_copy_printable(out, sizeof out, "abc\xE2\x82\xAC"), 3);
     assert_string_equal(out, "abc");
-    assert_int_equal(sm_utf8_copy_clean(out, sizeof out, "ab\xff"), 5);
+    assert_int_equal(sm_utf8_copy_printable(out, sizeof out, "ab\xff"), 5);
     assert_string_equal(out, "ab\xEF\xBF\xBD");
-    assert_int_equal(sm_utf8_copy_clean(out, sizeof out, "abc\xff"), 3);
+    assert_int_equal(sm_utf8_copy_printable(out, sizeof out, "abc\xff"), 3);
+}
+
+/* ECMA-48: ESC [ and U+009B begin a control sequence, ESC ] and BEL a window's title. */
+static void nothing_quoted_drives_a_terminal(void **state)
+{
+    (void)state;
+    static const char hostile[] = "a\x1b[2Jb\xC2\x9B"
+                                  "1mc\x7f\x07\td\xC3\xA9\r\n";
+#define BAD "\xEF\xBF\xBD"
+    sm_err e = {0};
+    sm_buf b = {0};
+    sm_fail(&e, SM_EINVAL, "%s", hostile);
+    assert_string_equal(e.msg, "a" BAD "[2Jb" BAD "1mc" BAD BAD "\td\xC3\xA9  ");
+    sm_fail_context(&e, SM_EINVAL, "%s", "\x1b: ");
+    assert_memory_equal(e.msg, BAD ": a", 6);
+    assert_true(sm_utf8_put_printable(&b, hostile, strlen(hostile)));
+    assert_string_equal(b.data, "a" BAD "[2Jb" BAD "1mc" BAD BAD "\td\xC3\xA9" BAD "\n");
+#undef BAD
+    sm_buf_free(&b);
 }
 
 static void sizes_are_checked(void **state)
@@ -184,6 +203,7 @@ int main(void)
         cmocka_unit_test(errors_carry_context_on_one_line),
         cmocka_unit_test(errors_are_utf8),
         cmocka_unit_test(copies_are_cut_between_characters),
+        cmocka_unit_test(nothing_quoted_drives_a_terminal),
         cmocka_unit_test(sizes_are_checked),
         cmocka_unit_test(buffer_grows_to_its_maximum_and_no_further),
         cmocka_unit_test(empty_buffer_is_a_string),

@@ -153,20 +153,26 @@ static void text_becomes_values(void **state)
     json_decref(g);
 }
 
-static void checks_point_at_the_key(void **state)
+static void refuse_at(const char *yaml, const char *want)
 {
-    (void)state;
-    static const char yaml[] = "options:\n  min_words: 5\n  rate: 2\n";
     json_t *v = NULL;
     sm_positions *pos = NULL;
     sm_err err = {0};
-    assert_int_equal(sm_yaml_parse(&v, &pos, yaml, sizeof yaml - 1, "p.yaml", &err),
-                     SM_OK);
+    assert_int_equal(sm_yaml_parse(&v, &pos, yaml, strlen(yaml), "p.yaml", &err), SM_OK);
     const json_t *given = json_object_get(v, "options");
     assert_int_equal(sm_options_check(table, given, pos, "/options", &err), SM_EINVAL);
-    assert_string_equal(err.msg, "p.yaml:3:9: rate: got 2, want a number from 0 to 1");
+    assert_string_equal(err.msg, want);
     sm_positions_free(pos);
     json_decref(v);
+}
+
+static void checks_point_at_the_key(void **state)
+{
+    (void)state;
+    refuse_at("options:\n  min_words: 5\n  rate: 2\n",
+              "p.yaml:3:9: rate: got 2, want a number from 0 to 1");
+    refuse_at("options:\n  min_words: 5\n  x/y~z: 2\n",
+              "p.yaml:3:3: unknown option 'x/y~z'");
 }
 
 static void nearest_names(void **state)

@@ -88,7 +88,26 @@ static void refusals_have_positions(void **state)
     expect_error("? [a]\n: 1\n", "x.yaml:1:3: got a key that is not a scalar");
     expect_error("a: \"\\x00\"\n", "x.yaml:1:5: got a NUL");
     expect_error("ok: 1\nbad: \xff\n", "x.yaml:2:6: got a byte that is not text");
+    expect_error("\xC3\xA9\xC3\xA9\xff", "x.yaml:1:3: got a byte that is not text");
     expect_error_bytes("a: b\0c\n", 7, "x.yaml:1:5: got a byte that is not text");
+}
+
+static void long_names_keep_their_line(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"a: 1\nb: *x\n",
+                                      "a: 1\nb: 0x99999999999999999999\n"};
+    char name[301];
+    memset(name, 'd', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    for (int i = 0; i < 2; i++) {
+        sm_err e = {0};
+        json_t *v;
+        assert_int_equal(sm_yaml_parse(&v, NULL, bad[i], strlen(bad[i]), name, &e),
+                         SM_EINVAL);
+        assert_memory_equal(e.msg, name, sizeof name - 1);
+        assert_memory_equal(e.msg + sizeof name - 1, ":2:", 3);
+    }
 }
 
 static void depth_is_bounded(void **state)
@@ -134,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(core_schema),
         cmocka_unit_test(refusals_have_positions),
+        cmocka_unit_test(long_names_keep_their_line),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(positions_by_pointer),
     };

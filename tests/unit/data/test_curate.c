@@ -86,6 +86,37 @@ static void test_invariance(void **state)
     room_close(&r);
 }
 
+/* One document in two inputs that say different things of it: the same record stays in
+ * either order. */
+static void test_one_document_of_two_inputs(void **state)
+{
+    (void)state;
+    static const char *const one[] = {"a.jsonl", "b.jsonl", NULL};
+    static const char *const other[] = {"b.jsonl", "a.jsonl", NULL};
+    static const char *const licence[] = {"MIT", "Apache-2.0", "unknown"};
+    const char *o = "{\"steps\": [\"length\"], \"min_chars\": 1, \"heldout_frac\": 0}";
+    sm_buf a = {0}, b = {0};
+    room r;
+    sm_err e = {0};
+    room_open(&r, 1);
+    for (uint32_t i = 0; i < 9; i++) {
+        char id[33];
+        snprintf(id, sizeof id, "%032x", i + 1);
+        put_doc(&a, id, "One text.", licence[i % 3]);
+        put_doc(&b, id, "One text.", licence[i / 3]);
+    }
+    room_put(&r, "a.jsonl", a.data, a.len);
+    room_put(&r, "b.jsonl", b.data, b.len);
+    if (run_curate(&r, one, "out1", o, NULL, &e) ||
+        run_curate(&r, other, "out2", o, NULL, &e))
+        fail_msg("%s", e.msg);
+    for (int f = 0; f < 4; f++)
+        same_file(&r, "out1", "out2", files[f]);
+    sm_buf_free(&a);
+    sm_buf_free(&b);
+    room_close(&r);
+}
+
 /* Documents stay in their part when others come; copies never straddle; ids occur once
  * and are sorted; the share is what was asked for. */
 static void test_split(void **state)
@@ -375,6 +406,50 @@ static void test_show(void **state)
     room_close(&r);
 }
 
+/* A source is shown as its documents are, before anything has cleaned them: what they and
+ * their paths hold must not drive the terminal. */
+static void test_show_is_fit_for_a_terminal(void **state)
+{
+    (void)state;
+    sm_buf line = {0}, text = {0};
+    room r;
+    sm_err e = {0};
+    static const char body[] = "Red \x1b[31m and a title \x1b]0;x\x07 and \xC2\x9B"
+                               "2J.";
+    sm_document d = {"00000000000000000000000000000001",
+                     "s",
+                     "a\x1b[2Jb",
+                     "text",
+                     "T",
+                     "",
+                     "",
+                     "pkg\x1b[1m",
+                     "1",
+                     "MIT",
+                     "en",
+                     "",
+                     "",
+                     body,
+                     strlen(body)};
+    room_open(&r, 1);
+    assert_true(sm_document_write(&line, &d));
+    room_put(&r, "documents.jsonl", line.data, line.len);
+    char *documents = room_path(&r, "documents.jsonl");
+    json_t *o = options(sm_data_show_options, "{}");
+    sm_data_files files_of = {.name = "s\x1b[0m", .documents = documents};
+    if (sm_data_show(&text, &r.ctx, &files_of, SM_DATA_TEXT, o, &e))
+        fail_msg("%s", e.msg);
+    assert_non_null(strstr(text.data, "and a title"));
+    assert_null(strchr(text.data, '\x1b'));
+    assert_null(strchr(text.data, '\x07'));
+    assert_null(strstr(text.data, "\xC2\x9B"));
+    json_decref(o);
+    free(documents);
+    sm_buf_free(&line);
+    sm_buf_free(&text);
+    room_close(&r);
+}
+
 static void test_export_diff(void **state)
 {
     (void)state;
@@ -426,12 +501,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_invariance),
+        cmocka_unit_test(test_one_document_of_two_inputs),
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_dataset_round_trip),
         cmocka_unit_test(test_dataset_damaged),
         cmocka_unit_test(test_json_line),
         cmocka_unit_test(test_show),
+        cmocka_unit_test(test_show_is_fit_for_a_terminal),
         cmocka_unit_test(test_export_diff),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

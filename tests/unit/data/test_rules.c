@@ -5,6 +5,9 @@
  */
 #include "room.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+
 #include "curate.h"
 
 static const gopher_params gopher = {.min_words = 50,
@@ -52,7 +55,8 @@ static const char *repetition(const repeat_params *p, const char *text)
     sm_words w = {0};
     sm_buf detail = {0};
     assert_int_equal(sm_words_split(&w, text, strlen(text), NULL), SM_OK);
-    const char *reason = sm_rule_gopher_repetition(p, &w, &detail);
+    const char *reason;
+    assert_int_equal(sm_rule_gopher_repetition(&reason, p, &w, &detail, NULL), SM_OK);
     sm_buf_free(&detail);
     sm_words_release(&w);
     return reason;
@@ -347,7 +351,9 @@ static void test_prose(void **state)
 static const char *c4(const c4_params *p, const char *text, char *kept)
 {
     sm_buf out = {0}, detail = {0};
-    const char *reason = sm_rule_c4(p, text, strlen(text), &out, &detail);
+    const char *reason;
+    assert_int_equal(sm_rule_c4(&reason, p, text, strlen(text), &out, &detail, NULL),
+                     SM_OK);
     snprintf(kept, 400, "%s", out.data ? out.data : "");
     sm_buf_free(&out);
     sm_buf_free(&detail);
@@ -381,6 +387,12 @@ static void test_c4(void **state)
           kept),
        NULL);
     assert_string_equal(kept, "This line ends well.\nIs it so?");
+    /* lines are those of str.splitlines() */
+    p = (c4_params){.min_line_words = 3, .terminal_punct = true};
+    is(c4(&p, "This line ends well.\vThis one does not\xE2\x80\xA8This one ends too.\r\n",
+          kept),
+       NULL);
+    assert_string_equal(kept, "This line ends well.\nThis one ends too.");
     p = (c4_params){.min_sentences = 3};
     is(c4(&p, "One is. Two is.", kept), "c4.too_few_sentences");
     is(c4(&p, "One is. Two is. Three is.", kept), NULL);
@@ -391,7 +403,8 @@ static const char *fineweb(const fineweb_params *p, const char *text)
     sm_words w = {0};
     sm_buf detail = {0};
     assert_int_equal(sm_words_split(&w, text, strlen(text), NULL), SM_OK);
-    const char *reason = sm_rule_fineweb(p, &w, &detail);
+    const char *reason;
+    assert_int_equal(sm_rule_fineweb(&reason, p, &w, &detail, NULL), SM_OK);
     sm_buf_free(&detail);
     sm_words_release(&w);
     return reason;
@@ -417,16 +430,107 @@ static void test_fineweb(void **state)
     is(fineweb(&p, "a\nb\nc\n"), "fineweb.list");
 }
 
+/* FW1 against datatrove's TERMINAL_PUNCTUATION: 159 characters, among them the full stops of
+ * Brahmi (U+11047) and Bamum (U+A6F3), but neither quotation marks nor the ellipsis. */
+static void test_terminal_punctuation(void **state)
+{
+    (void)state;
+    int n = 0;
+    for (uint32_t c = 0; c < 0x110000; c++)
+        n += sm_is_terminal(c);
+    assert_int_equal(n, 159);
+    static const struct {
+        const char *line;
+        bool ended;
+    } all[] = {{"It ends.", true},
+               {"Is it over?", true},
+               {"\xF0\x91\x80\x95\xF0\x91\x81\x87", true},
+               {"\xEA\x9A\xA0\xEA\x9B\xB3", true},
+               {"He said: \"It ends.\"", false},
+               {"It was the dogs'", false},
+               {"\xE2\x80\x9CIt ends.\xE2\x80\x9D", false},
+               {"And so on\xE2\x80\xA6", false},
+               {"\xC2\xAB Fin. \xC2\xBB", false}};
+    fineweb_params p = {.line_punct = 1, .short_line = 1, .char_dup = 1, .list = 1e9};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        is(fineweb(&p, all[i].line), all[i].ended ? NULL : "fineweb.line_punct");
+    /* such a mark alone is a symbol word */
+    gopher_params g = open_gopher;
+    g.min_words = 2;
+    is(quality(&g, "word \xF0\x91\x81\x87"), "gopher.short_doc");
+}
+
+/* Bytes of address space that this process has mapped. */
+static rlim_t mapped_bytes(void)
+{
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%lu", &pages), 1);
+    fclose(f);
+    return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+/* In a process that can get 4 MiB more: exit status 0 when both rules say that the table of
+ * lines, which is larger, cannot be had. */
+static void judge_without_memory(sm_words *w)
+{
+    sm_buf detail = {0};
+    const char *reason;
+    rlim_t most = mapped_bytes() + (4 << 20);
+    fineweb_params p = {.short_line = 1, .char_dup = 1, .list = 1e9};
+    if (setrlimit(RLIMIT_AS, &(struct rlimit){most, most}))
+        _exit(2);
+    if (sm_rule_fineweb(&reason, &p, w, &detail, NULL) != SM_ENOMEM)
+        _exit(3);
+    _exit(sm_rule_gopher_repetition(&reason, &open_repeat, w, &detail, NULL) !=
+          SM_ENOMEM);
+}
+
+/* A page that cannot be judged is an error, not a page without faults. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* their address space has no such limit */
+#endif
+    sm_buf b = {0};
+    sm_words w = {0};
+    repeated(&b, "a\n", 600000); /* 2^21 slots of 16 bytes */
+    assert_int_equal(sm_words_split(&w, b.data, b.len, NULL), SM_OK);
+    assert_int_equal(sm_split_blocks(&w, (sm_span){0, (uint32_t)b.len, 0}, 1, NULL),
+                     SM_OK);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        judge_without_memory(&w);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    sm_words_release(&w);
+    sm_buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),    cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_gq1),      cmocka_unit_test(test_gq3),
-        cmocka_unit_test(test_gq4_gq5),  cmocka_unit_test(test_gq6_gq7),
-        cmocka_unit_test(test_gq8_gq9),  cmocka_unit_test(test_gr_paragraphs),
-        cmocka_unit_test(test_gr_lines), cmocka_unit_test(test_gr5),
-        cmocka_unit_test(test_gr6),      cmocka_unit_test(test_prose),
-        cmocka_unit_test(test_c4),       cmocka_unit_test(test_fineweb),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_gq1),
+        cmocka_unit_test(test_gq3),
+        cmocka_unit_test(test_gq4_gq5),
+        cmocka_unit_test(test_gq6_gq7),
+        cmocka_unit_test(test_gq8_gq9),
+        cmocka_unit_test(test_gr_paragraphs),
+        cmocka_unit_test(test_gr_lines),
+        cmocka_unit_test(test_gr5),
+        cmocka_unit_test(test_gr6),
+        cmocka_unit_test(test_prose),
+        cmocka_unit_test(test_c4),
+        cmocka_unit_test(test_fineweb),
+        cmocka_unit_test(test_terminal_punctuation),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

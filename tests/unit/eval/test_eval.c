@@ -242,7 +242,11 @@ static void expect_pairs_fault(const char *uid, const char *good, sm_status want
     sm_scorer scorer = {.score = short_only};
     sm_err err = {0};
     json_t *f = NULL;
-    char *path = sm_path_join(dir, "faults.jsonl");
+    /* a path longer than most, whose line must still be there */
+    char deep[320], *path;
+    snprintf(deep, sizeof deep, "%s/%0240d", dir, 0);
+    assert_int_equal(sm_mkdirs(deep, NULL), SM_OK);
+    path = sm_path_join(deep, "faults.jsonl");
     snprintf(text, sizeof text,
              "\n{\"sentence_good\":\"%s\",\"sentence_bad\":\"aa\",\"UID\":\"%s\"}\n", good,
              uid);

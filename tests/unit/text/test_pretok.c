@@ -40,8 +40,11 @@ static const char *const PATTERN[] = {
         APOSTROPHE "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"
                    "| ?[^" WS "\\p{L}\\p{N}]+[\\r\\n]*|[" WS "]*[\\r\\n]+"
                    "|[" WS "]+(?![^" WS "])|[" WS "]+",
+    [SM_PRETOK_CL100K] = "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++"
+                         "|\\p{N}{1,3}+| ?[^" WS "\\p{L}\\p{N}]++[\\r\\n]*+|[" WS "]++\\z"
+                         "|[" WS "]*[\\r\\n]|[" WS "]+(?![^" WS "])|[" WS "]",
 };
-enum { N_KIND = 3, N_RANDOM = 20000, MAX_CP = 24 };
+enum { N_KIND = 4, N_RANDOM = 20000, MAX_CP = 24 };
 
 typedef struct fixture {
     sm_uclass *t;
@@ -204,6 +207,37 @@ static void long_s_is_an_s(void **state)
     assert_int_equal(sm_pretok_next(f->t, SM_PRETOK_GPT2, S, sizeof S - 1, 2), 3);
 }
 
+/* What is read from a file is what the expression says: each spelling against PCRE2, where
+ * \s is White_Space and $ the end of the text, on texts of blanks above all. */
+static void every_spelling_is_cut_as_it_says(void **state)
+{
+    const fixture *f = *state;
+    static const char *const SPELLED[] = {
+        "'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|"
+        "\\s+(?!\\S)|\\s",
+        "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+|"
+        " ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s"};
+    static const char CHARS[] = " \n\r\ta1!";
+    for (size_t k = 0; k < sizeof SPELLED / sizeof SPELLED[0]; k++) {
+        sm_pretokenizer kind;
+        int code;
+        PCRE2_SIZE at;
+        assert_true(sm_pretok_from_regex(&kind, SPELLED[k]));
+        fixture g = *f;
+        g.re[kind] =
+            pcre2_compile((PCRE2_SPTR)SPELLED[k], PCRE2_ZERO_TERMINATED,
+                          PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY, &code, &at, NULL);
+        assert_non_null(g.re[kind]);
+        for (int i = 0; i < 7 * 7 * 7 * 7 * 7; i++) { /* all texts of five characters */
+            char s[5];
+            for (int j = 0, x = i; j < 5; j++, x /= 7)
+                s[j] = CHARS[x % 7];
+            compare(&g, (int)kind, s, sizeof s);
+        }
+        pcre2_code_free(g.re[kind]);
+    }
+}
+
 static void any_bytes_are_cut_without_loss(void **state)
 {
     const fixture *f = *state;
@@ -297,6 +331,7 @@ int main(void)
         cmocka_unit_test(random_text_matches_pcre2),
         cmocka_unit_test(corpus_matches_pcre2),
         cmocka_unit_test(long_s_is_an_s),
+        cmocka_unit_test(every_spelling_is_cut_as_it_says),
         cmocka_unit_test(any_bytes_are_cut_without_loss),
         cmocka_unit_test(hostile_text_takes_linear_time),
     };
