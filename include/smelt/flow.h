@@ -44,7 +44,7 @@ typedef struct sm_step {
     const sm_option *options;
     /** Extra facts for the recipe (parser versions, hash of named input files); may be
      * NULL.  New reference or NULL. */
-    json_t *(*facts)(const json_t *options, sm_err *err);
+    json_t *(*facts)(const sm_ctx *ctx, const json_t *options, sm_err *err);
     sm_status (*run)(const sm_step_io *io, sm_err *err);
     /** For a replay: what those facts were read from, made again below `dir` from the
      * recorded facts, and `options` pointed at it; optional (the files are read again). */

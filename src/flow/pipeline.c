@@ -118,7 +118,8 @@ static sm_status check_kinds(const pipeline *p, size_t i, sm_store *store,
             return s;
     }
     snprintf(pointer, sizeof pointer, "/steps/%zu/in", i);
-    return flow_inputs_fit(g->step, kinds, name, n, sm_positions_at(p->pos, pointer), err);
+    return flow_inputs_fit(g->step, kinds, name, n, sm_positions_at(p->pos, pointer),
+                           err);
 }
 
 /* Every name under `in` is an earlier step's result or a ref of the workspace, and together
@@ -144,13 +145,14 @@ static sm_status check_inputs(const pipeline *p, size_t i, sm_store *store, sm_e
 }
 
 /* Required options, and the files that the recipe takes in (a gate's rules). */
-static sm_status check_options(const stage *g, sm_err *err)
+static sm_status check_options(const stage *g, const sm_ctx *ctx, sm_err *err)
 {
     json_t *options = NULL, *facts = NULL;
     sm_err why = {0};
-    sm_status s = sm_options_resolve(&options, g->step->options, g->options, g->where, err);
+    sm_status s =
+        sm_options_resolve(&options, g->step->options, g->options, g->where, err);
     if (!s && g->step->facts) {
-        facts = g->step->facts(options, &why);
+        facts = g->step->facts(ctx, options, &why);
         if (!facts && why.status)
             s = sm_fail(err, why.status, "%s: %s: %s", g->where, g->step->name, why.msg);
     }
@@ -381,14 +383,25 @@ static sm_status run_stage(const pipeline *p, size_t i, const sm_ctx *ctx,
     return SM_OK;
 }
 
-static sm_status check_all(const pipeline *p, sm_store *store, sm_err *err)
+static sm_status check_all(const pipeline *p, const sm_ctx *ctx, sm_store *store,
+                           sm_err *err)
 {
     sm_status s = SM_OK;
     for (size_t i = 0; i < p->n && !s; i++)
-        s = check_options(&p->stage[i], err);
+        s = check_options(&p->stage[i], ctx, err);
     for (size_t i = 0; i < p->n && !s; i++)
         s = check_inputs(p, i, store, err);
     return s;
+}
+
+/* Read and checked: what may run. */
+static sm_status open_pipeline(pipeline *p, const sm_ctx *ctx, sm_store *store,
+                               const char *path, const json_t *overrides, sm_err *err)
+{
+    sm_status s = read_pipeline(p, path, err);
+    if (!s)
+        s = apply_overrides(p, overrides, err);
+    return s ? s : check_all(p, ctx, store, err);
 }
 
 static sm_status results_of(json_t **out, const pipeline *p, sm_err *err)
@@ -408,20 +421,20 @@ sm_status sm_flow_run(json_t **made, const sm_ctx *ctx, sm_store *store, const c
                       const json_t *overrides, sm_err *err)
 {
     pipeline p = {0};
-    sm_status s = read_pipeline(&p, path, err);
+    flow_ctx hashing;
+    sm_status s = flow_ctx_make(&hashing, ctx, err);
     if (!s)
-        s = apply_overrides(&p, overrides, err);
-    if (!s)
-        s = check_all(&p, store, err);
+        s = open_pipeline(&p, hashing.ctx, store, path, overrides, err);
     for (size_t i = 0; i < p.n && !s; i++) {
         if (sm_stopped(ctx))
             s = sm_fail(err, SM_ECANCEL, "stopped before step %zu of %zu (%s)", i + 1,
                         p.n, p.stage[i].step->name);
         else
-            s = run_stage(&p, i, ctx, store, err);
+            s = run_stage(&p, i, hashing.ctx, store, err);
     }
     if (!s && made)
         s = results_of(made, &p, err);
     pipeline_free(&p);
+    flow_ctx_free(&hashing);
     return s;
 }

@@ -16,9 +16,11 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "smelt/data.h"
 
 typedef struct job {
-    const sm_ctx *ctx;
+    flow_ctx hashing;
+    const sm_ctx *ctx; /* of hashing */
     sm_store *store;
     const sm_step *step;
     const char *ref;
@@ -33,19 +35,19 @@ typedef struct job {
 /* ------------------------------------------------------------------ recipe */
 
 /* Options of the recipe without "numerics", which is its field "profile". */
-sm_status flow_recipe(json_t **out, const sm_step *step, const json_t *options,
-                      const sm_artifact *input, size_t n_input, sm_err *err)
+sm_status flow_recipe(json_t **out, const sm_step *step, const sm_step_io *io,
+                      sm_err *err)
 {
     sm_status s = SM_OK;
-    const char *profile = json_string_value(json_object_get(options, "numerics"));
-    json_t *subset = sm_options_recipe(step->options, options), *facts = NULL;
+    const char *profile = json_string_value(json_object_get(io->options, "numerics"));
+    json_t *subset = sm_options_recipe(step->options, io->options), *facts = NULL;
     json_t *recipe = NULL;
-    sm_id *id = sm_alloc(n_input + 1, sizeof *id);
-    for (size_t i = 0; id && i < n_input; i++)
-        id[i] = input[i].content;
+    sm_id *id = sm_alloc(io->n_input + 1, sizeof *id);
+    for (size_t i = 0; id && i < io->n_input; i++)
+        id[i] = io->input[i].content;
     if (step->facts) {
         sm_err why = {0};
-        facts = step->facts(options, &why);
+        facts = step->facts(io->ctx, io->options, &why);
         if (!facts && why.status) {
             s = sm_fail(err, why.status, "%s", why.msg);
             goto done;
@@ -54,7 +56,8 @@ sm_status flow_recipe(json_t **out, const sm_step *step, const json_t *options,
     if (subset)
         json_object_del(subset, "numerics");
     if (id && subset)
-        recipe = sm_recipe_new(step->name, step->version, id, n_input, subset, profile);
+        recipe =
+            sm_recipe_new(step->name, step->version, id, io->n_input, subset, profile);
     if (!recipe || (facts && json_object_set(recipe, "parsers", facts) != 0)) {
         s = sm_fail(err, SM_ENOMEM, "%s: out of memory", step->name);
         goto done;
@@ -67,6 +70,24 @@ done:
     json_decref(subset);
     free(id);
     return s;
+}
+
+sm_status flow_ctx_make(flow_ctx *out, const sm_ctx *ctx, sm_err *err)
+{
+    *out = (flow_ctx){.ctx = ctx};
+    if (ctx->hashes)
+        return SM_OK;
+    sm_status s = sm_file_hashes_create(&out->made, err);
+    out->own = *ctx;
+    out->own.hashes = out->made;
+    out->ctx = &out->own;
+    return s;
+}
+
+void flow_ctx_free(flow_ctx *f)
+{
+    sm_file_hashes_free(f->made);
+    *f = (flow_ctx){0};
 }
 
 /* ------------------------------------------------------------ look-up, lock */
@@ -220,6 +241,7 @@ static sm_status settle(const job *j, const sm_artifact *a, sm_err *err)
 
 static void job_free(job *j)
 {
+    flow_ctx_free(&j->hashing);
     flow_inputs_free(j->input, j->n_input);
     json_decref(j->options);
     json_decref(j->recipe);
@@ -230,19 +252,33 @@ static void job_free(job *j)
     free(j->lock);
 }
 
+/* What is known of a job before it runs. */
+static sm_step_io io_of(const job *j)
+{
+    return (sm_step_io){.ctx = j->ctx,
+                        .store = j->store,
+                        .options = j->options,
+                        .input = j->input,
+                        .n_input = j->n_input};
+}
+
 /* Everything that is known before anything runs: step, options, inputs, recipe. */
 static sm_status job_open(job *j, const char *step, const char *const *input_refs,
                           size_t n_input, const json_t *given, const char *where,
                           sm_err *err)
 {
-    sm_status s = flow_step_find(&j->step, step, where, err);
+    sm_status s = flow_ctx_make(&j->hashing, j->ctx, err);
+    j->ctx = j->hashing.ctx;
+    if (!s)
+        s = flow_step_find(&j->step, step, where, err);
     if (!s)
         s = sm_options_resolve(&j->options, j->step->options, given, where, err);
     if (!s)
         s = flow_inputs_find(&j->input, &j->n_input, j->store, j->step, input_refs,
                              n_input, where, err);
+    sm_step_io io = io_of(j);
     if (!s)
-        s = flow_recipe(&j->recipe, j->step, j->options, j->input, j->n_input, err);
+        s = flow_recipe(&j->recipe, j->step, &io, err);
     if (!s)
         s = sm_recipe_id(&j->id, j->recipe, err);
     if (!s && !(j->figures = json_object()))
@@ -295,11 +331,7 @@ sm_status sm_flow_plan(json_t **out, const sm_ctx *ctx, sm_store *store, const c
     sm_status s = job_open(&j, step, input_refs, n_input, given, where, err);
     if (!s)
         s = look_up(&a, &found, &j, err);
-    sm_step_io io = {.ctx = ctx,
-                     .store = store,
-                     .options = j.options,
-                     .input = j.input,
-                     .n_input = j.n_input};
+    sm_step_io io = io_of(&j);
     if (!s && j.step->plan)
         s = j.step->plan(&plan, &io, err);
     if (!s) {

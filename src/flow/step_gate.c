@@ -18,8 +18,9 @@ static const sm_option gate_options[] = {
     SM_OPTION_END};
 
 /* The rules enter the recipe, not the path they were read from. */
-static json_t *gate_facts(const json_t *options, sm_err *err)
+static json_t *gate_facts(const sm_ctx *ctx, const json_t *options, sm_err *err)
 {
+    (void)ctx;
     json_t *gate = NULL;
     if (sm_gate_load(&gate, sm_opt_str(options, "gate"), err))
         return NULL;

@@ -115,8 +115,7 @@ static sm_status find_states(sm_artifact *out, json_t **recipe, const sm_step_io
                              sm_err *err)
 {
     sm_id id;
-    sm_status s =
-        flow_recipe(recipe, &step_train_states, io->options, io->input, io->n_input, err);
+    sm_status s = flow_recipe(recipe, &step_train_states, io, err);
     if (!s)
         s = sm_recipe_id(&id, *recipe, err);
     if (!s)
