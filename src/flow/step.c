@@ -335,8 +335,9 @@ sm_status sm_flow_plan(json_t **out, const sm_ctx *ctx, sm_store *store, const c
     if (!s && j.step->plan)
         s = j.step->plan(&plan, &io, err);
     if (!s) {
-        *out = json_pack("{s:s, s:b, s:O, s:o*}", "recipe", j.id.hex, "made_before",
-                         found, "options", j.options, "plan", plan);
+        *out = json_pack("{s:s, s:b, s:s*, s:O, s:o*}", "recipe", j.id.hex, "made_before",
+                         found, "content", found ? a.content.hex : NULL, "options",
+                         j.options, "plan", plan);
         s = *out ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", step);
     }
     sm_artifact_free(&a);
