@@ -50,6 +50,9 @@ typedef struct sm_step {
      * recorded facts, and `options` pointed at it; optional (the files are read again). */
     sm_status (*restore)(json_t *options, const json_t *facts, const char *dir,
                          sm_err *err);
+    /** What is to be durable before the result can be seen or a ref moves to it, made or
+     * found made before; optional.  staging, scratch and figures are NULL. */
+    sm_status (*announce)(const sm_step_io *io, const sm_artifact *result, sm_err *err);
     /** What else is to be so once the result is there, made or found made before; optional.
      * staging, scratch and figures are NULL. */
     sm_status (*settle)(const sm_step_io *io, const sm_artifact *result, sm_err *err);

@@ -100,6 +100,21 @@ SM_API sm_status sm_store_commit(sm_artifact *out, sm_store *s, const char *kind
                                  const json_t *recipe, const char *staging,
                                  const char *ref, const json_t *run, sm_err *err);
 
+/** The same, with something that is to be durable before the result can be seen. */
+typedef struct sm_commit {
+    const char *kind;
+    const json_t *recipe;
+    const char *staging;
+    const char *ref;   /* NULL: none */
+    const json_t *run; /* NULL: none */
+    /** Called when the objects are durable and nothing refers to them yet; may append to
+     * the audit log and read files of `a`.  An error of it ends the commit. */
+    sm_status (*before)(void *self, const sm_artifact *a, sm_err *err);
+    void *self;
+} sm_commit;
+SM_API sm_status sm_store_commit_after(sm_artifact *out, sm_store *s, const sm_commit *c,
+                                       sm_err *err);
+
 /** Find by ref ("docs", "docs@v3", "unix:stable"), content id or its prefix (>= 8 digits).
  * 64 hex digits are an id and never a ref; a ref wins over a shorter prefix.
  * SM_ENOENT names the nearest ref; SM_EINVAL when a prefix is ambiguous. */

@@ -2,9 +2,9 @@
 /*
  * One step: recipe, look-up, run, commit.
  *
- *   options, inputs, facts -> recipe id -> already made?  yes: move the ref, settle
- *                                          no: lock the recipe, look again, run, commit,
- *                                          settle
+ *   options, inputs, facts -> recipe id -> already made?
+ *     yes: announce, move the ref, settle
+ *     no:  lock the recipe, look again, run, announce, commit, settle
  *
  * Invariants: 1. one process at a time runs a recipe (flock on tmp/scratch-RECIPE.lock;
  * others wait and then find the result); 2. scratch belongs to the recipe, outlives an
@@ -121,6 +121,28 @@ static sm_status look_up(sm_artifact *out, bool *found, const job *j, sm_err *er
     return SM_OK;
 }
 
+/* What is known of a job, running or not. */
+static sm_step_io io_of(const job *j)
+{
+    return (sm_step_io){.ctx = j->ctx,
+                        .store = j->store,
+                        .options = j->options,
+                        .input = j->input,
+                        .n_input = j->n_input,
+                        .run = j->id.hex};
+}
+
+/* Before a result can be seen. */
+static sm_status announce(void *self, const sm_artifact *a, sm_err *err)
+{
+    const job *j = self;
+    sm_step_io io = io_of(j);
+    if (!j->step->announce)
+        return SM_OK;
+    sm_status s = j->step->announce(&io, a, err);
+    return s ? sm_fail_context(err, s, "%s: ", j->step->name) : SM_OK;
+}
+
 /* Point the job's ref at a result that was there, unless it does so already. */
 static sm_status move_ref(const job *j, const sm_artifact *a, sm_err *err)
 {
@@ -131,6 +153,13 @@ static sm_status move_ref(const job *j, const sm_artifact *a, sm_err *err)
     bool same = !s && !strcmp(now.content.hex, a->content.hex);
     sm_artifact_free(&now);
     return same ? SM_OK : sm_store_set_ref(j->store, j->ref, &a->content, err);
+}
+
+/* A result that was there, as if it had been made now. */
+static sm_status show_again(job *j, const sm_artifact *a, sm_err *err)
+{
+    sm_status s = announce(j, a, err);
+    return s ? s : move_ref(j, a, err);
 }
 
 static sm_status make_scratch(job *j, sm_err *err)
@@ -150,22 +179,30 @@ static sm_status make_scratch(job *j, sm_err *err)
 
 static sm_status run_in_staging(job *j, const char *staging, sm_err *err)
 {
-    sm_step_io io = {.ctx = j->ctx,
-                     .store = j->store,
-                     .options = j->options,
-                     .facts = json_object_get(j->recipe, "parsers"),
-                     .input = j->input,
-                     .n_input = j->n_input,
-                     .staging = staging,
-                     .scratch = j->scratch,
-                     .run = j->id.hex,
-                     .figures = j->figures};
+    sm_step_io io = io_of(j);
+    io.facts = json_object_get(j->recipe, "parsers");
+    io.staging = staging;
+    io.scratch = j->scratch;
+    io.figures = j->figures;
     sm_status s = sm_mkdirs(j->scratch, err);
     if (!s)
         s = j->step->run(&io, err);
     if (s)
         sm_fail_context(err, s, "%s: ", j->step->name);
     return s;
+}
+
+static sm_status commit(sm_artifact *out, job *j, const char *staging,
+                        const json_t *record, sm_err *err)
+{
+    const sm_commit c = {.kind = j->step->output,
+                         .recipe = j->recipe,
+                         .staging = staging,
+                         .ref = j->ref,
+                         .run = record,
+                         .before = announce,
+                         .self = j};
+    return sm_store_commit_after(out, j->store, &c, err);
 }
 
 static sm_status run_and_commit(sm_artifact *out, job *j, sm_err *err)
@@ -180,8 +217,7 @@ static sm_status run_and_commit(sm_artifact *out, job *j, sm_err *err)
     if (!s) {
         double seconds = (double)((sm_clock_ns() - start) / 1000000) / 1000;
         json_object_set_new(record, "seconds", json_real(seconds));
-        s = sm_store_commit(out, j->store, j->step->output, j->recipe, staging, j->ref,
-                            record, err);
+        s = commit(out, j, staging, record, err);
     }
     if (s && staging)
         sm_remove_tree(staging, NULL);
@@ -202,7 +238,7 @@ static sm_status make(sm_flow_result *out, job *j, sm_err *err)
     if (!s)
         s = look_up(&out->artifact, &out->was_there, j, err);
     if (!s && out->was_there)
-        s = move_ref(j, &out->artifact, err);
+        s = show_again(j, &out->artifact, err);
     else if (!s)
         s = run_and_commit(&out->artifact, j, err);
     if (j->lock_fd >= 0 && (!s || rmdir(j->scratch) == 0)) {
@@ -227,12 +263,7 @@ static void remove_left_over(job *j)
 
 static sm_status settle(const job *j, const sm_artifact *a, sm_err *err)
 {
-    sm_step_io io = {.ctx = j->ctx,
-                     .store = j->store,
-                     .options = j->options,
-                     .input = j->input,
-                     .n_input = j->n_input,
-                     .run = j->id.hex};
+    sm_step_io io = io_of(j);
     if (!j->step->settle)
         return SM_OK;
     sm_status s = j->step->settle(&io, a, err);
@@ -250,16 +281,6 @@ static void job_free(job *j)
         close(j->lock_fd);
     free(j->scratch);
     free(j->lock);
-}
-
-/* What is known of a job before it runs. */
-static sm_step_io io_of(const job *j)
-{
-    return (sm_step_io){.ctx = j->ctx,
-                        .store = j->store,
-                        .options = j->options,
-                        .input = j->input,
-                        .n_input = j->n_input};
 }
 
 /* Everything that is known before anything runs: step, options, inputs, recipe. */
@@ -303,7 +324,7 @@ sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
         s = look_up(&r.artifact, &r.was_there, &j, err);
     if (!s && r.was_there) {
         remove_left_over(&j);
-        s = move_ref(&j, &r.artifact, err);
+        s = show_again(&j, &r.artifact, err);
     } else if (!s)
         s = make(&r, &j, err);
     if (!s)
@@ -332,6 +353,7 @@ sm_status sm_flow_plan(json_t **out, const sm_ctx *ctx, sm_store *store, const c
     if (!s)
         s = look_up(&a, &found, &j, err);
     sm_step_io io = io_of(&j);
+    io.run = NULL;
     if (!s && j.step->plan)
         s = j.step->plan(&plan, &io, err);
     if (!s) {
