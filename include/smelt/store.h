@@ -119,6 +119,10 @@ SM_API sm_status sm_store_commit_after(sm_artifact *out, sm_store *s, const sm_c
  * 64 hex digits are an id and never a ref; a ref wins over a shorter prefix.
  * SM_ENOENT names the nearest ref; SM_EINVAL when a prefix is ambiguous. */
 SM_API sm_status sm_store_find(sm_artifact *out, sm_store *s, const char *ref, sm_err *err);
+/** Find by the id of a lineage node: that content as that recipe made it.  SM_ENOENT when
+ * there is none, such as for a node of kind "missing". */
+SM_API sm_status sm_store_find_node(sm_artifact *out, sm_store *s, const sm_id *node,
+                                    sm_err *err);
 /** The artifact that a recipe has already made here; SM_ENOENT when none. */
 SM_API sm_status sm_store_find_recipe(sm_artifact *out, sm_store *s, const sm_id *recipe,
                                       sm_err *err);

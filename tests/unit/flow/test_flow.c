@@ -322,6 +322,9 @@ static void replay_finds_another_result(void **state)
                      SM_OK);
     assert_int_equal(sm_flow_replay(&f->ctx, f->store, "later", false, &err),
                      SM_EUNSUPPORTED);
+    /* The recipe that is replayed is the one asked for, not the first of that content. */
+    assert_int_equal(sm_flow_replay(&f->ctx, f->store, "later", true, &err),
+                     SM_EUNSUPPORTED);
     free(staging);
     json_decref(recipe);
     json_decref(options);
