@@ -51,7 +51,9 @@ static sm_status check_gate(sm_store *store, const ready_want *want, const sm_se
 {
     if (v->passed || v->model.n_file == 0)
         return SM_OK;
-    const char *why = v->verdict ? "its gate failed" : "it has no release";
+    const char *why = v->verdict     ? "its gate failed"
+                      : v->cut_short ? "its last gate was cut short"
+                                     : "it has no release";
     if (want->allow_ungated)
         return note_use(store, want, v, why, err);
     return sm_fail(err, SM_EDENIED, "refused: %.60s: %s; want a release that passed its "

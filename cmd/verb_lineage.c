@@ -12,11 +12,11 @@ static const sm_option options[] = {
     {.key = "dot",
      .type = SM_OPT_PATH,
      .def = "",
-     .help = "write the graph for Graphviz into this file"},
+     .help = "write the graph for Graphviz into this file (- is standard output)"},
     {.key = "json_file",
      .type = SM_OPT_PATH,
      .def = "",
-     .help = "write the graph as JSON into this file"},
+     .help = "write the graph as JSON into this file (- is standard output)"},
     SM_OPTION_END,
 };
 
@@ -67,6 +67,8 @@ const verb verb_lineage = {
     .name = "lineage",
     .usage = "REF",
     .summary = "show what an artifact was made from, down to its sources",
+    .details = "A tree, unless a drawing is asked for: each of --svg, --dot and --json-file\n"
+               "takes the file to write.",
     .example = "smelt lineage unix-tiny\nsmelt lineage unix-tiny --svg lineage.svg\n"
                "smelt lineage unix-tiny --json-file lineage.json",
     .options = options,

@@ -213,6 +213,7 @@ struct sm_pool;
 struct sm_kern;
 struct sm_comm;
 struct sm_trace;
+struct sm_file_hashes;
 
 /**
  * What every computation is given.  All pointers are borrowed and outlive the call;
@@ -228,6 +229,7 @@ typedef struct sm_ctx {
     const sm_progress *progress;
     const volatile int *stop;
     struct sm_trace *trace; /* event log (smelt/trace.h); NULL: off */
+    struct sm_file_hashes *hashes; /* of inputs (smelt/data.h); NULL: none are remembered */
 } sm_ctx;
 
 /** Whether an end was asked for: ctx->stop is set and not 0.  An atomic read. */

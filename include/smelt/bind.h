@@ -50,6 +50,7 @@ typedef struct sm_servable {
     sm_artifact index;   /* index.n_file 0: none                         */
     json_t *verdict;     /* the release's verdict, NULL without a release */
     bool passed;
+    bool cut_short;      /* the last gate ended before its release was there: run it again */
     sm_rank rank;        /* with the weight that the evaluation chose    */
 } sm_servable;
 /** @param index_ref  an index to use instead of the release's; NULL: none */

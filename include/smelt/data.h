@@ -106,11 +106,18 @@ SM_API sm_status sm_data_add(const sm_ctx *ctx, const json_t *options,
                              const json_t *facts, const char *staging, json_t *figures,
                              sm_err *err);
 
+/** SHA-256 of files, remembered for as long as a file is what it was (device, inode, size,
+ * times): put into ctx->hashes, each input of a run is hashed once before it is read.
+ * Thread-safe. */
+typedef struct sm_file_hashes sm_file_hashes;
+SM_API sm_status sm_file_hashes_create(sm_file_hashes **out, sm_err *err);
+SM_API void sm_file_hashes_free(sm_file_hashes *h);
+
 /** What of the outside world enters the recipe of data.add: {"inputs": [[name, SHA-256],
  * ...], "readers": version}.  A directory's hash covers names and bytes of its files; of
  * links and of what is left out by name, the name; of what cannot be read, under
- * `skip_damaged`, the reason.  New reference, NULL on error. */
-SM_API json_t *sm_data_add_facts(const json_t *options, sm_err *err);
+ * `skip_damaged`, the reason.  New reference, NULL on error (SM_ECANCEL when asked to stop). */
+SM_API json_t *sm_data_add_facts(const sm_ctx *ctx, const json_t *options, sm_err *err);
 
 /* ----------------------------------------------------------- data curate */
 
@@ -133,7 +140,8 @@ SM_API sm_status sm_data_curate(const sm_ctx *ctx, const char *const *path, size
                                 json_t *figures, sm_err *err);
 
 /** Versions that enter the recipe of data.curate: {"unicode", "rules"}. New reference. */
-SM_API json_t *sm_data_curate_facts(const json_t *options, sm_err *err);
+SM_API json_t *sm_data_curate_facts(const sm_ctx *ctx, const json_t *options,
+                                    sm_err *err);
 
 /* ------------------------------------------------ show, export, diff */
 

@@ -44,16 +44,21 @@ typedef struct sm_step {
     const sm_option *options;
     /** Extra facts for the recipe (parser versions, hash of named input files); may be
      * NULL.  New reference or NULL. */
-    json_t *(*facts)(const json_t *options, sm_err *err);
+    json_t *(*facts)(const sm_ctx *ctx, const json_t *options, sm_err *err);
     sm_status (*run)(const sm_step_io *io, sm_err *err);
     /** For a replay: what those facts were read from, made again below `dir` from the
      * recorded facts, and `options` pointed at it; optional (the files are read again). */
     sm_status (*restore)(json_t *options, const json_t *facts, const char *dir,
                          sm_err *err);
+    /** What is to be durable before the result can be seen or a ref moves to it, made or
+     * found made before; optional.  staging, scratch and figures are NULL. */
+    sm_status (*announce)(const sm_step_io *io, const sm_artifact *result, sm_err *err);
     /** What else is to be so once the result is there, made or found made before; optional.
      * staging, scratch and figures are NULL. */
     sm_status (*settle)(const sm_step_io *io, const sm_artifact *result, sm_err *err);
-    /** What a run would take, for --dry-run; optional.  staging, scratch, run are NULL. */
+    /** What a run would take, for --dry-run; optional.  staging, scratch, run are NULL.  An
+     * input that is still to be made has its kind, no content, and in recipe_json the step
+     * and the resolved options that will make it; *out NULL: that is too little to say. */
     sm_status (*plan)(json_t **out, const sm_step_io *io, sm_err *err);
 } sm_step;
 
@@ -82,8 +87,8 @@ SM_API sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *
                               const char *ref, sm_err *err);
 SM_API void sm_flow_result_free(sm_flow_result *r);
 
-/** What the same call would take: {"recipe", "made_before": bool, "options", and "plan" when
- * the step offers one}.  Nothing is written. New reference. */
+/** What the same call would take: {"recipe", "made_before": bool, "content" (when made),
+ * "options", and "plan" when the step offers one}.  Nothing is written. New reference. */
 SM_API sm_status sm_flow_plan(json_t **out, const sm_ctx *ctx, sm_store *store,
                               const char *step, const char *const *input_refs,
                               size_t n_input, const json_t *given, const char *where,
@@ -112,6 +117,13 @@ SM_API sm_status sm_flow_ceiling(double *gflops, const sm_ctx *ctx, const char *
  *                   step's name or its last word; may be NULL */
 SM_API sm_status sm_flow_run(json_t **made, const sm_ctx *ctx, sm_store *store,
                              const char *path, const json_t *overrides, sm_err *err);
+
+/** What the same call would do: {"steps": [{"as", "step", "made_before": bool, "recipe" (when
+ * its inputs are there), "content" (when made), "after" (names of inputs still to be made),
+ * "plan" (when it would run and offers one)}], "to_run", "expected_seconds" (of those with
+ * a plan)}.  The file is checked as for a run; nothing is written.  New reference. */
+SM_API sm_status sm_flow_run_plan(json_t **out, const sm_ctx *ctx, sm_store *store,
+                                  const char *path, const json_t *overrides, sm_err *err);
 
 /** Recompute `ref` from its inputs alone (whole: and their makers, up to sources) in a
  * scratch workspace and compare content ids. SM_EDENIED with the files that differ,

@@ -100,10 +100,29 @@ SM_API sm_status sm_store_commit(sm_artifact *out, sm_store *s, const char *kind
                                  const json_t *recipe, const char *staging,
                                  const char *ref, const json_t *run, sm_err *err);
 
+/** The same, with something that is to be durable before the result can be seen. */
+typedef struct sm_commit {
+    const char *kind;
+    const json_t *recipe;
+    const char *staging;
+    const char *ref;   /* NULL: none */
+    const json_t *run; /* NULL: none */
+    /** Called when the objects are durable and nothing refers to them yet; may append to
+     * the audit log and read files of `a`.  An error of it ends the commit. */
+    sm_status (*before)(void *self, const sm_artifact *a, sm_err *err);
+    void *self;
+} sm_commit;
+SM_API sm_status sm_store_commit_after(sm_artifact *out, sm_store *s, const sm_commit *c,
+                                       sm_err *err);
+
 /** Find by ref ("docs", "docs@v3", "unix:stable"), content id or its prefix (>= 8 digits).
  * 64 hex digits are an id and never a ref; a ref wins over a shorter prefix.
  * SM_ENOENT names the nearest ref; SM_EINVAL when a prefix is ambiguous. */
 SM_API sm_status sm_store_find(sm_artifact *out, sm_store *s, const char *ref, sm_err *err);
+/** Find by the id of a lineage node: that content as that recipe made it.  SM_ENOENT when
+ * there is none, such as for a node of kind "missing". */
+SM_API sm_status sm_store_find_node(sm_artifact *out, sm_store *s, const sm_id *node,
+                                    sm_err *err);
 /** The artifact that a recipe has already made here; SM_ENOENT when none. */
 SM_API sm_status sm_store_find_recipe(sm_artifact *out, sm_store *s, const sm_id *recipe,
                                       sm_err *err);

@@ -80,6 +80,9 @@ typedef struct sm_list {
     size_t n, cap;
 } sm_list;
 SM_API sm_status sm_list_files(sm_list *out, const char *dir, sm_err *err);
+/** Sorted names of what is in a directory itself, folders and links too, "." and ".." not.
+ * SM_ENOENT when there is none. */
+SM_API sm_status sm_list_entries(sm_list *out, const char *dir, sm_err *err);
 SM_API bool sm_list_push(sm_list *l, const char *item);
 SM_API void sm_list_sort(sm_list *l);
 SM_API void sm_list_free(sm_list *l);

@@ -331,7 +331,7 @@ sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const json_t *fa
     const json_t *paths = sm_opt_list(options, "paths");
     sm_status s = sm_add_list_items(&a.items, options, err);
     if (!s)
-        s = sm_add_hash_items(&a.items, options, ctx->pool, err);
+        s = sm_add_hash_items(&a.items, options, ctx, err);
     if (!s)
         s = sm_add_check_facts(&a.items, facts, paths, err);
     if (!s)
@@ -341,7 +341,7 @@ sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const json_t *fa
     if (!s)
         s = read_all(&a, err);
     if (!s)
-        s = sm_add_check_items(&a.items, ctx->pool, err);
+        s = sm_add_check_items(&a.items, ctx, err);
     if (!s)
         s = write_all(&a, staging, figures, err);
     sm_add_origins_free(&a);
@@ -351,13 +351,13 @@ sm_status sm_data_add(const sm_ctx *ctx, const json_t *options, const json_t *fa
     return s;
 }
 
-json_t *sm_data_add_facts(const json_t *options, sm_err *err)
+json_t *sm_data_add_facts(const sm_ctx *ctx, const json_t *options, sm_err *err)
 {
     add_items items;
     if (sm_add_list_items(&items, options, err))
         return NULL;
     json_t *out = NULL, *list = json_array();
-    if (sm_add_hash_items(&items, options, NULL, err))
+    if (sm_add_hash_items(&items, options, ctx, err))
         goto done;
     for (uint32_t g = 0; g < items.n_group; g++) {
         char hex[65];

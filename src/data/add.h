@@ -62,10 +62,11 @@ const char *sm_add_verdict(const json_t *options, const char *name, bool in_pack
  * say skip_damaged. */
 sm_status sm_add_unreadable(add_item *item, const char *disk, const json_t *options,
                             const sm_err *why, sm_err *err);
-sm_status sm_add_hash_items(add_items *items, const json_t *options, struct sm_pool *pool,
+/** The hashes of the files, ctx->hashes being asked first. */
+sm_status sm_add_hash_items(add_items *items, const json_t *options, const sm_ctx *ctx,
                             sm_err *err);
-/** Hash them again: SM_EINVAL, naming the file, when one is no longer what it was. */
-sm_status sm_add_check_items(add_items *items, struct sm_pool *pool, sm_err *err);
+/** Read and hash them again: SM_EINVAL, naming the file, when one is no longer what it was. */
+sm_status sm_add_check_items(add_items *items, const sm_ctx *ctx, sm_err *err);
 /** Whether the groups are those of the facts (NULL: they are); `paths` for the message. */
 sm_status sm_add_check_facts(const add_items *items, const json_t *facts,
                              const json_t *paths, sm_err *err);

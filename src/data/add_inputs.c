@@ -142,10 +142,19 @@ sm_status sm_add_list_items(add_items *out, const json_t *options, sm_err *err)
 /* ------------------------------------------------------------------ hashes */
 
 typedef struct hashing {
+    const sm_ctx *ctx;
     add_items *items;
     bool again;
     sm_err *err;
 } hashing;
+
+/* What was read before is remembered; what is compared with it is read. */
+static sm_status hash_item(char out[65], int64_t *bytes, const hashing *h,
+                           const add_item *item, sm_err *err)
+{
+    return h->again ? sm_sha_file(out, bytes, h->ctx, item->disk, err)
+                    : sm_file_hash(out, bytes, h->ctx, item->disk, err);
+}
 
 static void hash_task(void *arg, ptrdiff_t i, int thread)
 {
@@ -154,7 +163,7 @@ static void hash_task(void *arg, ptrdiff_t i, int thread)
     add_item *item = &h->items->item[i];
     char now[65];
     int64_t bytes;
-    if (item->kind != ADD_FILE || sm_sha_file(now, &bytes, item->disk, &h->err[i]))
+    if (item->kind != ADD_FILE || hash_item(now, &bytes, h, item, &h->err[i]))
         return;
     if (h->again && strcmp(now, item->sha256) != 0) {
         sm_fail(&h->err[i], SM_EINVAL, "%s: changed while it was read", item->disk);
@@ -164,29 +173,31 @@ static void hash_task(void *arg, ptrdiff_t i, int thread)
     item->bytes = bytes;
 }
 
-sm_status sm_add_hash_items(add_items *items, const json_t *options, struct sm_pool *pool,
+sm_status sm_add_hash_items(add_items *items, const json_t *options, const sm_ctx *ctx,
                             sm_err *err)
 {
     sm_status s = SM_OK;
-    hashing h = {items, false, sm_alloc(items->n + 1, sizeof *h.err)};
+    hashing h = {ctx, items, false, sm_alloc(items->n + 1, sizeof *h.err)};
     if (!h.err)
         return sm_fail(err, SM_ENOMEM, "data add: out of memory");
-    sm_pool_run(pool, (ptrdiff_t)items->n, hash_task, &h);
+    sm_pool_run(ctx->pool, (ptrdiff_t)items->n, hash_task, &h);
     for (size_t i = 0; i < items->n && !s; i++)
-        if (h.err[i].status)
+        if (h.err[i].status == SM_ECANCEL)
+            s = sm_fail(err, SM_ECANCEL, "%s", h.err[i].msg);
+        else if (h.err[i].status)
             s = sm_add_unreadable(&items->item[i], items->item[i].disk, options,
                                   &h.err[i], err);
     free(h.err);
     return s;
 }
 
-sm_status sm_add_check_items(add_items *items, struct sm_pool *pool, sm_err *err)
+sm_status sm_add_check_items(add_items *items, const sm_ctx *ctx, sm_err *err)
 {
     sm_status s = SM_OK;
-    hashing h = {items, true, sm_alloc(items->n + 1, sizeof *h.err)};
+    hashing h = {ctx, items, true, sm_alloc(items->n + 1, sizeof *h.err)};
     if (!h.err)
         return sm_fail(err, SM_ENOMEM, "data add: out of memory");
-    sm_pool_run(pool, (ptrdiff_t)items->n, hash_task, &h);
+    sm_pool_run(ctx->pool, (ptrdiff_t)items->n, hash_task, &h);
     for (size_t i = 0; i < items->n && !s; i++)
         if (h.err[i].status)
             s = sm_fail(err, h.err[i].status, "%s", h.err[i].msg);

@@ -192,9 +192,10 @@ sm_status sm_curate_write(curate *c, const char *staging, json_t *figures, sm_er
     return s;
 }
 
-json_t *sm_data_curate_facts(const json_t *options, sm_err *err)
+json_t *sm_data_curate_facts(const sm_ctx *ctx, const json_t *options, sm_err *err)
 {
     enum { RULES = 2 }; /* 1: another list of terminal punctuation */
+    (void)ctx;
     (void)options;
     json_t *out =
         json_pack("{s:s,s:i}", "unicode", utf8proc_unicode_version(), "rules", RULES);

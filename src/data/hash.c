@@ -46,39 +46,47 @@ void sm_hex(char *out, const unsigned char *bytes, size_t n)
 }
 
 /* All bytes of a descriptor into the hash. */
-static sm_status put_file(sm_sha *h, int64_t *bytes, int fd, const char *path,
-                          sm_err *err)
+static sm_status put_file(sm_sha *h, int64_t *bytes, const sm_ctx *ctx, int fd,
+                          const char *path, sm_err *err)
 {
     char *block = sm_alloc(1, BLOCK);
-    if (!block)
-        return sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
+    sm_status s = block ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
     ssize_t n = 1;
-    for (*bytes = 0; n != 0; *bytes += n > 0 ? n : 0) {
+    for (*bytes = 0; !s && n != 0; *bytes += n > 0 ? n : 0) {
         n = read(fd, block, BLOCK);
         if (n < 0 && errno != EINTR)
-            break;
+            s = sm_fail_errno(err, errno, "%s: read", path);
+        else if (ctx && sm_stopped(ctx))
+            s = sm_fail(err, SM_ECANCEL, "%s: stopped while it was hashed", path);
         if (n > 0)
             sm_sha_put(h, block, (size_t)n);
     }
-    int e = errno;
     free(block);
-    return n < 0 ? sm_fail_errno(err, e, "%s: read", path) : SM_OK;
+    return s;
 }
 
-sm_status sm_sha_file(char out[65], int64_t *bytes, const char *path, sm_err *err)
+sm_status sm_sha_open_file(char out[65], int64_t *bytes, const sm_ctx *ctx, int fd,
+                           const char *path, sm_err *err)
+{
+    sm_sha h;
+    unsigned char digest[32];
+    sm_sha_begin(&h);
+    sm_status s = put_file(&h, bytes, ctx, fd, path, err);
+    if (!sm_sha_end(&h, digest) && !s)
+        s = sm_fail(err, SM_ENOMEM, "%s: SHA-256 failed", path);
+    if (!s)
+        sm_hex(out, digest, sizeof digest);
+    return s;
+}
+
+sm_status sm_sha_file(char out[65], int64_t *bytes, const sm_ctx *ctx, const char *path,
+                      sm_err *err)
 {
     int fd;
     sm_status s = sm_file_open_regular(&fd, NULL, path, O_RDONLY, err);
     if (s)
         return s;
-    sm_sha h;
-    unsigned char digest[32];
-    sm_sha_begin(&h);
-    s = put_file(&h, bytes, fd, path, err);
-    if (!sm_sha_end(&h, digest) && !s)
-        s = sm_fail(err, SM_ENOMEM, "%s: SHA-256 failed", path);
-    if (!s)
-        sm_hex(out, digest, sizeof digest);
+    s = sm_sha_open_file(out, bytes, ctx, fd, path, err);
     close(fd);
     return s;
 }

@@ -20,8 +20,16 @@ bool sm_sha_end(sm_sha *h, unsigned char out[32]);
 void sm_hex(char *out, const unsigned char *bytes, size_t n);
 
 /** SHA-256 of a regular file as 64 hex digits, and its size in bytes.  The file is read, not
- * mapped: one that becomes shorter meanwhile is no fault. */
-sm_status sm_sha_file(char out[65], int64_t *bytes, const char *path, sm_err *err);
+ * mapped: one that becomes shorter meanwhile is no fault.
+ * @param ctx  may be NULL; SM_ECANCEL when it asks to stop */
+sm_status sm_sha_file(char out[65], int64_t *bytes, const sm_ctx *ctx, const char *path,
+                      sm_err *err);
+/** The same of what is open; `path` is for messages. */
+sm_status sm_sha_open_file(char out[65], int64_t *bytes, const sm_ctx *ctx, int fd,
+                           const char *path, sm_err *err);
+/** The same, or what ctx->hashes (may be NULL) knows of it. */
+sm_status sm_file_hash(char out[65], int64_t *bytes, const sm_ctx *ctx, const char *path,
+                       sm_err *err);
 
 /** Document id: 32 hex digits of SHA-256(source NUL path NUL text). */
 bool sm_document_id(char out[33], const char *source, const char *path, const char *text,

@@ -163,9 +163,12 @@ static sm_status find_last_gate(sm_servable *v, sm_store *store, sm_err *err)
     if (s || !detail)
         return s;
     s = find_content(&v->release, store, detail, "release", err);
-    if (!s)
+    v->cut_short = s == SM_ENOENT;
+    if (v->cut_short)
+        s = SM_OK;
+    else if (!s)
         s = read_release(v, store, err);
-    if (!s && !is_of_model(v))
+    if (!s && !v->cut_short && !is_of_model(v))
         s = sm_fail(err, SM_ECORRUPT, "release %.12s: got a verdict on another model, want "
                     "one on %.12s", v->release.content.hex, v->model.content.hex);
     json_decref(detail);
@@ -201,7 +204,7 @@ static sm_status find_newest_release(sm_servable *v, sm_store *store, sm_err *er
 static sm_status find_release(sm_servable *v, sm_store *store, sm_err *err)
 {
     sm_status s = find_last_gate(v, store, err);
-    return s || v->verdict ? s : find_newest_release(v, store, err);
+    return s || v->verdict || v->cut_short ? s : find_newest_release(v, store, err);
 }
 
 sm_status sm_servable_find(sm_servable *out, sm_store *store, const char *ref,

@@ -44,9 +44,18 @@ void flow_paths_free(char **path, size_t n);
 /** The first input of a kind, -1 when there is none. */
 int flow_input_of(const sm_step_io *io, const char *kind);
 
-/** The recipe of a step over its inputs. New reference in *out. */
-sm_status flow_recipe(json_t **out, const sm_step *step, const json_t *options,
-                      const sm_artifact *input, size_t n_input, sm_err *err);
+/** The recipe of a step with the options and inputs of `io`. New reference in *out. */
+sm_status flow_recipe(json_t **out, const sm_step *step, const sm_step_io *io, sm_err *err);
+
+/** A context that remembers the hashes of files: `ctx` when it does, else a copy of it.
+ * Release with flow_ctx_free whatever the outcome. */
+typedef struct flow_ctx {
+    const sm_ctx *ctx;
+    sm_ctx own;
+    struct sm_file_hashes *made;
+} flow_ctx;
+sm_status flow_ctx_make(flow_ctx *out, const sm_ctx *ctx, sm_err *err);
+void flow_ctx_free(flow_ctx *f);
 
 /** What is known of a run before it starts; figures are borrowed into it. New reference
  * or NULL when out of memory. */

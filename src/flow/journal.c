@@ -10,7 +10,6 @@
  */
 #include "journal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -134,29 +133,33 @@ static int64_t checkpoint_step(const char *name)
     return step > 0 && *end == 0 ? (int64_t)step : 0;
 }
 
+static sm_status remove_checkpoint(const journal *j, const char *name, int64_t missing,
+                                   sm_err *err)
+{
+    char *dir = sm_path_join(j->io->scratch, name);
+    if (!dir)
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", j->path);
+    sm_log_line(j->io->ctx->log, SM_LOG_WARN,
+                "%s: step %lld is not there, or not all of it: the checkpoint of step "
+                "%lld is not used",
+                j->path, (long long)missing, (long long)checkpoint_step(name));
+    sm_status s = sm_remove_tree(dir, err);
+    free(dir);
+    return s;
+}
+
 /* Remove the checkpoints that would leave `missing` out for ever. */
 static sm_status remove_past(const journal *j, int64_t missing, sm_err *err)
 {
-    struct dirent *e;
-    DIR *d = opendir(j->io->scratch);
-    if (!d)
-        return sm_fail_errno(err, errno, "%s", j->io->scratch);
-    while ((e = readdir(d))) {
-        int64_t step = checkpoint_step(e->d_name);
-        char *dir =
-            step >= missing && step > 0 ? sm_path_join(j->io->scratch, e->d_name) : NULL;
-        if (!dir)
-            continue;
-        sm_log_line(
-            j->io->ctx->log, SM_LOG_WARN,
-            "%s: step %lld is not there, or not all of it: the checkpoint of step "
-            "%lld is not used",
-            j->path, (long long)missing, (long long)step);
-        sm_remove_tree(dir, NULL);
-        free(dir);
+    sm_list names;
+    sm_status s = sm_list_entries(&names, j->io->scratch, err);
+    for (size_t i = 0; i < names.n && !s; i++) {
+        int64_t step = checkpoint_step(names.item[i]);
+        if (step > 0 && step >= missing)
+            s = remove_checkpoint(j, names.item[i], missing, err);
     }
-    closedir(d);
-    return SM_OK;
+    sm_list_free(&names);
+    return s;
 }
 
 sm_status journal_open(journal **out, const sm_step_io *io, const char *name,

@@ -2,33 +2,16 @@
 /*
  * Pipelines: a YAML file that declares steps, each reading what earlier ones made.
  *
- * Everything that can be known without running is checked first, each refusal with line
- * and column: keys, step names, names of results, options, overrides, files that options
- * name, names and kinds of inputs.  Then the steps run
- * in the order of the file; an input that an earlier step made is taken by content id, so
- * that nobody else's move of a ref in between changes what is read.
+ * Everything that can be known without running is checked here, each refusal with line and
+ * column: keys, step names, names of results, options, overrides, files that options name,
+ * names and kinds of inputs.  pipeline_run.c runs the steps, pipeline_plan.c says what that
+ * would take.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
-
-typedef struct stage {
-    const sm_step *step;
-    const char *as;    /* borrowed from the document */
-    const json_t *in;  /* array of strings, or NULL  */
-    json_t *options;   /* a copy, overrides applied  */
-    const char *where; /* NAME:LINE:COL, borrowed from positions */
-    char content[65];  /* what it made */
-} stage;
-
-typedef struct pipeline {
-    json_t *root;
-    sm_positions *pos;
-    stage *stage;
-    size_t n;
-} pipeline;
+#include "pipeline.h"
 
 static sm_status refuse(const pipeline *p, const char *pointer, sm_err *err,
                         const char *what)
@@ -67,13 +50,27 @@ static sm_status check_keys(const pipeline *p, const json_t *object, const char 
 
 /* ------------------------------------------------------------------ reading */
 
-/* The earlier stage that makes `name`; i when there is none. */
-static size_t earlier(const pipeline *p, size_t i, const char *name)
+size_t pipeline_earlier(const pipeline *p, size_t i, const char *name)
 {
     size_t j = 0;
     while (j < i && strcmp(p->stage[j].as, name) != 0)
         j++;
     return j;
+}
+
+const char **pipeline_refs(const pipeline *p, size_t i)
+{
+    size_t k;
+    json_t *v;
+    const char **ref = sm_alloc(json_array_size(p->stage[i].in) + 1, sizeof *ref);
+    json_array_foreach((json_t *)(uintptr_t)(ref ? p->stage[i].in : NULL), k, v)
+    {
+        const char *name = json_string_value(v);
+        size_t which = pipeline_earlier(p, i, name);
+        const char *content = which < i ? p->stage[which].content : name;
+        ref[k] = *content ? content : NULL;
+    }
+    return ref;
 }
 
 /* The kind of an input: what an earlier step makes, or what the workspace holds. */
@@ -83,7 +80,7 @@ static sm_status kind_of_input(char out[24], const pipeline *p, size_t i, size_t
     char pointer[64];
     sm_artifact a = {0};
     sm_err why = {0};
-    size_t which = earlier(p, i, name);
+    size_t which = pipeline_earlier(p, i, name);
     if (which < i) {
         snprintf(out, 24, "%s", p->stage[which].step->output);
         return SM_OK;
@@ -145,14 +142,14 @@ static sm_status check_inputs(const pipeline *p, size_t i, sm_store *store, sm_e
 }
 
 /* Required options, and the files that the recipe takes in (a gate's rules). */
-static sm_status check_options(const stage *g, sm_err *err)
+static sm_status check_options(const stage *g, const sm_ctx *ctx, sm_err *err)
 {
     json_t *options = NULL, *facts = NULL;
     sm_err why = {0};
     sm_status s =
         sm_options_resolve(&options, g->step->options, g->options, g->where, err);
     if (!s && g->step->facts) {
-        facts = g->step->facts(options, &why);
+        facts = g->step->facts(ctx, options, &why);
         if (!facts && why.status)
             s = sm_fail(err, why.status, "%s: %s: %s", g->where, g->step->name, why.msg);
     }
@@ -170,7 +167,7 @@ static sm_status check_name(const pipeline *p, size_t i, const char *pointer, sm
         return refuse(p, pointer, err, "as: want a name for the result, such as 'docs'");
     if (sm_ref_check(as, &why))
         return refuse(p, pointer, err, why.msg);
-    size_t first = earlier(p, i, as);
+    size_t first = pipeline_earlier(p, i, as);
     if (first < i)
         return sm_fail(err, SM_EINVAL,
                        "%s: as: '%.80s' is the result of the step at %s already",
@@ -250,7 +247,7 @@ static sm_status read_pipeline(pipeline *p, const char *path, sm_err *err)
     return s;
 }
 
-static void pipeline_free(pipeline *p)
+void pipeline_free(pipeline *p)
 {
     for (size_t i = 0; p->stage && i < p->n; i++)
         json_decref(p->stage[i].options);
@@ -364,83 +361,24 @@ static sm_status apply_overrides(pipeline *p, const json_t *overrides, sm_err *e
     return s;
 }
 
-/* ------------------------------------------------------------------ running */
+/* ------------------------------------------------------------------ checking */
 
-static sm_status run_stage(const pipeline *p, size_t i, const sm_ctx *ctx,
-                           sm_store *store, sm_err *err)
-{
-    stage *g = &p->stage[i];
-    size_t n = json_array_size(g->in), k;
-    json_t *v;
-    const char **ref = sm_alloc(n + 1, sizeof *ref);
-    if (!ref)
-        return sm_fail(err, SM_ENOMEM, "%s: out of memory", g->where);
-    json_array_foreach((json_t *)(uintptr_t)g->in, k, v)
-    {
-        size_t which = earlier(p, i, json_string_value(v));
-        ref[k] = which < i ? p->stage[which].content : json_string_value(v);
-    }
-    sm_flow_result r = {0};
-    sm_log_line(ctx->log, SM_LOG_DEBUG, "[%zu/%zu] %s -> %s: looking", i + 1, p->n,
-                g->step->name, g->as);
-    sm_status s = sm_flow_step(&r, ctx, store, g->step->name, ref, n, g->options,
-                               g->where, g->as, err);
-    free(ref);
-    if (s)
-        return s;
-    snprintf(g->content, sizeof g->content, "%s", r.artifact.content.hex);
-    if (r.was_there)
-        sm_log_line(ctx->log, SM_LOG_INFO,
-                    "[%zu/%zu] %s -> %s %.12s: skipped (made before)", i + 1, p->n,
-                    g->step->name, g->as, g->content);
-    else
-        sm_log_line(ctx->log, SM_LOG_INFO, "[%zu/%zu] %s -> %s %.12s: made in %.1f s",
-                    i + 1, p->n, g->step->name, g->as, g->content, r.seconds);
-    sm_flow_result_free(&r);
-    return SM_OK;
-}
-
-static sm_status check_all(const pipeline *p, sm_store *store, sm_err *err)
+static sm_status check_all(const pipeline *p, const sm_ctx *ctx, sm_store *store,
+                           sm_err *err)
 {
     sm_status s = SM_OK;
     for (size_t i = 0; i < p->n && !s; i++)
-        s = check_options(&p->stage[i], err);
+        s = check_options(&p->stage[i], ctx, err);
     for (size_t i = 0; i < p->n && !s; i++)
         s = check_inputs(p, i, store, err);
     return s;
 }
 
-static sm_status results_of(json_t **out, const pipeline *p, sm_err *err)
+sm_status pipeline_open(pipeline *p, const sm_ctx *ctx, sm_store *store, const char *path,
+                        const json_t *overrides, sm_err *err)
 {
-    json_t *made = json_object();
-    for (size_t i = 0; i < p->n; i++)
-        json_object_set_new(made, p->stage[i].as, json_string(p->stage[i].content));
-    if (json_object_size(made) != p->n) {
-        json_decref(made);
-        return sm_fail(err, SM_ENOMEM, "pipeline: out of memory");
-    }
-    *out = made;
-    return SM_OK;
-}
-
-sm_status sm_flow_run(json_t **made, const sm_ctx *ctx, sm_store *store, const char *path,
-                      const json_t *overrides, sm_err *err)
-{
-    pipeline p = {0};
-    sm_status s = read_pipeline(&p, path, err);
+    sm_status s = read_pipeline(p, path, err);
     if (!s)
-        s = apply_overrides(&p, overrides, err);
-    if (!s)
-        s = check_all(&p, store, err);
-    for (size_t i = 0; i < p.n && !s; i++) {
-        if (sm_stopped(ctx))
-            s = sm_fail(err, SM_ECANCEL, "stopped before step %zu of %zu (%s)", i + 1,
-                        p.n, p.stage[i].step->name);
-        else
-            s = run_stage(&p, i, ctx, store, err);
-    }
-    if (!s && made)
-        s = results_of(made, &p, err);
-    pipeline_free(&p);
-    return s;
+        s = apply_overrides(p, overrides, err);
+    return s ? s : check_all(p, ctx, store, err);
 }

@@ -168,6 +168,20 @@ static sm_status replay_one(const replay *r, const sm_artifact *a, sm_err *err)
     return s ? s : recompute(r, a, err);
 }
 
+/* What a lineage node stands for: of two recipes that made one content, the one that led to
+ * the result. */
+static sm_status find_node(sm_artifact *out, const replay *r, const json_t *node, sm_err *err)
+{
+    sm_id id;
+    if (!strcmp(sm_json_text(node, "kind"), "missing"))
+        return sm_fail(err, SM_ENOENT,
+                       "replay: input %s is not in this workspace, want it and its makers",
+                       sm_json_text(node, "content"));
+    if (!sm_id_parse(&id, sm_json_text(node, "id")))
+        return sm_fail(err, SM_ECORRUPT, "replay: lineage node without an id");
+    return sm_store_find_node(out, r->from, &id, err);
+}
+
 /* Everything that led to `ref`: sources are copied, the rest is recomputed in order. */
 static sm_status replay_whole(const replay *r, const char *ref, sm_err *err)
 {
@@ -177,16 +191,12 @@ static sm_status replay_whole(const replay *r, const char *ref, sm_err *err)
     json_array_foreach(json_object_get(graph, "nodes"), i, node)
     {
         sm_artifact a = {0};
-        const char *content = json_string_value(json_object_get(node, "content"));
         if (!s)
-            s = content
-                    ? sm_store_find(&a, r->from, content, err)
-                    : sm_fail(err, SM_ECORRUPT, "replay: lineage node without content");
-        if (!s && !has_inputs(&a)) {
+            s = find_node(&a, r, node, err);
+        if (!s && !has_inputs(&a))
             s = sm_store_copy(r->to, r->from, &a, NULL, err);
-        } else if (!s) {
+        else if (!s)
             s = recompute(r, &a, err);
-        }
         sm_artifact_free(&a);
     }
     json_decref(graph);

@@ -71,6 +71,16 @@ static sm_status open_inputs(audit *a, sm_err *err)
     return s;
 }
 
+/* What the audited run was given. */
+static sm_step_io io_of(const audit *a)
+{
+    return (sm_step_io){.ctx = a->ctx,
+                        .store = a->store,
+                        .options = a->options,
+                        .input = a->input,
+                        .n_input = a->n_input};
+}
+
 /* Options as this build resolves them; they must make the recorded recipe again. */
 static sm_status open_options(audit *a, sm_err *err)
 {
@@ -79,8 +89,9 @@ static sm_status open_options(audit *a, sm_err *err)
     sm_status s =
         given ? sm_options_resolve(&a->options, step_train.options, given, "sample", err)
               : sm_fail(err, SM_ENOMEM, "sample: out of memory");
+    sm_step_io io = io_of(a);
     if (!s)
-        s = flow_recipe(&recipe, &step_train, a->options, a->input, a->n_input, err);
+        s = flow_recipe(&recipe, &step_train, &io, err);
     if (!s)
         s = sm_recipe_id(&id, recipe, err);
     if (!s && strcmp(id.hex, a->model.recipe.hex) != 0)
@@ -140,8 +151,8 @@ static sm_status open_states(audit *a, sm_err *err)
 {
     json_t *recipe = NULL;
     sm_id id;
-    sm_status s =
-        flow_recipe(&recipe, &step_train_states, a->options, a->input, a->n_input, err);
+    sm_step_io io = io_of(a);
+    sm_status s = flow_recipe(&recipe, &step_train_states, &io, err);
     if (!s)
         s = sm_recipe_id(&id, recipe, err);
     if (!s) {

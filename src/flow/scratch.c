@@ -5,8 +5,6 @@
  */
 #include "smelt/scratch.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,25 +67,21 @@ static bool insert(json_t *list, json_t *entry)
     return json_array_insert_new(list, i, entry) == 0;
 }
 
-static sm_status list_in(json_t *list, const char *tmp, DIR *d, sm_err *err)
+/* An entry of tmp/, when it is the scratch of a recipe. */
+static sm_status take_entry(json_t *list, const char *tmp, const char *name, sm_err *err)
 {
-    struct dirent *e;
-    sm_status s = SM_OK;
-    while (!s && (e = readdir(d))) {
-        json_t *entry = NULL;
-        if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) != 0 || strchr(e->d_name, '.'))
-            continue;
-        char *dir = sm_path_join(tmp, e->d_name);
-        if (!dir)
-            s = sm_fail(err, SM_ENOMEM, "out of memory");
-        else if (sm_path_is_dir(dir))
-            s = measure(&entry, dir, e->d_name + strlen(PREFIX), err);
-        free(dir);
-        if (s == SM_ENOENT) /* finished meanwhile */
-            s = SM_OK;
-        else if (!s && entry && !insert(list, entry))
-            s = sm_fail(err, SM_ENOMEM, "out of memory");
-    }
+    json_t *entry = NULL;
+    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || strchr(name, '.'))
+        return SM_OK;
+    char *dir = sm_path_join(tmp, name);
+    sm_status s = dir ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
+    if (!s && sm_path_is_dir(dir))
+        s = measure(&entry, dir, name + strlen(PREFIX), err);
+    free(dir);
+    if (s == SM_ENOENT) /* finished meanwhile */
+        return SM_OK;
+    if (!s && entry && !insert(list, entry))
+        s = sm_fail(err, SM_ENOMEM, "out of memory");
     return s;
 }
 
@@ -95,16 +89,12 @@ sm_status sm_scratch_list(json_t **out, sm_store *store, sm_err *err)
 {
     char *tmp = sm_path_join(sm_store_dir(store), "tmp");
     json_t *list = json_array();
-    DIR *d = tmp ? opendir(tmp) : NULL;
-    sm_status s = SM_OK;
-    if (!tmp || !list)
-        s = sm_fail(err, SM_ENOMEM, "out of memory");
-    else if (!d)
-        s = sm_fail_errno(err, errno, "%s", tmp);
-    else
-        s = list_in(list, tmp, d, err);
-    if (d)
-        closedir(d);
+    sm_list names = {0};
+    sm_status s = tmp && list ? sm_list_entries(&names, tmp, err)
+                              : sm_fail(err, SM_ENOMEM, "out of memory");
+    for (size_t i = 0; i < names.n && !s; i++)
+        s = take_entry(list, tmp, names.item[i], err);
+    sm_list_free(&names);
     free(tmp);
     if (s)
         json_decref(list);

@@ -2,9 +2,9 @@
 /*
  * One step: recipe, look-up, run, commit.
  *
- *   options, inputs, facts -> recipe id -> already made?  yes: move the ref, settle
- *                                          no: lock the recipe, look again, run, commit,
- *                                          settle
+ *   options, inputs, facts -> recipe id -> already made?
+ *     yes: announce, move the ref, settle
+ *     no:  lock the recipe, look again, run, announce, commit, settle
  *
  * Invariants: 1. one process at a time runs a recipe (flock on tmp/scratch-RECIPE.lock;
  * others wait and then find the result); 2. scratch belongs to the recipe, outlives an
@@ -16,9 +16,11 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "smelt/data.h"
 
 typedef struct job {
-    const sm_ctx *ctx;
+    flow_ctx hashing;
+    const sm_ctx *ctx; /* of hashing */
     sm_store *store;
     const sm_step *step;
     const char *ref;
@@ -33,19 +35,19 @@ typedef struct job {
 /* ------------------------------------------------------------------ recipe */
 
 /* Options of the recipe without "numerics", which is its field "profile". */
-sm_status flow_recipe(json_t **out, const sm_step *step, const json_t *options,
-                      const sm_artifact *input, size_t n_input, sm_err *err)
+sm_status flow_recipe(json_t **out, const sm_step *step, const sm_step_io *io,
+                      sm_err *err)
 {
     sm_status s = SM_OK;
-    const char *profile = json_string_value(json_object_get(options, "numerics"));
-    json_t *subset = sm_options_recipe(step->options, options), *facts = NULL;
+    const char *profile = json_string_value(json_object_get(io->options, "numerics"));
+    json_t *subset = sm_options_recipe(step->options, io->options), *facts = NULL;
     json_t *recipe = NULL;
-    sm_id *id = sm_alloc(n_input + 1, sizeof *id);
-    for (size_t i = 0; id && i < n_input; i++)
-        id[i] = input[i].content;
+    sm_id *id = sm_alloc(io->n_input + 1, sizeof *id);
+    for (size_t i = 0; id && i < io->n_input; i++)
+        id[i] = io->input[i].content;
     if (step->facts) {
         sm_err why = {0};
-        facts = step->facts(options, &why);
+        facts = step->facts(io->ctx, io->options, &why);
         if (!facts && why.status) {
             s = sm_fail(err, why.status, "%s", why.msg);
             goto done;
@@ -54,7 +56,8 @@ sm_status flow_recipe(json_t **out, const sm_step *step, const json_t *options,
     if (subset)
         json_object_del(subset, "numerics");
     if (id && subset)
-        recipe = sm_recipe_new(step->name, step->version, id, n_input, subset, profile);
+        recipe =
+            sm_recipe_new(step->name, step->version, id, io->n_input, subset, profile);
     if (!recipe || (facts && json_object_set(recipe, "parsers", facts) != 0)) {
         s = sm_fail(err, SM_ENOMEM, "%s: out of memory", step->name);
         goto done;
@@ -67,6 +70,24 @@ done:
     json_decref(subset);
     free(id);
     return s;
+}
+
+sm_status flow_ctx_make(flow_ctx *out, const sm_ctx *ctx, sm_err *err)
+{
+    *out = (flow_ctx){.ctx = ctx};
+    if (ctx->hashes)
+        return SM_OK;
+    sm_status s = sm_file_hashes_create(&out->made, err);
+    out->own = *ctx;
+    out->own.hashes = out->made;
+    out->ctx = &out->own;
+    return s;
+}
+
+void flow_ctx_free(flow_ctx *f)
+{
+    sm_file_hashes_free(f->made);
+    *f = (flow_ctx){0};
 }
 
 /* ------------------------------------------------------------ look-up, lock */
@@ -100,6 +121,28 @@ static sm_status look_up(sm_artifact *out, bool *found, const job *j, sm_err *er
     return SM_OK;
 }
 
+/* What is known of a job, running or not. */
+static sm_step_io io_of(const job *j)
+{
+    return (sm_step_io){.ctx = j->ctx,
+                        .store = j->store,
+                        .options = j->options,
+                        .input = j->input,
+                        .n_input = j->n_input,
+                        .run = j->id.hex};
+}
+
+/* Before a result can be seen. */
+static sm_status announce(void *self, const sm_artifact *a, sm_err *err)
+{
+    const job *j = self;
+    sm_step_io io = io_of(j);
+    if (!j->step->announce)
+        return SM_OK;
+    sm_status s = j->step->announce(&io, a, err);
+    return s ? sm_fail_context(err, s, "%s: ", j->step->name) : SM_OK;
+}
+
 /* Point the job's ref at a result that was there, unless it does so already. */
 static sm_status move_ref(const job *j, const sm_artifact *a, sm_err *err)
 {
@@ -110,6 +153,13 @@ static sm_status move_ref(const job *j, const sm_artifact *a, sm_err *err)
     bool same = !s && !strcmp(now.content.hex, a->content.hex);
     sm_artifact_free(&now);
     return same ? SM_OK : sm_store_set_ref(j->store, j->ref, &a->content, err);
+}
+
+/* A result that was there, as if it had been made now. */
+static sm_status show_again(job *j, const sm_artifact *a, sm_err *err)
+{
+    sm_status s = announce(j, a, err);
+    return s ? s : move_ref(j, a, err);
 }
 
 static sm_status make_scratch(job *j, sm_err *err)
@@ -129,22 +179,30 @@ static sm_status make_scratch(job *j, sm_err *err)
 
 static sm_status run_in_staging(job *j, const char *staging, sm_err *err)
 {
-    sm_step_io io = {.ctx = j->ctx,
-                     .store = j->store,
-                     .options = j->options,
-                     .facts = json_object_get(j->recipe, "parsers"),
-                     .input = j->input,
-                     .n_input = j->n_input,
-                     .staging = staging,
-                     .scratch = j->scratch,
-                     .run = j->id.hex,
-                     .figures = j->figures};
+    sm_step_io io = io_of(j);
+    io.facts = json_object_get(j->recipe, "parsers");
+    io.staging = staging;
+    io.scratch = j->scratch;
+    io.figures = j->figures;
     sm_status s = sm_mkdirs(j->scratch, err);
     if (!s)
         s = j->step->run(&io, err);
     if (s)
         sm_fail_context(err, s, "%s: ", j->step->name);
     return s;
+}
+
+static sm_status commit(sm_artifact *out, job *j, const char *staging,
+                        const json_t *record, sm_err *err)
+{
+    const sm_commit c = {.kind = j->step->output,
+                         .recipe = j->recipe,
+                         .staging = staging,
+                         .ref = j->ref,
+                         .run = record,
+                         .before = announce,
+                         .self = j};
+    return sm_store_commit_after(out, j->store, &c, err);
 }
 
 static sm_status run_and_commit(sm_artifact *out, job *j, sm_err *err)
@@ -159,8 +217,7 @@ static sm_status run_and_commit(sm_artifact *out, job *j, sm_err *err)
     if (!s) {
         double seconds = (double)((sm_clock_ns() - start) / 1000000) / 1000;
         json_object_set_new(record, "seconds", json_real(seconds));
-        s = sm_store_commit(out, j->store, j->step->output, j->recipe, staging, j->ref,
-                            record, err);
+        s = commit(out, j, staging, record, err);
     }
     if (s && staging)
         sm_remove_tree(staging, NULL);
@@ -181,7 +238,7 @@ static sm_status make(sm_flow_result *out, job *j, sm_err *err)
     if (!s)
         s = look_up(&out->artifact, &out->was_there, j, err);
     if (!s && out->was_there)
-        s = move_ref(j, &out->artifact, err);
+        s = show_again(j, &out->artifact, err);
     else if (!s)
         s = run_and_commit(&out->artifact, j, err);
     if (j->lock_fd >= 0 && (!s || rmdir(j->scratch) == 0)) {
@@ -206,12 +263,7 @@ static void remove_left_over(job *j)
 
 static sm_status settle(const job *j, const sm_artifact *a, sm_err *err)
 {
-    sm_step_io io = {.ctx = j->ctx,
-                     .store = j->store,
-                     .options = j->options,
-                     .input = j->input,
-                     .n_input = j->n_input,
-                     .run = j->id.hex};
+    sm_step_io io = io_of(j);
     if (!j->step->settle)
         return SM_OK;
     sm_status s = j->step->settle(&io, a, err);
@@ -220,6 +272,7 @@ static sm_status settle(const job *j, const sm_artifact *a, sm_err *err)
 
 static void job_free(job *j)
 {
+    flow_ctx_free(&j->hashing);
     flow_inputs_free(j->input, j->n_input);
     json_decref(j->options);
     json_decref(j->recipe);
@@ -235,14 +288,18 @@ static sm_status job_open(job *j, const char *step, const char *const *input_ref
                           size_t n_input, const json_t *given, const char *where,
                           sm_err *err)
 {
-    sm_status s = flow_step_find(&j->step, step, where, err);
+    sm_status s = flow_ctx_make(&j->hashing, j->ctx, err);
+    j->ctx = j->hashing.ctx;
+    if (!s)
+        s = flow_step_find(&j->step, step, where, err);
     if (!s)
         s = sm_options_resolve(&j->options, j->step->options, given, where, err);
     if (!s)
         s = flow_inputs_find(&j->input, &j->n_input, j->store, j->step, input_refs,
                              n_input, where, err);
+    sm_step_io io = io_of(j);
     if (!s)
-        s = flow_recipe(&j->recipe, j->step, j->options, j->input, j->n_input, err);
+        s = flow_recipe(&j->recipe, j->step, &io, err);
     if (!s)
         s = sm_recipe_id(&j->id, j->recipe, err);
     if (!s && !(j->figures = json_object()))
@@ -267,7 +324,7 @@ sm_status sm_flow_step(sm_flow_result *out, const sm_ctx *ctx, sm_store *store,
         s = look_up(&r.artifact, &r.was_there, &j, err);
     if (!s && r.was_there) {
         remove_left_over(&j);
-        s = move_ref(&j, &r.artifact, err);
+        s = show_again(&j, &r.artifact, err);
     } else if (!s)
         s = make(&r, &j, err);
     if (!s)
@@ -295,16 +352,14 @@ sm_status sm_flow_plan(json_t **out, const sm_ctx *ctx, sm_store *store, const c
     sm_status s = job_open(&j, step, input_refs, n_input, given, where, err);
     if (!s)
         s = look_up(&a, &found, &j, err);
-    sm_step_io io = {.ctx = ctx,
-                     .store = store,
-                     .options = j.options,
-                     .input = j.input,
-                     .n_input = j.n_input};
+    sm_step_io io = io_of(&j);
+    io.run = NULL;
     if (!s && j.step->plan)
         s = j.step->plan(&plan, &io, err);
     if (!s) {
-        *out = json_pack("{s:s, s:b, s:O, s:o*}", "recipe", j.id.hex, "made_before",
-                         found, "options", j.options, "plan", plan);
+        *out = json_pack("{s:s, s:b, s:s*, s:O, s:o*}", "recipe", j.id.hex, "made_before",
+                         found, "content", found ? a.content.hex : NULL, "options",
+                         j.options, "plan", plan);
         s = *out ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", step);
     }
     sm_artifact_free(&a);

@@ -39,8 +39,9 @@ static const sm_option eval_options[] = {
     SM_OPTION_END};
 
 /* The pairs enter the recipe by their bytes, not by their path. */
-static json_t *eval_facts(const json_t *options, sm_err *err)
+static json_t *eval_facts(const sm_ctx *ctx, const json_t *options, sm_err *err)
 {
+    (void)ctx;
     const char *path = sm_opt_str(options, "pairs");
     sm_id id;
     if (!*path)

@@ -18,8 +18,9 @@ static const sm_option gate_options[] = {
     SM_OPTION_END};
 
 /* The rules enter the recipe, not the path they were read from. */
-static json_t *gate_facts(const json_t *options, sm_err *err)
+static json_t *gate_facts(const sm_ctx *ctx, const json_t *options, sm_err *err)
 {
+    (void)ctx;
     json_t *gate = NULL;
     if (sm_gate_load(&gate, sm_opt_str(options, "gate"), err))
         return NULL;
@@ -106,10 +107,9 @@ static sm_status write_verdict(const sm_step_io *io, json_t *verdict, const json
 
 static sm_status run(const sm_step_io *io, sm_err *err)
 {
-    json_t *gate = NULL, *figures = NULL, *verdict = NULL;
+    const json_t *gate = json_object_get(io->facts, "gate"); /* as the recipe has it */
+    json_t *figures = NULL, *verdict = NULL;
     sm_status s = check_inputs(io, err);
-    if (!s)
-        s = sm_gate_load(&gate, sm_opt_str(io->options, "gate"), err);
     if (!s)
         s = load_figures(&figures, io, err);
     if (!s)
@@ -118,14 +118,15 @@ static sm_status run(const sm_step_io *io, sm_err *err)
         json_object_set(io->figures, "passed", json_object_get(verdict, "passed"));
         s = write_verdict(io, verdict, figures, err);
     }
-    json_decref(gate);
     json_decref(figures);
     json_decref(verdict);
     return s;
 }
 
-/* A model is admitted by what was last said of it, which may be a verdict made before. */
-static sm_status settle(const sm_step_io *io, const sm_artifact *release, sm_err *err)
+/* A model is admitted by what was last said of it, which may be a verdict made before.  It
+ * is said before the release can be seen: a kill in between leaves a model that nobody
+ * admits until its gate has run to the end, never one that a failed gate lets pass. */
+static sm_status announce(const sm_step_io *io, const sm_artifact *release, sm_err *err)
 {
     char *path = NULL;
     json_t *verdict = NULL, *detail = NULL;
@@ -154,5 +155,5 @@ const sm_step step_gate = {
     .facts = gate_facts,
     .run = run,
     .restore = gate_restore,
-    .settle = settle,
+    .announce = announce,
 };

@@ -28,8 +28,9 @@ static const sm_option options[] = {
 };
 
 /* The bytes enter the recipe, not the path they were read from. */
-static json_t *facts(const json_t *given, sm_err *err)
+static json_t *facts(const sm_ctx *ctx, const json_t *given, sm_err *err)
 {
+    (void)ctx;
     sm_id id;
     if (sm_id_of_file(&id, sm_opt_str(given, "file"), err))
         return NULL;

@@ -115,8 +115,7 @@ static sm_status find_states(sm_artifact *out, json_t **recipe, const sm_step_io
                              sm_err *err)
 {
     sm_id id;
-    sm_status s =
-        flow_recipe(recipe, &step_train_states, io->options, io->input, io->n_input, err);
+    sm_status s = flow_recipe(recipe, &step_train_states, io, err);
     if (!s)
         s = sm_recipe_id(&id, *recipe, err);
     if (!s)
@@ -280,14 +279,32 @@ static void plan_states(json_t *out, const sm_step_io *io, const sm_train_config
         json_integer(sm_opt_bool(io->options, "keep_states") ? n * state : 0));
 }
 
+/* The configuration; of a tokenizer that is still to be trained the vocabulary is known. */
+static sm_status plan_config(material *m, bool *is_known, const sm_step_io *io,
+                             sm_err *err)
+{
+    const sm_artifact *t = &io->input[flow_input_of(io, "tokenizer")];
+    const json_t *options = json_object_get(t->recipe_json, "options");
+    *is_known = true;
+    if (*t->content.hex)
+        return material_tokenizer(m, io, err);
+    int64_t n_vocab = json_integer_value(json_object_get(options, "vocab_size"));
+    *is_known = n_vocab > 0 && n_vocab <= INT32_MAX;
+    return *is_known ? train_config_of(&m->config, io->options, (int32_t)n_vocab, err)
+                     : SM_OK;
+}
+
 static sm_status plan(json_t **out, const sm_step_io *io, sm_err *err)
 {
     material m = {0};
     sm_train_plan p;
-    sm_status s = material_tokenizer(&m, io, err);
-    if (!s)
-        s = sm_flow_ceiling(&m.config.ceiling_gflops, io->ctx, m.config.profile, 0.2,
-                            err);
+    bool is_known = false;
+    sm_status s = plan_config(&m, &is_known, io, err);
+    if (s || !is_known) {
+        material_free(&m);
+        return s;
+    }
+    s = sm_flow_ceiling(&m.config.ceiling_gflops, io->ctx, m.config.profile, 0.2, err);
     if (!s)
         s = sm_train_plan_make(&p, io->ctx, &m.config, err);
     material_free(&m);

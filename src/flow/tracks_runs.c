@@ -74,7 +74,7 @@ static sm_status recipe_of(char out[65], const tracks_runs *t, const json_t *opt
     sm_id id;
     sm_status s = tracks_io_open(&io, NULL, t->store, t->file, options, where, err);
     if (!s)
-        s = flow_recipe(&recipe, &step_train, io.options, io.input, io.io.n_input, err);
+        s = flow_recipe(&recipe, &step_train, &io.io, err);
     if (!s)
         s = sm_recipe_id(&id, recipe, err);
     if (!s)

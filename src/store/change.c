@@ -14,6 +14,7 @@
  * unfinished line past that point and nothing else; its bytes are kept, and one rename
  * brings the log without them together with the record of it.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,10 +28,12 @@ static sm_status log_size(int64_t *out, const sm_store *s, sm_err *err)
     if (!path)
         return store_nomem(err);
     sm_status st = SM_OK;
-    if (stat(path, &info) != 0)
-        st = sm_fail(err, SM_ECORRUPT, "%s: the audit log is missing", path);
-    else
+    if (stat(path, &info) == 0)
         *out = (int64_t)info.st_size;
+    else if (errno != ENOENT)
+        st = sm_fail_errno(err, errno, "%s", path);
+    else
+        st = sm_fail(err, SM_ECORRUPT, "%s: the audit log is missing", path);
     free(path);
     return st;
 }

@@ -221,36 +221,50 @@ static sm_status check_arguments(const char *kind, const json_t *recipe,
     return SM_OK;
 }
 
-sm_status sm_store_commit(sm_artifact *out, sm_store *s, const char *kind,
-                          const json_t *recipe, const char *staging, const char *ref,
-                          const json_t *run, sm_err *err)
+static sm_status commit(sm_artifact *a, sm_store *s, const sm_commit *c,
+                        const ref_name *ref, sm_err *err)
+{
+    commit_ids ids = {0};
+    sm_status st = take_files(a, s, c->staging, err);
+    if (!st)
+        st = put_records(&ids, a, s, c->run, err);
+    store_point(s, "commit.records");
+    if (!st && c->before)
+        st = c->before(c->self, a, err);
+    return st ? st : make_visible(s, "artifact.commit", a, &ids, ref, err);
+}
+
+sm_status sm_store_commit_after(sm_artifact *out, sm_store *s, const sm_commit *c,
+                                sm_err *err)
 {
     sm_artifact a = {0};
-    commit_ids ids = {0};
     ref_name r;
-    sm_status st = check_arguments(kind, recipe, run, err);
-    if (!st && ref)
-        st = parse_movable(&r, ref, err);
+    sm_status st = check_arguments(c->kind, c->recipe, c->run, err);
+    if (!st && c->ref)
+        st = parse_movable(&r, c->ref, err);
     if (st)
         return st;
-    memcpy(a.kind, kind, strlen(kind) + 1);
+    memcpy(a.kind, c->kind, strlen(c->kind) + 1);
     store_enter(s);
-    if (!(a.recipe_json = json_deep_copy(recipe)))
-        st = store_nomem(err);
-    if (!st)
-        st = take_files(&a, s, staging, err);
-    if (!st)
-        st = put_records(&ids, &a, s, run, err);
-    if (!st)
-        st = make_visible(s, "artifact.commit", &a, &ids, ref ? &r : NULL, err);
+    a.recipe_json = json_deep_copy(c->recipe);
+    st = a.recipe_json ? commit(&a, s, c, c->ref ? &r : NULL, err) : store_nomem(err);
     store_leave(s);
     if (st) {
         sm_artifact_free(&a);
         return st;
     }
-    sm_remove_tree(staging, NULL); /* the session's end removes what is left */
+    sm_remove_tree(c->staging, NULL); /* the session's end removes what is left */
     *out = a;
     return SM_OK;
+}
+
+sm_status sm_store_commit(sm_artifact *out, sm_store *s, const char *kind,
+                          const json_t *recipe, const char *staging, const char *ref,
+                          const json_t *run, sm_err *err)
+{
+    const sm_commit c = {
+        .kind = kind, .recipe = recipe, .staging = staging, .ref = ref, .run = run};
+    return sm_store_commit_after(out, s, &c, err);
 }
 
 /* ----------------------------------------------------------------------- copy */

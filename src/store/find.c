@@ -270,6 +270,23 @@ sm_status load_manifest(sm_artifact *out, sm_store *s, const char *manifest, sm_
     return st;
 }
 
+sm_status sm_store_find_node(sm_artifact *out, sm_store *s, const sm_id *node, sm_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    sm_id id;
+    store_enter(s);
+    sm_status st = catalog_query(
+        &q, s->db, err, "SELECT manifest FROM artifact WHERE manifest=?", "s", node->hex);
+    if (!st)
+        st = take_id(&id, s->db, q, err);
+    if (st == SM_ENOENT)
+        st = sm_fail(err, SM_ENOENT, "%s: no such artifact in %s", node->hex, s->root);
+    if (!st)
+        st = load_manifest(out, s, id.hex, err);
+    store_leave(s);
+    return st;
+}
+
 sm_status sm_store_find(sm_artifact *out, sm_store *s, const char *ref, sm_err *err)
 {
     sm_id id;

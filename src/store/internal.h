@@ -69,7 +69,7 @@ void store_unlock(sm_store *s);
 /* Remove the staging directories of processes that are gone. */
 void store_clean_staging(sm_store *s);
 /* Does a process that lives have a staging directory below this tmp/? */
-bool store_has_session(const char *tmp);
+sm_status store_has_session(bool *out, const char *tmp, sm_err *err);
 
 /* ------------------------------------------------------------ hash.c, key.c */
 

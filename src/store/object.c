@@ -327,8 +327,8 @@ static void judge(object_report *r, bool name_matches, const leaf_hash *h,
         r->wrong |= OBJECT_LEAF_FILE;
         compare_leaves(r, table, len, h->table.data, h->table.len);
         if (len != h->table.len)
-            snprintf(r->why, sizeof r->why, "got %zu bytes, want %zu; the object is whole",
-                     len, h->table.len);
+            snprintf(r->why, sizeof r->why,
+                     "got %zu bytes, want %zu; the object is whole", len, h->table.len);
         else
             snprintf(r->why, sizeof r->why,
                      "entry %lld is not the hash of its leaf; the object is whole",
@@ -380,14 +380,18 @@ sm_status object_check(object_report *r, sm_store *s, const sm_id *id, sm_err *e
     if (!path)
         return store_nomem(err);
     int fd = -1;
-    sm_status st = sm_file_open_regular(&fd, NULL, path, O_RDONLY | O_NOFOLLOW, NULL);
+    sm_err why = {0};
+    sm_status st = sm_file_open_regular(&fd, NULL, path, O_RDONLY | O_NOFOLLOW, &why);
     if (!st) {
         st = check_open(r, path, id, fd, err);
         close(fd);
     } else {
         r->wrong = st == SM_ENOENT ? OBJECT_MISSING : OBJECT_UNREADABLE;
-        snprintf(r->why, sizeof r->why, "%s",
-                 st == SM_EINVAL ? "want a regular file" : "open failed");
+        const char *text = strrchr(why.msg, ':'); /* after the path */
+        snprintf(r->why, sizeof r->why, "%.100s",
+                 st == SM_EINVAL ? "want a regular file"
+                 : text          ? text + 1 + strspn(text + 1, " ")
+                                 : why.msg);
         st = SM_OK;
     }
     free(path);

@@ -176,11 +176,13 @@ static sm_status refuse_busy(const char *at, sm_err *err)
     char *tmp = sm_path_join(at, "tmp");
     if (!tmp)
         return store_nomem(err);
-    bool busy = store_has_session(tmp);
+    bool busy = false;
+    sm_status st = store_has_session(&busy, tmp, err);
     free(tmp);
-    return busy ? sm_fail(err, SM_EDENIED,
-                          "%s: another process is making something in it; want none", at)
-                : SM_OK;
+    return !st && busy
+               ? sm_fail(err, SM_EDENIED,
+                         "%s: another process is making something in it; want none", at)
+               : st;
 }
 
 /* A catalog that still says where the log ended is a witness: without it, a log that was

@@ -86,19 +86,21 @@ static void clean_all(const char *tmp, DIR *d)
     }
 }
 
-bool store_has_session(const char *tmp)
+sm_status store_has_session(bool *out, const char *tmp, sm_err *err)
 {
-    bool found = false;
-    struct dirent *e;
-    DIR *d = opendir(tmp);
-    while (d && !found && (e = readdir(d))) {
-        char *dir = strncmp(e->d_name, "s-", 2) ? NULL : sm_path_join(tmp, e->d_name);
-        found = dir && !is_dead(dir);
+    sm_list names;
+    *out = false;
+    sm_status st = sm_list_entries(&names, tmp, err);
+    for (size_t i = 0; i < names.n && !st && !*out; i++) {
+        if (strncmp(names.item[i], "s-", 2) != 0)
+            continue;
+        char *dir = sm_path_join(tmp, names.item[i]);
+        st = dir ? SM_OK : store_nomem(err);
+        *out = dir && !is_dead(dir);
         free(dir);
     }
-    if (d)
-        closedir(d);
-    return found;
+    sm_list_free(&names);
+    return st == SM_ENOENT ? SM_OK : st;
 }
 
 void store_clean_staging(sm_store *s)

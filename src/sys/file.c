@@ -45,7 +45,8 @@ sm_status sm_file_open_regular(int *out, size_t *size, const char *path, int fla
     return SM_OK;
 }
 
-static sm_status read_exact(int fd, char *data, size_t *len, const char *path, sm_err *err)
+static sm_status read_exact(int fd, char *data, size_t *len, const char *path,
+                            sm_err *err)
 {
     size_t got = 0;
     while (got < *len) {
@@ -73,7 +74,8 @@ sm_status sm_file_read(char **out, size_t *len, const char *path, size_t max_byt
         return s;
     char *data = NULL;
     if (size > max) {
-        s = sm_fail(err, SM_EINVAL, "%s: got %zu bytes, want at most %zu", path, size, max);
+        s = sm_fail(err, SM_EINVAL, "%s: got %zu bytes, want at most %zu", path, size,
+                    max);
     } else if (!(data = malloc(size + 1))) {
         s = sm_fail(err, SM_ENOMEM, "%s: no memory for %zu bytes", path, size);
     } else {
@@ -168,8 +170,8 @@ static sm_status open_in_place(sm_file_writer *w, sm_err *err)
 }
 
 /* `path` is taken over. */
-static sm_status writer_open(sm_file_writer **out, char *path, unsigned mode, bool in_place,
-                             sm_err *err)
+static sm_status writer_open(sm_file_writer **out, char *path, unsigned mode,
+                             bool in_place, sm_err *err)
 {
     sm_file_writer *w = path ? sm_alloc(1, sizeof *w) : NULL;
     if (!w) {
@@ -199,21 +201,21 @@ bool sm_path_is_special(const char *path)
     return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
-/* What a symbolic link at `path` says, as a path from where we are; NULL when out of
- * memory or when there is no link. */
-static char *link_target(const char *path)
+/* What a symbolic link at `path` says, as a path from where we are. */
+static sm_status link_target(char **out, const char *path, sm_err *err)
 {
     char text[PATH_MAX];
     ssize_t n = readlink(path, text, sizeof text - 1);
     if (n < 0)
-        return NULL;
+        return sm_fail_errno(err, errno, "%s: readlink", path);
     text[n] = 0;
+    char *dir = text[0] == '/' ? NULL : parent_of(path);
     if (text[0] == '/')
-        return sm_strdup(text);
-    char *dir = parent_of(path);
-    char *target = dir ? sm_path_join(dir, text) : NULL;
+        *out = sm_strdup(text);
+    else
+        *out = dir ? sm_path_join(dir, text) : NULL;
     free(dir);
-    return target;
+    return *out ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
 }
 
 /* The name at the end of a chain of symbolic links, which need not exist. */
@@ -221,15 +223,16 @@ static sm_status resolve(char **out, const char *path, sm_err *err)
 {
     struct stat st;
     char *at = sm_strdup(path);
-    for (int i = 0; at && lstat(at, &st) == 0 && S_ISLNK(st.st_mode); i++) {
-        char *next = i < MAX_LINKS ? link_target(at) : NULL;
+    sm_status s = at ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
+    for (int i = 0; !s && lstat(at, &st) == 0 && S_ISLNK(st.st_mode); i++) {
+        char *next = NULL;
+        s = i < MAX_LINKS ? link_target(&next, at, err)
+                          : sm_fail_errno(err, ELOOP, "%s", path);
         free(at);
         at = next;
-        if (i == MAX_LINKS)
-            return sm_fail_errno(err, ELOOP, "%s", path);
     }
     *out = at;
-    return at ? SM_OK : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
+    return s;
 }
 
 sm_status sm_file_writer_open_named(sm_file_writer **out, const char *path, unsigned mode,
@@ -325,8 +328,8 @@ sm_status sm_file_write_atomic(const char *path, const void *data, size_t len,
     return s ? s : put_all(w, data, len, err);
 }
 
-sm_status sm_file_write_named(const char *path, const void *data, size_t len, unsigned mode,
-                              sm_err *err)
+sm_status sm_file_write_named(const char *path, const void *data, size_t len,
+                              unsigned mode, sm_err *err)
 {
     sm_file_writer *w;
     sm_status s = sm_file_writer_open_named(&w, path, mode, err);

@@ -185,6 +185,25 @@ sm_status sm_list_files(sm_list *out, const char *dir, sm_err *err)
     return s;
 }
 
+sm_status sm_list_entries(sm_list *out, const char *dir, sm_err *err)
+{
+    const char *name;
+    *out = (sm_list){0};
+    DIR *d = opendir(dir);
+    if (!d)
+        return sm_fail_errno(err, errno, "%s", dir);
+    sm_status s = next_entry(&name, d, dir, err);
+    while (!s && name) {
+        s = sm_list_push(out, name) ? next_entry(&name, d, dir, err)
+                                    : sm_fail(err, SM_ENOMEM, "%s: out of memory", dir);
+    }
+    closedir(d);
+    if (s)
+        sm_list_free(out);
+    sm_list_sort(out);
+    return s;
+}
+
 static sm_status remove_at(int parent, const char *name, const char *path, int depth,
                            sm_err *err);
 

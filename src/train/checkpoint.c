@@ -19,7 +19,6 @@
  * Checksums are of the numbers in memory, taken before writing and after reading back.
  * The random numbers are counter-based, so the step is all of their state.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -75,38 +74,39 @@ sm_status train_state_name(train_state *t, sm_err *err)
 
 /* ---------------------------------------------------------------- listing */
 
+/* The step of a checkpoint's name, 0 for any other. */
+static int64_t step_of(const char *name, const char *prefix)
+{
+    char *end = NULL;
+    size_t len = strlen(prefix);
+    long long at = strncmp(name, prefix, len) ? 0 : strtoll(name + len, &end, 10);
+    return at > 0 && *end == 0 ? (int64_t)at : 0;
+}
+
 /* Steps of this run's checkpoints, newest first.  *step is malloc'd. */
 sm_status train_ckpt_steps(int64_t **step, size_t *n, const char *scratch,
                            const train_state *t, sm_err *err)
 {
     char prefix[32];
-    DIR *d = opendir(scratch);
+    sm_list names;
     *step = NULL;
     *n = 0;
-    if (!d)
-        return errno == ENOENT ? SM_OK : sm_fail_errno(err, errno, "%s", scratch);
     snprintf(prefix, sizeof prefix, "ckpt-%s-", t->run);
-    size_t len = strlen(prefix);
-    sm_status s = SM_OK;
-    for (struct dirent *e; !s && (e = readdir(d)) != NULL;) {
-        char *end = NULL;
-        if (strncmp(e->d_name, prefix, len))
+    sm_status s = sm_list_entries(&names, scratch, err);
+    if (s == SM_ENOENT)
+        return SM_OK;
+    if (!s && !(*step = sm_alloc(names.n + 1, sizeof **step)))
+        s = sm_fail(err, SM_ENOMEM, "%s: out of memory", scratch);
+    for (size_t k = 0; k < names.n && !s; k++) {
+        int64_t at = step_of(names.item[k], prefix);
+        if (at == 0)
             continue;
-        long long at = strtoll(e->d_name + len, &end, 10);
-        if (at <= 0 || *end)
-            continue;
-        int64_t *more = sm_realloc(*step, *n + 1, sizeof *more);
-        if (!more) {
-            s = sm_fail(err, SM_ENOMEM, "%s: out of memory", scratch);
-            break;
-        }
         size_t i = (*n)++;
-        for (; i > 0 && more[i - 1] < at; i--)
-            more[i] = more[i - 1];
-        more[i] = at;
-        *step = more;
+        for (; i > 0 && (*step)[i - 1] < at; i--)
+            (*step)[i] = (*step)[i - 1];
+        (*step)[i] = at;
     }
-    closedir(d);
+    sm_list_free(&names);
     return s;
 }
 

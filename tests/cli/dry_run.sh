@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # train --dry-run: parameters, bytes by kind, FLOPs a token, time; before anything is allocated.
+# run --dry-run: which steps would run, which were made, what a training would take.
 # Usage: dry_run.sh SMELT ROOT
 SMELT=$1 ROOT=$2
 . "$(dirname "$0")/lib.sh"
@@ -35,5 +36,49 @@ check "a plan of 5e10 parameters allocates none of them" bash -c \
    python3 -c "import json, sys; assert json.load(sys.stdin)[\"plan\"][\"parameters\"] > 5e10"' \
   - "$limit" "$SMELT" "${huge[@]}"
 check "a dry run leaves nothing" bash -c '! "$1" status | grep -q model' - "$SMELT"
+
+# ------------------------------------------------------------------ a pipeline
+mkdir pipe && cd pipe && smelt init >/dev/null || exit 2
+tiny_corpus
+tiny_pipeline
+state() { # everything in the workspace and when it was last written
+  find .smelt -type f -printf '%p %s %T@\n' | sort
+}
+state >before
+expect 0 '^\[1/7\] data.add -> docs: would run$' run tiny.yaml --dry-run
+expect 0 '^\[4/7\] train -> tiny: would run after set, tok: 0.0 M parameters active' run tiny.yaml --dry-run
+expect 0 '^7 of 7 steps would run$' run tiny.yaml --dry-run
+state >after
+check "a dry run writes nothing into the workspace" diff before after
+smelt run tiny.yaml --dry-run --json >ahead.json
+smelt data add corpus --as docs -q >/dev/null
+smelt data curate docs --allow-unknown-licence --heldout-frac 0.2 --as set -q >/dev/null
+smelt tokenizer train set --vocab-size 400 --as other-name -q >/dev/null
+expect 0 '^\[3/7\] tokenizer.train -> tok [0-9a-f]{12}: made before$' run tiny.yaml --dry-run
+expect 0 '^4 of 7 steps would run$' run tiny.yaml --dry-run
+smelt run tiny.yaml --dry-run --json >plan.json
+check "the plan before the tokenizer is that after it" python3 - <<'END'
+import json
+ahead, now = json.load(open("ahead.json")), json.load(open("plan.json"))
+assert ahead["to_run"] == 7 and now["to_run"] == 4
+a, b = ahead["steps"][3], now["steps"][3]
+assert a["after"] == ["set", "tok"] and "recipe" not in a and "after" not in b
+assert a["plan"]["parameters"] == b["plan"]["parameters"] > 0
+assert a["plan"]["total_bytes"] == b["plan"]["total_bytes"] > 0
+assert ahead["expected_seconds"] == a["plan"]["expected_seconds"] > 0
+assert now["steps"][5]["after"] == ["tiny", "idx"]
+END
+smelt run tiny.yaml -q
+expect 0 '^0 of 7 steps would run$' run tiny.yaml --dry-run
+check "what would run is what ran" python3 - "$SMELT" <<'END'
+import json, subprocess, sys
+now = json.load(open("plan.json"))["steps"][3]
+got = json.loads(subprocess.run([sys.argv[1], "run", "tiny.yaml", "--dry-run", "--json"],
+                                capture_output=True, check=True).stdout)
+assert got["steps"][3]["recipe"] == now["recipe"]
+assert all(s["made_before"] and len(s["content"]) == 64 and "plan" not in s for s in got["steps"])
+END
+expect 0 '^3 of 7 steps would run$' run tiny.yaml --dry-run --set train.n_steps=13
+bad 2 "unknown|no step|wants|want" run tiny.yaml --dry-run --set nothing.x=1
 
 finish

@@ -40,4 +40,35 @@ expect 1 'line [0-9]+: ' verify
 bad 1 'do not verify; nothing can be recorded' index set --passage-words 50 --as late -q
 check "nothing of the log was removed" test "$before" = "$(sha256sum .smelt/audit/log.jsonl)"
 
+# ------------------------------------------------------------------ not ours to read
+# One line says what cannot be read; what hangs on it is not called wrong as well.
+mkdir "$WORK/shut" && cd "$WORK/shut" && smelt init >/dev/null || exit 2
+printf 'One document of some words.\n' > a.txt
+smelt data add a.txt --as docs -q >/dev/null
+as_other() { # COMMAND...: as a user whom permissions bind
+  if [ "$(id -u)" = 0 ]; then
+    setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+  else
+    "$@"
+  fi
+}
+shut() { # FILE 'PATTERN': verify finds one thing while the file is shut
+  local mode out
+  mode=$(stat -c %a "$1")
+  chmod 000 "$1"
+  out=$(as_other "$SMELT" verify 2>&1)
+  if [ "$(wc -l <<<"$out")" = 2 ] && grep -qE "$2" <<<"$out"; then ok "$1 is shut"
+  else not_ok "$1 is shut" "$out"; fi
+  chmod "$mode" "$1"
+}
+if [ "$(id -u)" != 0 ] || as_other "$SMELT" version >/dev/null 2>&1; then
+  chmod 755 "$WORK"
+  [ "$(id -u)" != 0 ] || chown -R 65534:65534 .
+  check "open, all is well" as_other "$SMELT" verify
+  shut .smelt/audit/log.jsonl 'log\.jsonl: Permission denied'
+  shut "$(object_of docs documents.jsonl)" 'object .*: cannot be read: Permission denied'
+else
+  ok "files that are shut # SKIP no other user can run $SMELT"
+fi
+
 finish

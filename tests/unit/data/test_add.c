@@ -399,10 +399,10 @@ static void test_determinism(void **state)
     char *tree = room_path(&r, "tree");
     snprintf(json, sizeof json, "{\"paths\": [\"%s\"]}", tree);
     json_t *o = options(sm_data_add_options, json);
-    json_t *f1 = sm_data_add_facts(o, &e), *f2 = sm_data_add_facts(o, &e);
+    json_t *f1 = sm_data_add_facts(&r.ctx, o, &e), *f2 = sm_data_add_facts(&r.ctx, o, &e);
     assert_true(json_equal(f1, f2));
     room_puts(&r, "tree/d0/f0.txt", "This is another text.\n");
-    json_t *f3 = sm_data_add_facts(o, &e);
+    json_t *f3 = sm_data_add_facts(&r.ctx, o, &e);
     assert_false(json_equal(f1, f3));
     json_decref(f1);
     json_decref(f2);

@@ -3,6 +3,7 @@
 #include "room.h"
 
 #include <sys/stat.h>
+#include <time.h>
 
 #define MIT_TEXT                                                                    \
     "Permission is hereby granted, free of charge, to any person obtaining a copy " \
@@ -271,19 +272,112 @@ static void test_changed(void **state)
     room_puts(&r, "in/a.txt", "The text as it was first.\n");
     room_puts(&r, "in/b.txt", "The other text.\n");
     sm_err e = {0};
-    json_t *o = options_of(&r, "in"), *facts = sm_data_add_facts(o, &e);
+    json_t *o = options_of(&r, "in"), *facts = sm_data_add_facts(&r.ctx, o, &e);
     assert_int_equal(add_with(&r, o, facts, "o1", &e), SM_OK);
     room_puts(&r, "in/b.txt", "The other text, changed.\n");
     assert_int_equal(add_with(&r, o, facts, "o2", &e), SM_EINVAL);
     assert_non_null(strstr(e.msg, "/in: changed while it was read"));
     json_decref(facts);
-    facts = sm_data_add_facts(o, &e);
+    facts = sm_data_add_facts(&r.ctx, o, &e);
     const sm_progress progress = {.update = rewrite, .self = &r};
     r.ctx.progress = &progress;
     assert_int_equal(add_with(&r, o, facts, "o3", &e), SM_EINVAL);
     assert_non_null(strstr(e.msg, "/in/a.txt: changed while it was read"));
     json_decref(facts);
     json_decref(o);
+    room_close(&r);
+}
+
+/* Bytes that this process has read so far. */
+static int64_t bytes_read(void)
+{
+    long long n = -1;
+    FILE *f = fopen("/proc/self/io", "r");
+    if (f && fscanf(f, "rchar: %lld", &n) != 1)
+        n = -1;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+static json_t *facts_of(const room *r, const json_t *o, int64_t *n_read)
+{
+    sm_err e = {0};
+    int64_t before = bytes_read();
+    json_t *facts = sm_data_add_facts(&r->ctx, o, &e);
+    assert_non_null(facts);
+    *n_read = bytes_read() - before;
+    return facts;
+}
+
+static void wait_until_settled(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    while (time(NULL) < st.st_ctime + 4)
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+}
+
+/* A file that stayed what it was is not read for its hash again: this program, which is
+ * older than a few seconds. */
+static void test_remembered(void **state)
+{
+    (void)state;
+    room r;
+    struct stat st;
+    int64_t n;
+    sm_err e = {0};
+    const char *self = "/proc/self/exe";
+    if (bytes_read() < 0)
+        skip();
+    room_open(&r, 2);
+    assert_int_equal(stat(self, &st), 0);
+    wait_until_settled(self);
+    assert_int_equal(sm_file_hashes_create(&r.ctx.hashes, &e), SM_OK);
+    json_t *o = options(sm_data_add_options, "{\"paths\": [\"/proc/self/exe\"]}");
+    json_t *first = facts_of(&r, o, &n);
+    assert_true(n >= st.st_size);
+    json_t *again = facts_of(&r, o, &n);
+    assert_true(n < st.st_size);
+    assert_true(json_equal(first, again));
+    json_decref(again);
+    json_decref(first);
+    json_decref(o);
+    sm_file_hashes_free(r.ctx.hashes);
+    r.ctx.hashes = NULL;
+    room_close(&r);
+}
+
+/* One that has just been written is read again: a second write could bear the same time. */
+static void test_too_young(void **state)
+{
+    (void)state;
+    enum { SIZE = 1 << 20 };
+    static char big[SIZE + 1];
+    room r;
+    int64_t n;
+    sm_err e = {0};
+    if (bytes_read() < 0)
+        skip();
+    room_open(&r, 2);
+    memset(big, 'x', SIZE);
+    room_puts(&r, "in/a.txt", big);
+    assert_int_equal(sm_file_hashes_create(&r.ctx.hashes, &e), SM_OK);
+    json_t *o = options_of(&r, "in"), *first = facts_of(&r, o, &n);
+    json_t *again = facts_of(&r, o, &n);
+    assert_true(n >= SIZE);
+    assert_true(json_equal(first, again));
+    json_decref(again);
+    big[SIZE / 2] = 'y';
+    room_puts(&r, "in/a.txt", big);
+    again = facts_of(&r, o, &n);
+    assert_true(n >= SIZE);
+    assert_false(json_equal(first, again));
+    json_decref(again);
+    json_decref(first);
+    json_decref(o);
+    sm_file_hashes_free(r.ctx.hashes);
+    r.ctx.hashes = NULL;
     room_close(&r);
 }
 
@@ -409,11 +503,11 @@ static void test_links(void **state)
     room_open(&r, 1);
     sm_err e = {0};
     room_puts(&r, "in/one.txt", "The text that is linked to.\n");
-    json_t *o = options_of(&r, "in"), *before = sm_data_add_facts(o, &e);
+    json_t *o = options_of(&r, "in"), *before = sm_data_add_facts(&r.ctx, o, &e);
     char *link = room_path(&r, "in/two.txt"), *gone = room_path(&r, "in/sub/gone");
     assert_int_equal(symlink("one.txt", link), 0);
     assert_int_equal(symlink("nowhere", gone), 0);
-    json_t *after = sm_data_add_facts(o, &e);
+    json_t *after = sm_data_add_facts(&r.ctx, o, &e);
     assert_false(json_equal(before, after));
     assert_int_equal(add_with(&r, o, after, "o1", &e), SM_OK);
     json_t *j = report_of(&r, "o1");
@@ -433,7 +527,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_folders),  cmocka_unit_test(test_equal_archives),
         cmocka_unit_test(test_equal_packages), cmocka_unit_test(test_nearest_licence),
-        cmocka_unit_test(test_changed),        cmocka_unit_test(test_archive_names),
+        cmocka_unit_test(test_changed),        cmocka_unit_test(test_remembered),
+        cmocka_unit_test(test_too_young),      cmocka_unit_test(test_archive_names),
         cmocka_unit_test(test_unreadable),     cmocka_unit_test(test_links),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
