@@ -72,7 +72,7 @@ const checks = {
     await open("ask");
     await page.getByLabel("Question").fill("zyzzyva");
     await page.keyboard.press("Enter");
-    await page.getByText("Nothing in the index has these words").waitFor();
+    await page.getByText("Nothing found").waitFor();
     await page.getByLabel("Question").fill("?!");
     await page.keyboard.press("Enter");
     await page.getByRole("alert").waitFor();

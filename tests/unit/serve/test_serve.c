@@ -207,6 +207,9 @@ static void questions_are_answered_with_citations(void **state)
     assert_int_equal(json_array_size(at(j, "passages")), 0);
     assert_string_equal(text_at(j, "answer"), "");
     json_decref(j);
+    j = client_json(fx.port, "POST", "/v1/ask", "{\"question\":\"pizza basil files\"}", 200);
+    assert_int_equal(json_array_size(at(j, "passages")), 0); /* one word of three */
+    json_decref(j);
 }
 
 /* ------------------------------------------------------------- determinism */
