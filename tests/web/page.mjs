@@ -164,6 +164,16 @@ const checks = {
     assert.match(await page.locator("main").innerText(), /heldout\.bpb/);
     assert.match(await page.locator("header").innerText(), /gate passed/);
   },
+  async "what is no number is not drawn"() {
+    await page.route("**/api/curves", r => r.fulfill({ json: {
+      loss: [[1, 5], [2, null], [3, 4]], heldout_bpb: [[5, null]], tok_per_s: [[1, 1000]],
+      grad_norm: [[1, 0], [2, 0]], load_min: [[1, 0.5], [2, 0.6]], load_max: [[1, 1.5]] } }));
+    await open("training");
+    assert.equal(await page.locator("figure").count(), 4);
+    for (const e of await page.locator("figure svg > *").evaluateAll(l => l.map(x => x.outerHTML)))
+      assert.doesNotMatch(e, /NaN|Infinity|null/);
+    await page.unrouteAll();
+  },
   async "a run under way is followed"() {
     await open("training");
     const training = trainOn(smelt, workspace.dir);
@@ -265,7 +275,7 @@ const checks = {
     assert.equal(await service.stop(), 0, "exit status of the service");
     await page.getByLabel("Question").fill("anyone?");
     await page.keyboard.press("Enter");
-    await page.getByRole("alert").waitFor();
+    assert.match(await page.getByRole("alert").innerText(), /does not answer/);
   },
 };
 
