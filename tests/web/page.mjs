@@ -172,6 +172,10 @@ const checks = {
     assert.equal(await page.locator("figure").count(), 4);
     for (const e of await page.locator("figure svg > *").evaluateAll(l => l.map(x => x.outerHTML)))
       assert.doesNotMatch(e, /NaN|Infinity|null/);
+    for (const svg of await page.locator("figure svg").all()) { // no step twice, none between two
+      const labels = await svg.locator("text[text-anchor=middle]").allTextContents();
+      assert.ok(new Set(labels).size === labels.length && labels.every(t => /^\d+$/.test(t)), labels);
+    }
     await page.unrouteAll();
   },
   async "a run under way is followed"() {
