@@ -53,7 +53,7 @@ static json_t *citation(const sm_index *x, const sm_hit *h)
 static void print_hits(const sm_index *x, const sm_hit *hit, int32_t n, const char *answer)
 {
     if (n == 0) {
-        printf("nothing in the index matches\n");
+        printf("nothing found: no document holds enough of the question's words\n");
         return;
     }
     printf("%s\n\n", answer);
@@ -75,7 +75,7 @@ static int answer(const app *a, sm_index *x, const char *question, const sm_rank
     int32_t n = 0;
     sm_err err = {0};
     sm_buf text = {0};
-    sm_status s = sm_index_search(x, question, rank, scorer, hit, k, &n, &err);
+    sm_status s = sm_index_ask(x, question, rank, scorer, hit, k, &n, &err);
     if (s)
         return app_fail(a, s, &err);
     sm_buf_puts(&text, "");
@@ -130,6 +130,8 @@ const verb verb_ask = {
     .details = "Retrieves passages by BM25 over fields, passages and titles, re-ranks them\n"
                "with the model's query likelihood, and answers with sentences of the best\n"
                "passage.  Every passage names its page, package, version and licence.\n"
+               "Where no document holds half of the question, rare words counting for more,\n"
+               "nothing is found, which is said and ends with exit status 1.\n"
                "\n"
                "Refuses, as serve does, what does not verify, and a model without a passed\n"
                "gate unless --allow-ungated is given, which is written to the audit log.",

@@ -128,8 +128,8 @@ static sm_status read_prompts(const chat *c, sm_err *err)
     while (!s && !app_stop && (n = getline(&line, &cap, stdin)) > 0) {
         size_t len = (size_t)n - (line[n - 1] == '\n');
         s = check_line(c, line, len, ++number, err);
-        if (!s && len > 0)
-            s = continue_text(c, line, len, err);
+        if (!s && len > 0 && (s = continue_text(c, line, len, err)) == SM_EINVAL)
+            s = sm_fail_context(err, s, "standard input: line %zu: ", number);
     }
     if (!s && !app_stop && ferror(stdin))
         s = sm_fail_errno(err, errno, "standard input");

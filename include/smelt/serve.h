@@ -3,7 +3,7 @@
  * serve (L7): the HTTP service: an OpenAI-compatible API, questions with citations, the
  * page.  Listens on loopback unless told otherwise.
  *
- *   GET  /v1/models
+ *   GET  /v1/models, /v1/models/NAME
  *   POST /v1/completions, /v1/chat/completions   plain, or server-sent events
  *   POST /v1/ask                                 {"question": "...", "k": 5}
  *   GET  /health, /metrics                       JSON; Prometheus text format

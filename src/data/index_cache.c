@@ -14,7 +14,7 @@
 
 #include "index_internal.h"
 
-enum { CACHE_FORMAT = 5, SEAL_MAX = 160 };
+enum { CACHE_FORMAT = 6, SEAL_MAX = 160 };
 
 sm_status sm_index_sql(sqlite3 *db, const char *sql, sm_err *err)
 {

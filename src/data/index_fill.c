@@ -4,6 +4,8 @@
  *   page(title, head, lead, body): one row a document; rowid = ordinal + 1
  *   beginning(title, summary, lead): one row a document
  *   passage(title, head, body): one row a passage; rowid = index + 1
+ *   spaceless(title, head, body): the same, of passages with Han or Kana alone, whose
+ *     characters stand apart there
  *   plain(body): the whole page in one field with FTS5's default tokenizer: the baseline,
  *     made only without names, that is for evaluation
  * head holds the headings, lead the beginning of DESCRIPTION (or of the page).
@@ -114,6 +116,36 @@ static sm_status fill_passages(sm_index *x, sqlite3_stmt *q, sm_err *err)
     return s;
 }
 
+static bool has_spaceless(const sm_passage *p)
+{
+    return sm_index_has_spaceless(p->title) || sm_index_has_spaceless(p->heading) ||
+           sm_index_has_spaceless(p->text);
+}
+
+static sm_status fill_spaceless(sm_index *x, sqlite3_stmt *q, sm_err *err)
+{
+    sm_buf field[3] = {{0}};
+    sm_status s = SM_OK;
+    for (size_t i = 0; i < x->n_passage && !s; i++) {
+        const sm_passage *p = &x->passage[i];
+        const char *row[] = {p->title, p->heading, p->text};
+        if (is_hidden(x, p) || !has_spaceless(p))
+            continue;
+        for (int k = 0; k < 3; k++) {
+            sm_buf_clear(&field[k]);
+            sm_index_space_out(&field[k], row[k]);
+            row[k] = text_of(&field[k]);
+        }
+        if (field[0].failed || field[1].failed || field[2].failed)
+            s = sm_fail(err, SM_ENOMEM, "index: out of memory");
+        else
+            s = bind_row(q, (sqlite3_int64)i + 1, row, 3, err);
+    }
+    for (int k = 0; k < 3; k++)
+        sm_buf_free(&field[k]);
+    return s;
+}
+
 static sm_status prepare(sqlite3_stmt **out, sqlite3 *db, const char *sql, sm_err *err)
 {
     if (sqlite3_prepare_v2(db, sql, -1, out, NULL) == SQLITE_OK)
@@ -123,7 +155,8 @@ static sm_status prepare(sqlite3_stmt **out, sqlite3 *db, const char *sql, sm_er
 
 sm_status sm_index_fill(sm_index *x, sm_err *err)
 {
-    sqlite3_stmt *page = NULL, *lead = NULL, *passage = NULL, *plain = NULL;
+    sqlite3_stmt *page = NULL, *lead = NULL, *passage = NULL, *plain = NULL,
+                 *spaceless = NULL;
     sm_status s = sm_index_sql(
         x->db,
         "CREATE VIRTUAL TABLE page USING fts5(title, head, lead, body, content='',"
@@ -131,6 +164,8 @@ sm_status sm_index_fill(sm_index *x, sm_err *err)
         "CREATE VIRTUAL TABLE beginning USING fts5(title, summary, lead, content='',"
         " tokenize='porter unicode61');"
         "CREATE VIRTUAL TABLE passage USING fts5(title, head, body, content='',"
+        " tokenize='porter unicode61');"
+        "CREATE VIRTUAL TABLE spaceless USING fts5(title, head, body, content='',"
         " tokenize='porter unicode61');"
         "CREATE VIRTUAL TABLE plain USING fts5(body, content='', tokenize='unicode61')",
         err);
@@ -143,15 +178,23 @@ sm_status sm_index_fill(sm_index *x, sm_err *err)
     if (!s)
         s = prepare(&passage, x->db, "INSERT INTO passage(rowid,title,head,body) "
                                      "VALUES(?,?,?,?)", err);
+    if (!s)
+        s = prepare(&spaceless, x->db,
+                    "INSERT INTO spaceless(rowid,title,head,body) "
+                    "VALUES(?,?,?,?)",
+                    err);
     if (!s && !x->with_names)
         s = prepare(&plain, x->db, "INSERT INTO plain(rowid,body) VALUES(?,?)", err);
     if (!s)
         s = fill_pages(x, page, lead, plain, err);
     if (!s)
         s = fill_passages(x, passage, err);
+    if (!s)
+        s = fill_spaceless(x, spaceless, err);
     sqlite3_finalize(page);
     sqlite3_finalize(lead);
     sqlite3_finalize(passage);
+    sqlite3_finalize(spaceless);
     sqlite3_finalize(plain);
     return s;
 }

@@ -19,16 +19,30 @@ struct sm_index {
     bool with_names;
 };
 
-/** A word of a question: letters, digits and bytes beyond ASCII, lower case. */
+/** Words of a text, lower case. */
 typedef struct index_words {
     char *text; /* the words, each NUL-terminated, one after another */
     const char **word;
     size_t n;
 } index_words;
 
-/** Distinct words of a text in order, without English stop words unless nothing else is
+/** Distinct words of a question in order, as FTS5 is asked for them: runs of ASCII letters
+ * and digits and of bytes beyond ASCII; without English stop words unless nothing else is
  * left. */
 bool sm_index_words(index_words *out, const char *text, bool drop_stop_words);
+/** Distinct terms of a text in order, as they are compared: words in any script, and of
+ * what is written in Han or Kana each two characters that stand together (one that stands
+ * alone by itself); without English stop words. */
+bool sm_index_terms(index_words *out, const char *text);
+bool sm_index_is_stop_word(const char *w);
+/** Whether the words hold this one. */
+bool sm_index_words_hold(const index_words *w, const char *s);
+/** Whether the text has a character of Han or Kana. */
+bool sm_index_has_spaceless(const char *text);
+/** Append the text with blanks around each character of Han and Kana. */
+void sm_index_space_out(sm_buf *out, const char *text);
+/** Append the terms as an FTS5 expression for table spaceless: "t1" OR "t2" ... */
+void sm_index_match_terms(sm_buf *out, const index_words *w);
 void sm_index_words_free(index_words *w);
 
 /** 2 * words in common / words of both; words match by stem. */

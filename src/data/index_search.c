@@ -91,8 +91,29 @@ static void visit_passage(sm_index *x, candidates *c, sqlite3_int64 row, double 
     }
 }
 
-static sm_status gather(sm_index *x, candidates *c, const char *match, const sm_rank *rank,
-                        sm_err *err)
+static sm_status gather_spaceless(sm_index *x, candidates *c, const char *question,
+                                  sm_err *err)
+{
+    index_words w;
+    sm_buf match = {0};
+    if (!sm_index_terms(&w, question))
+        return sm_fail(err, SM_ENOMEM, "index: out of memory");
+    sm_index_match_terms(&match, &w);
+    sm_status s = SM_OK;
+    if (match.failed)
+        s = sm_fail(err, SM_ENOMEM, "index: out of memory");
+    else if (w.n > 0)
+        s = each_row(x,
+                     "SELECT rowid, bm25(spaceless, 3, 1, 1) FROM spaceless "
+                     "WHERE spaceless MATCH ? ORDER BY 2, 1 LIMIT ?",
+                     match.data, N_PASSAGES, visit_passage, c, err);
+    sm_buf_free(&match);
+    sm_index_words_free(&w);
+    return s;
+}
+
+static sm_status gather(sm_index *x, candidates *c, const char *question,
+                        const char *match, const sm_rank *rank, sm_err *err)
 {
     if (rank->whole_page_only)
         return each_row(x, "SELECT rowid, bm25(plain) FROM plain WHERE plain MATCH ? "
@@ -108,6 +129,8 @@ static sm_status gather(sm_index *x, candidates *c, const char *match, const sm_
         s = each_row(x, "SELECT rowid, bm25(passage, 3, 1, 1) FROM passage "
                         "WHERE passage MATCH ? ORDER BY 2, 1 LIMIT ?", match, N_PASSAGES,
                      visit_passage, c, err);
+    if (!s && rank->any_script)
+        s = gather_spaceless(x, c, question, err);
     return s;
 }
 
@@ -172,7 +195,9 @@ static void score_lexically(sm_index *x, candidates *c, const char *question,
         sm_hit *h = &c->hit[i];
         h->lexical = h->page;
         if (!rank->whole_page_only) {
-            h->title = sm_index_abbreviation(x->passage[h->passage].title, question);
+            const char *title = x->passage[h->passage].title;
+            if (!rank->any_script || !sm_index_has_spaceless(title))
+                h->title = sm_index_abbreviation(title, question);
             h->summary = x->with_names
                              ? sm_index_dice(x->passage[h->passage].summary, question) : 0;
             h->lexical += (double)rank->w_lead * h->lead +
@@ -191,13 +216,13 @@ sm_status sm_index_search(sm_index *x, const char *question, const sm_rank *rank
                           sm_err *err)
 {
     sm_buf match = {0};
-    candidates c = {.cap = 2 * N_PAGES + N_PASSAGES};
+    candidates c = {.cap = 2 * N_PAGES + 2 * N_PASSAGES};
     c.hit = sm_alloc(c.cap, sizeof *c.hit);
     c.slot = sm_alloc(x->n_doc, sizeof *c.slot);
     sm_status s = c.hit && c.slot ? match_expression(&match, question, err)
                                   : sm_fail(err, SM_ENOMEM, "index: out of memory");
     if (!s)
-        s = gather(x, &c, match.data, rank, err);
+        s = gather(x, &c, question, match.data, rank, err);
     if (!s)
         score_lexically(x, &c, question, rank);
     if (!s && scorer && rank->w_model != 0)

@@ -17,7 +17,7 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-static bool is_stop_word(const char *w)
+bool sm_index_is_stop_word(const char *w)
 {
     static const char *const stop[] = {
         "a",    "an",   "and",  "are",  "as",   "at",  "be",   "by",   "can",  "do",
@@ -30,7 +30,7 @@ static bool is_stop_word(const char *w)
     return false;
 }
 
-static bool words_hold(const index_words *w, const char *s)
+bool sm_index_words_hold(const index_words *w, const char *s)
 {
     for (size_t i = 0; i < w->n; i++)
         if (!strcmp(w->word[i], s))
@@ -54,7 +54,8 @@ static void collect(index_words *out, char *text, bool drop_stop_words)
         }
         last = *p;
         *p = 0; /* the separator becomes the terminator for good */
-        if (!(drop_stop_words && is_stop_word(start)) && !words_hold(out, start))
+        if (!(drop_stop_words && sm_index_is_stop_word(start)) &&
+            !sm_index_words_hold(out, start))
             out->word[out->n++] = start;
         if (last)
             p++;
@@ -168,8 +169,14 @@ typedef struct sentence {
     bool chosen;
 } sentence;
 
-static bool ends_sentence(const char *p)
+/* Bytes of the mark that ends a sentence here, 0: none.  The full stops of Han and Kana
+ * need no blank after them. */
+static size_t sentence_end(const char *p)
 {
+    static const char *const wide[] = {"\xe3\x80\x82", "\xef\xbc\x81", "\xef\xbc\x9f"};
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        if (!strncmp(p, wide[i], 3))
+            return 3;
     return (*p == '.' || *p == '?' || *p == '!') && (p[1] == ' ' || p[1] == '\n');
 }
 
@@ -179,9 +186,10 @@ static size_t split_sentences(sentence *out, const char *text)
     const char *start = text;
     for (const char *p = text; n < MAX_SENTENCES; p++) {
         bool blank_line = p[0] == '\n' && p[1] == '\n';
-        if (*p && !ends_sentence(p) && !blank_line)
+        size_t mark = sentence_end(p);
+        if (*p && !mark && !blank_line)
             continue;
-        const char *end = *p && !blank_line ? p + 1 : p;
+        const char *end = p + (blank_line ? 0 : mark);
         while (start < end && (*start == ' ' || *start == '\n'))
             start++;
         if (end > start)
@@ -193,20 +201,22 @@ static size_t split_sentences(sentence *out, const char *text)
     return n;
 }
 
-/* Words match by their first five bytes: a stem good enough to pick a sentence. */
+/* Words match by their first five characters: a stem good enough to pick a sentence. */
 static bool same_stem(const char *a, const char *b)
 {
-    size_t i = 0;
-    while (i < 5 && a[i] && a[i] == b[i])
+    size_t i = 0, n = 0; /* bytes and whole characters in common */
+    while (n < 5 && a[i] && a[i] == b[i]) {
         i++;
-    return i == 5 || a[i] == b[i] || (i >= 4 && (!a[i] || !b[i]));
+        n += ((unsigned char)a[i] & 0xc0) != 0x80;
+    }
+    return n == 5 || a[i] == b[i] || (n >= 4 && (!a[i] || !b[i]));
 }
 
 static int count_shared(const sentence *s, const index_words *q)
 {
     char *copy = sm_strndup(s->s, s->n);
     index_words w;
-    if (!copy || !sm_index_words(&w, copy, true)) {
+    if (!copy || !sm_index_terms(&w, copy)) {
         free(copy);
         return 0;
     }
@@ -226,9 +236,9 @@ double sm_index_dice(const char *summary, const char *question)
 {
     index_words a, b;
     size_t shared = 0;
-    if (!sm_index_words(&a, summary, true))
+    if (!sm_index_terms(&a, summary))
         return 0;
-    if (!sm_index_words(&b, question, true)) {
+    if (!sm_index_terms(&b, question)) {
         sm_index_words_free(&a);
         return 0;
     }
@@ -263,7 +273,7 @@ bool sm_index_extract_answer(sm_buf *out, const sm_passage *p, const char *quest
 {
     sentence s[MAX_SENTENCES];
     index_words q;
-    if (!sm_index_words(&q, question, true))
+    if (!sm_index_terms(&q, question))
         return false;
     size_t n = split_sentences(s, p->text);
     for (size_t i = 0; i < n; i++)

@@ -120,7 +120,7 @@ static bool is_alpha(uint32_t c)
     return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
 }
 
-static bool is_single(uint32_t c)
+bool sm_is_han_or_kana(uint32_t c)
 {
     return (c >= 0x3040 && c < 0x3100) || (c >= 0x3400 && c < 0x4dc0) ||
            (c >= 0x4e00 && c < 0xa000) || (c >= 0x20000 && c < 0x30000);
@@ -130,7 +130,7 @@ static kind kind_wide(uint32_t c)
 {
     if (sm_is_space(c))
         return K_SPACE;
-    if (is_single(c))
+    if (sm_is_han_or_kana(c))
         return K_SINGLE;
     utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
     if (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO)

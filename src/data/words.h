@@ -59,5 +59,7 @@ bool sm_is_punctuation(uint32_t cp);
 bool sm_is_terminal(uint32_t cp);
 /** Line ends of str.splitlines(). */
 bool sm_is_line_end(uint32_t cp);
+/** Han, Hiragana and Katakana, which are written without spaces between words. */
+bool sm_is_han_or_kana(uint32_t cp);
 
 #endif

@@ -37,7 +37,8 @@ static sm_status check_keys(const pipeline *p, const json_t *object, const char 
             continue;
         sm_buf at = {0};
         const char *near = sm_nearest_name(key, known, n);
-        sm_buf_printf(&at, "%s/%s", pointer, key);
+        sm_buf_puts(&at, pointer);
+        sm_pointer_push(&at, key);
         sm_status s =
             sm_fail(err, SM_EINVAL, "%s: unknown key '%.60s'%s%s%s",
                     sm_positions_key(p->pos, at.data ? at.data : pointer), key,

@@ -5,7 +5,7 @@
 
 #include "internal.h"
 
-enum { MAX_K = 50, MAX_QUESTION_BYTES = 4096 };
+enum { MAX_K = 50 };
 
 static json_t *citation(const sm_index *x, const sm_hit *h)
 {
@@ -40,8 +40,8 @@ static sm_status search(sm_server *s, const char *question, sm_hit *hit, int32_t
                         int32_t *n, sm_err *err)
 {
     pthread_mutex_lock(&s->index_lock);
-    sm_status st = sm_index_search(s->config.index, question, &s->config.rank,
-                                   s->config.scorer, hit, k, n, err);
+    sm_status st = sm_index_ask(s->config.index, question, &s->config.rank,
+                                s->config.scorer, hit, k, n, err);
     pthread_mutex_unlock(&s->index_lock);
     return st;
 }
@@ -68,9 +68,6 @@ mhd_result answer_ask(exchange *x)
     if (!question || !*question)
         result = reply_error(x, MHD_HTTP_BAD_REQUEST, "invalid_request_error", "question",
                              NULL, "question: want a string that is not empty");
-    else if (strlen(question) > MAX_QUESTION_BYTES)
-        result = reply_error(x, MHD_HTTP_BAD_REQUEST, "invalid_request_error", "question",
-                             NULL, "question: want at most 4096 bytes");
     else if ((k && !json_is_integer(k)) || n_want < 1 || n_want > MAX_K)
         result = reply_error(x, MHD_HTTP_BAD_REQUEST, "invalid_request_error", "k", NULL,
                              "k: want an integer in 1..50");

@@ -124,9 +124,9 @@ static json_t *piece(answer *a, json_t *content, const char *finish)
 static bool put_error(answer *a, const char *message)
 {
     a->finished = true;
-    return put_event(a, json_pack("{s{so ss}}", "error", "message",
+    return put_event(a, json_pack("{s{so ss sn sn}}", "error", "message",
                                   clean_string(message, strlen(message)), "type",
-                                  "server_error"));
+                                  "server_error", "param", "code"));
 }
 
 static bool put_end(answer *a)
@@ -204,7 +204,7 @@ static mhd_result reply_events(exchange *x, answer *a)
     }
     MHD_add_response_header(r, "Content-Type", "text/event-stream; charset=utf-8");
     MHD_add_response_header(r, "X-Accel-Buffering", "no");
-    add_common_headers(r, x->server);
+    add_common_headers(r, x);
     count_answer(x, MHD_HTTP_OK);
     mhd_result ok = MHD_queue_response(x->connection, MHD_HTTP_OK, r);
     MHD_destroy_response(r);
@@ -223,9 +223,7 @@ mhd_result answer_completion(exchange *x, bool is_chat)
         return reply_status(x, s, param, &err);
     if (!request_model_matches(r.body, x->server)) {
         request_free(&r);
-        return reply_error(x, MHD_HTTP_NOT_FOUND, "invalid_request_error", "model",
-                           "model_not_found", "model: this server does not have it; "
-                                              "GET /v1/models lists what it has");
+        return reply_no_model(x);
     }
     answer *a = sm_alloc(1, sizeof *a);
     if (!a) {

@@ -10,6 +10,7 @@
 #include "smelt/serve.h"
 
 #define STOPPING_MESSAGE "the service is stopping"
+#define MODEL_PREFIX "/v1/models/" /* and the name of one */
 
 enum { N_ROUTE_KIND = 10, N_CODE_CLASS = 6, MAX_STOP = 16, N_BUCKET = 13 };
 
@@ -62,9 +63,13 @@ mhd_result reply_error(exchange *x, unsigned http, const char *type, const char 
                        const char *code, const char *message);
 /** The HTTP status of an sm_status. */
 mhd_result reply_status(exchange *x, sm_status s, const char *param, const sm_err *err);
+/** 404: the model is another. */
+mhd_result reply_no_model(exchange *x);
 /** 503: the service stops. */
 mhd_result reply_stopping(exchange *x);
-void add_common_headers(struct MHD_Response *r, const sm_server *s);
+/** 204: which methods the route has, and what a page on this machine may send. */
+mhd_result reply_options(exchange *x);
+void add_common_headers(struct MHD_Response *r, const exchange *x);
 void count_answer(exchange *x, unsigned code);
 bool is_post_route(route_kind kind);
 /** A JSON string of bytes, each that is not UTF-8 replaced by U+FFFD. */
@@ -110,7 +115,7 @@ void observe(histogram *h, int64_t ns);
 mhd_result answer_completion(exchange *x, bool is_chat);
 mhd_result answer_ask(exchange *x);
 mhd_result answer_metrics(exchange *x);
-mhd_result answer_models(exchange *x);
+mhd_result answer_models(exchange *x, const char *url);
 mhd_result answer_health(exchange *x);
 
 #endif

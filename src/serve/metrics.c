@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /v1/models, /health, and /metrics in Prometheus' text format. */
+/* /v1/models, /v1/models/NAME, /health, and /metrics in Prometheus' text format. */
+#include <string.h>
+
 #include "internal.h"
 #include "smelt/sys.h"
 
-mhd_result answer_models(exchange *x)
+mhd_result answer_models(exchange *x, const char *url)
 {
     const sm_serve_config *c = &x->server->config;
-    return reply_json(x, MHD_HTTP_OK,
-                      json_pack("{ss s[{ss ss sI ss}]}", "object", "list", "data", "id",
-                                c->model_name, "object", "model", "created",
-                                (json_int_t)c->created_s, "owned_by", "smelt"));
+    bool is_list = strncmp(url, MODEL_PREFIX, strlen(MODEL_PREFIX)) != 0;
+    if (!is_list && strcmp(url + strlen(MODEL_PREFIX), c->model_name) != 0)
+        return reply_no_model(x);
+    json_t *model = json_pack("{ss ss sI ss}", "id", c->model_name, "object", "model",
+                              "created", (json_int_t)c->created_s, "owned_by", "smelt");
+    return reply_json(x, MHD_HTTP_OK, is_list ? json_pack("{ss s[o]}", "object", "list",
+                                                          "data", model) : model);
 }
 
 mhd_result answer_health(exchange *x)

@@ -12,9 +12,21 @@ void count_answer(exchange *x, unsigned code)
                                                          ? code / 100 : 0], 1);
 }
 
-void add_common_headers(struct MHD_Response *r, const sm_server *s)
+/* A page of another port of this machine may ask (guard.c), so it may read the answer. */
+static void add_origin_header(struct MHD_Response *r, const exchange *x)
 {
-    if (atomic_load(&s->stopping))
+    const char *origin =
+        MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Origin");
+    if (!x->server->is_local || !origin || !origin_is_local(origin))
+        return;
+    MHD_add_response_header(r, "Access-Control-Allow-Origin", origin);
+    MHD_add_response_header(r, "Vary", "Origin");
+}
+
+void add_common_headers(struct MHD_Response *r, const exchange *x)
+{
+    add_origin_header(r, x);
+    if (atomic_load(&x->server->stopping))
         MHD_add_response_header(r, "Connection", "close");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
@@ -39,16 +51,22 @@ json_t *clean_string(const char *text, size_t len)
     return j;
 }
 
+static const char *methods_of(route_kind kind)
+{
+    return is_post_route(kind) ? "POST, OPTIONS" : "GET, HEAD, OPTIONS";
+}
+
 static mhd_result queue(exchange *x, unsigned code, const char *type, struct MHD_Response *r)
 {
     if (!r)
         return MHD_NO;
-    MHD_add_response_header(r, "Content-Type", type);
-    if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(r, "Allow", is_post_route(x->kind) ? "POST" : "GET, HEAD");
+    if (type)
+        MHD_add_response_header(r, "Content-Type", type);
+    if (code == MHD_HTTP_METHOD_NOT_ALLOWED || code == MHD_HTTP_NO_CONTENT)
+        MHD_add_response_header(r, "Allow", methods_of(x->kind));
     if (code == MHD_HTTP_SERVICE_UNAVAILABLE)
         MHD_add_response_header(r, "Retry-After", "1");
-    add_common_headers(r, x->server);
+    add_common_headers(r, x);
     count_answer(x, code);
     mhd_result ok = MHD_queue_response(x->connection, code, r);
     MHD_destroy_response(r);
@@ -82,6 +100,17 @@ mhd_result reply_bytes(exchange *x, const char *type, const void *data, size_t l
                                                 MHD_RESPMEM_PERSISTENT));
 }
 
+mhd_result reply_options(exchange *x)
+{
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+    if (!r)
+        return MHD_NO;
+    MHD_add_response_header(r, "Access-Control-Allow-Methods", methods_of(x->kind));
+    MHD_add_response_header(r, "Access-Control-Allow-Headers", "Authorization, *");
+    return queue(x, MHD_HTTP_NO_CONTENT, NULL, r);
+}
+
 mhd_result reply_error(exchange *x, unsigned http, const char *type, const char *param,
                        const char *code, const char *message)
 {
@@ -89,6 +118,13 @@ mhd_result reply_error(exchange *x, unsigned http, const char *type, const char 
     return reply_json(x, http, json_pack("{s{so ss ss? ss?}}", "error", "message",
                                          clean_string(message, strlen(message)), "type",
                                          type, "param", param, "code", code));
+}
+
+mhd_result reply_no_model(exchange *x)
+{
+    return reply_error(x, MHD_HTTP_NOT_FOUND, "invalid_request_error", "model",
+                       "model_not_found", "model: this server does not have it; "
+                                          "GET /v1/models lists what it has");
 }
 
 mhd_result reply_stopping(exchange *x)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Completion and chat requests: fields, types, ranges. */
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -27,10 +29,23 @@ static bool is_neutral(const char *name, const json_t *v)
            (json_is_object(v) && json_object_size(v) == 0);
 }
 
-static sm_status wrong(const char **param, const char *name, const char *want, sm_err *err)
+/* The value as JSON, cut; "nothing" where there is none. */
+static void describe(char out[48], const json_t *v)
 {
+    char *text = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    size_t n = sm_utf8_copy_printable(out, 40, text ? text : "nothing");
+    if (text && strlen(text) > n)
+        memcpy(out + n, "...", 4);
+    free(text);
+}
+
+static sm_status wrong(const char **param, const char *name, const json_t *got,
+                       const char *want, sm_err *err)
+{
+    char value[48];
     *param = name;
-    return sm_fail(err, SM_EINVAL, "%s: want %s", name, want);
+    describe(value, got);
+    return sm_fail(err, SM_EINVAL, "%s: got %s, want %s", name, value, want);
 }
 
 static sm_status number(double *out, const json_t *body, const char *name,
@@ -40,7 +55,7 @@ static sm_status number(double *out, const json_t *body, const char *name,
     if (!v || json_is_null(v))
         return SM_OK;
     if (!json_is_number(v) || !isfinite(json_number_value(v)))
-        return wrong(param, name, "a number", err);
+        return wrong(param, name, v, "a number", err);
     *out = json_number_value(v);
     return SM_OK;
 }
@@ -52,9 +67,10 @@ static sm_status integer(int64_t *out, const json_t *body, const char *name, int
     if (!v || json_is_null(v))
         return SM_OK;
     if (!json_is_integer(v) || json_integer_value(v) < min || json_integer_value(v) > max) {
-        *param = name;
-        return sm_fail(err, SM_EINVAL, "%s: want an integer in %lld..%lld", name,
-                       (long long)min, (long long)max);
+        char want[80];
+        snprintf(want, sizeof want, "an integer in %lld..%lld", (long long)min,
+                 (long long)max);
+        return wrong(param, name, v, max > min ? want : "1: a text for each request", err);
     }
     *out = json_integer_value(v);
     return SM_OK;
@@ -67,7 +83,7 @@ static sm_status boolean(bool *out, const json_t *body, const char *name,
     if (!v || json_is_null(v))
         return SM_OK;
     if (!json_is_boolean(v))
-        return wrong(param, name, "true or false", err);
+        return wrong(param, name, v, "true or false", err);
     *out = json_is_true(v);
     return SM_OK;
 }
@@ -128,11 +144,11 @@ static sm_status stops(completion_request *r, const char **param, sm_err *err)
         return SM_OK;
     }
     if (!json_is_array(v) || json_array_size(v) > MAX_STOP)
-        return wrong(param, "stop", "a string, or at most 16 of them", err);
+        return wrong(param, "stop", v, "a text, or at most 16 of them", err);
     for (size_t i = 0; i < json_array_size(v); i++) {
         const char *text = json_string_value(json_array_get(v, i));
         if (!text || !*text)
-            return wrong(param, "stop", "strings that are not empty", err);
+            return wrong(param, "stop", v, "texts that are not empty", err);
         r->stop[i] = text;
     }
     return SM_OK;
@@ -144,7 +160,7 @@ static sm_status prompt(completion_request *r, const char **param, sm_err *err)
     if (json_is_array(v) && json_array_size(v) == 1)
         v = json_array_get(v, 0);
     if (!json_is_string(v))
-        return wrong(param, "prompt", "a string", err);
+        return wrong(param, "prompt", v, "a string, or a list of one", err);
     if (!sm_buf_put(&r->prompt, json_string_value(v), json_string_length(v)))
         return sm_fail(err, SM_ENOMEM, "prompt: out of memory");
     return SM_OK;
@@ -171,21 +187,33 @@ static bool put_content(sm_buf *out, const json_t *content)
     return true;
 }
 
+/* What an assistant said may be nothing, or a call of tools, which smelt does not have. */
+static bool is_without_text(const json_t *message)
+{
+    const json_t *content = json_object_get(message, "content");
+    const json_t *calls = json_object_get(message, "tool_calls");
+    return !strcmp(json_string_value(json_object_get(message, "role")), "assistant") &&
+           (!content || json_is_null(content)) && json_array_size(calls) == 0;
+}
+
 /* A base model knows no roles: contents are joined by blank lines and continued. */
 static sm_status messages(completion_request *r, const char **param, sm_err *err)
 {
     const json_t *v = json_object_get(r->body, "messages");
     if (!json_is_array(v) || json_array_size(v) == 0)
-        return wrong(param, "messages", "a list of at least one message", err);
+        return wrong(param, "messages", v, "a list of at least one message", err);
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *m = json_array_get(v, i);
         if (i > 0)
             sm_buf_puts(&r->prompt, "\n\n");
-        if (!json_is_string(json_object_get(m, "role")) ||
-            !put_content(&r->prompt, json_object_get(m, "content")))
-            return wrong(param, "messages", "objects with role, a string, and content, a "
-                         "string or parts of type text", err);
+        *param = "messages";
+        if (!json_is_string(json_object_get(m, "role")))
+            return sm_fail(err, SM_EINVAL, "messages[%zu].role: want a string", i);
+        if (!is_without_text(m) && !put_content(&r->prompt, json_object_get(m, "content")))
+            return sm_fail(err, SM_EINVAL, "messages[%zu].content: want a string, or parts of "
+                           "type text", i);
     }
+    *param = NULL;
     if (r->prompt.failed)
         return sm_fail(err, SM_ENOMEM, "messages: out of memory");
     return SM_OK;
@@ -194,7 +222,8 @@ static sm_status messages(completion_request *r, const char **param, sm_err *err
 bool request_model_matches(const json_t *body, const sm_server *s)
 {
     const json_t *m = json_object_get(body, "model");
-    return !m || (json_is_string(m) && !strcmp(json_string_value(m), s->config.model_name));
+    return !m || json_is_null(m) ||
+           (json_is_string(m) && !strcmp(json_string_value(m), s->config.model_name));
 }
 
 static sm_status refuse_unsupported(const json_t *body, const char **param, sm_err *err)
@@ -229,7 +258,7 @@ sm_status request_parse(completion_request *r, const exchange *x, bool is_chat,
         s = boolean(&r->stream, r->body, "stream", param, err);
     const json_t *more = json_object_get(r->body, "stream_options");
     if (!s && more && !json_is_null(more) && !json_is_object(more))
-        s = wrong(param, "stream_options", "an object", err);
+        s = wrong(param, "stream_options", more, "an object", err);
     if (!s)
         s = boolean(&r->include_usage, more, "include_usage", param, err);
     if (s)

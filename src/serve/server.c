@@ -54,6 +54,8 @@ static route_kind kind_of(const sm_server *s, const char *url)
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
         if (!strcmp(url, routes[i].url))
             return routes[i].kind;
+    if (!strncmp(url, MODEL_PREFIX, strlen(MODEL_PREFIX)))
+        return ROUTE_MODELS;
     return asset_of(s, url) ? ROUTE_ASSET : ROUTE_UNKNOWN;
 }
 
@@ -85,8 +87,8 @@ static mhd_result answer_api(exchange *x, const char *url)
     return value ? reply_json(x, MHD_HTTP_OK, json_deep_copy(value)) : not_found(x);
 }
 
-/* The answer to a request that is refused before its route is asked; false: go on. */
-static bool refuse(exchange *x, const char *method, mhd_result *result)
+/* The answer to a request that does not come to its route; false: go on. */
+static bool answer_before(exchange *x, const char *method, mhd_result *result)
 {
     const char *host = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Host");
     const char *origin =
@@ -101,10 +103,12 @@ static bool refuse(exchange *x, const char *method, mhd_result *result)
                                       : "Host: want localhost or a loopback address");
         return true;
     }
-    bool wants_post = is_post_route(x->kind);
+    bool wants_post = is_post_route(x->kind), is_options = !strcmp(method, "OPTIONS");
     bool is_get = !strcmp(method, "GET") || !strcmp(method, "HEAD");
     if (x->kind == ROUTE_UNKNOWN)
         *result = not_found(x);
+    else if (is_options)
+        *result = reply_options(x);
     else if (wants_post ? strcmp(method, "POST") != 0 : !is_get)
         *result = reply_error(x, MHD_HTTP_METHOD_NOT_ALLOWED, "invalid_request_error", NULL,
                               "method_not_allowed",
@@ -121,12 +125,12 @@ static bool refuse(exchange *x, const char *method, mhd_result *result)
 static mhd_result dispatch(exchange *x, const char *url, const char *method)
 {
     mhd_result result;
-    if (refuse(x, method, &result))
+    if (answer_before(x, method, &result))
         return result;
     const sm_asset *asset;
     switch (x->kind) {
     case ROUTE_MODELS:
-        return answer_models(x);
+        return answer_models(x, url);
     case ROUTE_COMPLETIONS:
         return answer_completion(x, false);
     case ROUTE_CHAT:

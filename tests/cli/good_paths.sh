@@ -168,6 +168,9 @@ until [ -s piped.status ]; do sleep 0.05; done
 check "chat ends with its reader" grep -qx 1 piped.status
 check "and says so" grep -q "^smelt: standard output: " piped.err
 check "a full disk is an error" bash -c '! "$@" >/dev/full 2>&1 <<<Some' - "$SMELT" chat tiny --allow-ungated -q
+check "a prompt that is too long is named by its line" grep -q \
+  'standard input: line 2: prompt: got [0-9]* tokens, want at most' \
+  <(printf 'Some\n%06000d\n' 0 | chat 2>&1 >/dev/null)
 printf 'Some\nno \377\n' | chat --json >lines.out 2>lines.err
 check "what is not UTF-8 has no JSON" test "${PIPESTATUS[1]}" = 2
 check "the line and byte are named" grep -q "line 2: byte 4 is 0xff, want UTF-8" lines.err

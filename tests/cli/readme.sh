@@ -11,9 +11,15 @@ mkdir -p home/my-documents bin examples
 cp -r "$ROOT/examples/." examples
 tiny_corpus
 cp corpus/* "$ROOT"/tests/golden/text/* home/my-documents # of the latter some are held out
-for i in $(seq 20); do
-  printf 'Meeting %d\n\nWe decided that the pump of line %d is replaced in spring, and that the\nold one is kept as a spare. The valve beside it stays, because it was new.\n' "$i" "$i"
-done > home/my-documents/minutes.txt
+cat > home/my-documents/minutes.txt <<'TXT'
+Meeting of the water committee
+
+We decided that the pump of the third line is replaced in spring, and that the old one is kept
+as a spare. The valve beside it stays, because it was new last year. Mary asks three makers for
+an offer and brings them along. It was also said that the well should be cleaned before the dry
+season begins, which takes two people one day. The key of the shed hangs with the neighbours
+from now on. Nobody spoke against the minutes of the last meeting, and the next one is in June.
+TXT
 cat > bin/smelt <<'SH'
 #!/bin/sh
 small="n_steps=4 n_layer=1 d_model=32 n_head=2 n_kv_head=1 d_head=16 d_ff=64 d_expert=32 d_shared=32 n_ctx=64 n_seq=4 n_shard=4 warmup_steps=1"

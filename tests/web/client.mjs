@@ -15,6 +15,8 @@ export function clientChecks(url) {
       const list = await client.models.list();
       assert.deepEqual(list.data.map(m => m.id), [model]);
       assert.ok(Math.abs(Date.now() / 1000 - list.data[0].created) < 3600, "made within the hour");
+      assert.deepEqual(await client.models.retrieve(model), list.data[0]);
+      await assert.rejects(client.models.retrieve("gpt-4"), OpenAI.NotFoundError);
     },
     async "client: completions, whole and as a stream"() {
       const whole = await client.completions.create(request);

@@ -72,7 +72,7 @@ const checks = {
     await open("ask");
     await page.getByLabel("Question").fill("zyzzyva");
     await page.keyboard.press("Enter");
-    await page.getByText("Nothing in the index has these words").waitFor();
+    await page.getByText("Nothing found").waitFor();
     await page.getByLabel("Question").fill("?!");
     await page.keyboard.press("Enter");
     await page.getByRole("alert").waitFor();
@@ -163,6 +163,20 @@ const checks = {
     assert.match(await page.locator("figcaption").first().innerText(), /step \d/);
     assert.match(await page.locator("main").innerText(), /heldout\.bpb/);
     assert.match(await page.locator("header").innerText(), /gate passed/);
+  },
+  async "what is no number is not drawn"() {
+    await page.route("**/api/curves", r => r.fulfill({ json: {
+      loss: [[1, 5], [2, null], [3, 4]], heldout_bpb: [[5, null]], tok_per_s: [[1, 1000]],
+      grad_norm: [[1, 0], [2, 0]], load_min: [[1, 0.5], [2, 0.6]], load_max: [[1, 1.5]] } }));
+    await open("training");
+    assert.equal(await page.locator("figure").count(), 4);
+    for (const e of await page.locator("figure svg > *").evaluateAll(l => l.map(x => x.outerHTML)))
+      assert.doesNotMatch(e, /NaN|Infinity|null/);
+    for (const svg of await page.locator("figure svg").all()) { // no step twice, none between two
+      const labels = await svg.locator("text[text-anchor=middle]").allTextContents();
+      assert.ok(new Set(labels).size === labels.length && labels.every(t => /^\d+$/.test(t)), labels);
+    }
+    await page.unrouteAll();
   },
   async "a run under way is followed"() {
     await open("training");
@@ -265,7 +279,7 @@ const checks = {
     assert.equal(await service.stop(), 0, "exit status of the service");
     await page.getByLabel("Question").fill("anyone?");
     await page.keyboard.press("Enter");
-    await page.getByRole("alert").waitFor();
+    assert.match(await page.getByRole("alert").innerText(), /does not answer/);
   },
 };
 

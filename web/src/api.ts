@@ -38,16 +38,26 @@ async function problem(r: Response): Promise<Error> {
   }
 }
 
+/** fetch, which says of a service that went away nothing that a reader can use. */
+async function reach(url: string, init?: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init);
+  } catch (e) {
+    if (init?.signal?.aborted) throw e;
+    throw new Error("the service does not answer; has it been stopped?");
+  }
+}
+
 /** null when the service has no such thing. */
 export async function getJson<T>(url: string): Promise<T | null> {
-  const r = await fetch(url);
+  const r = await reach(url);
   if (r.status === 404) return null;
   if (!r.ok) throw await problem(r);
   return await r.json() as T;
 }
 
 export async function ask(question: string): Promise<Answer> {
-  const r = await fetch("/v1/ask", { method: "POST", body: JSON.stringify({ question, k: 5 }) });
+  const r = await reach("/v1/ask", { method: "POST", body: JSON.stringify({ question, k: 5 }) });
   if (!r.ok) throw await problem(r);
   return await r.json() as Answer;
 }
@@ -65,7 +75,7 @@ export interface Ending { why: string; nTokens: number }
 /** Stream a completion; onText gets each piece. */
 export async function complete(prompt: string, sampling: Sampling, signal: AbortSignal,
                                onText: (text: string) => void): Promise<Ending> {
-  const r = await fetch("/v1/completions", {
+  const r = await reach("/v1/completions", {
     method: "POST", signal,
     body: JSON.stringify({ prompt, stream: true, stream_options: { include_usage: true }, ...sampling }),
   });

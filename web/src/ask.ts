@@ -35,7 +35,8 @@ function source(p: Passage, question: string): HTMLElement {
 
 function showAnswer(out: HTMLElement, a: Answer, about: About | null, ms: number): void {
   if (a.passages.length === 0) {
-    out.replaceChildren(h("p", { class: "empty" }, "Nothing in the index has these words. Try others."));
+    out.replaceChildren(h("p", { class: "empty" },
+      "Nothing found: no document holds enough of these words. Try others."));
     return;
   }
   out.replaceChildren(

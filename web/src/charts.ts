@@ -6,10 +6,11 @@ import { h, s } from "./dom";
 export type Row = [number, number];
 const W = 320, H = 165, L = 38, R = 8, T = 8, B = 20;
 
-function ticks(lo: number, hi: number, n: number): number[] {
+/** Round numbers in lo..hi, some n of them, `least` or more apart. */
+function ticks(lo: number, hi: number, n: number, least = 0): number[] {
   if (!(hi > lo)) return [lo];
   const raw = (hi - lo) / n, mag = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].map(k => k * mag).find(k => k >= raw) ?? mag;
+  const step = Math.max(least, [1, 2, 2.5, 5, 10].map(k => k * mag).find(k => k >= raw) ?? mag);
   const out: number[] = [];
   for (let x = Math.ceil(lo / step) * step; x <= hi + step * 1e-9; x += step) out.push(x);
   return out;
@@ -36,7 +37,8 @@ function extent(values: number[]): [number, number] {
   let lo = Infinity, hi = -Infinity;
   for (const v of values) if (Number.isFinite(v)) { lo = Math.min(lo, v); hi = Math.max(hi, v); }
   if (lo > hi) return [0, 1];
-  return lo === hi ? [lo - 0.5, hi + 0.5] : [lo, hi];
+  const room = Math.abs(lo) / 20 || 0.5; // around a single value
+  return lo === hi ? [lo - room, hi + room] : [lo, hi];
 }
 
 function nearest(rows: Row[], x: number): number {
@@ -78,7 +80,7 @@ export function lineChart(title: string, unit: string, given: Row[], { band, cli
   for (const t of ticks(y0, y1, 5))
     svg.append(s("line", { class: "grid", x1: L, x2: W - R, y1: py(t), y2: py(t) }),
       s("text", { x: L - 5, y: py(t) + 3, "text-anchor": "end" }, short(t)));
-  for (const t of ticks(x0, x1, 5))
+  for (const t of ticks(x0, x1, 5, 1))
     svg.append(s("text", { x: Math.min(px(t), W - R - 4), y: H - 6, "text-anchor": "middle" }, short(t)));
   if (band) {
     svg.append(s("line", { class: "even", x1: L, x2: W - R, y1: py(1), y2: py(1) }),

@@ -39,8 +39,15 @@ function gateSection(gate: NonNullable<About["gate"]>): HTMLElement {
       h("tbody", {}, ...rows))));
 }
 
+/** Without what is no number: a loss that overflowed is null in JSON. */
+function numbers(c: Curves): Curves {
+  return Object.fromEntries(Object.entries(c).map(([k, rows]) =>
+    [k, rows.filter(r => Number.isFinite(r[1]))]));
+}
+
 /** The charts that the curves allow. */
-function charts(c: Curves): HTMLElement {
+function charts(given: Curves): HTMLElement {
+  const c = numbers(given);
   const out = h("div", { class: "charts" });
   const add = (name: string, title: string, unit: string): void => {
     const rows = c[name];

@@ -36,16 +36,28 @@ static const page pages[] = {
      "kill is TERM. A zyzzyva appears once."},
 };
 
-static void write_pages(const char *path)
+/* Pages in scripts that write words together, and that case and stems of ASCII miss. */
+static const page wide_pages[] = {
+    {"00000000000000000000000000000001", "df(1)", "报告磁盘空间",
+     "# 名称\n\ndf - 报告磁盘空间\n\n# 描述\n\n使用df命令查看磁盘空间的使用情况。不相关的一句话。"},
+    {"00000000000000000000000000000002", "ファイルの一覧", "",
+     "# 説明\n\nlsofコマンドは開いているファイルを一覧表示する。"},
+    {"00000000000000000000000000000003", "Файлы", "",
+     "# Описание\n\nФабрика работает. Команда показывает открытые файлы."},
+    {"00000000000000000000000000000004", "cp(1)", "copy files",
+     "# NAME\n\ncp - copy files\n\n# DESCRIPTION\n\nCopy a source to a destination."},
+};
+
+static void write_pages(const char *path, const page *p, size_t n)
 {
     sm_buf out = {0};
-    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
-        sm_document d = {.id = pages[i].id, .source = "t", .path = pages[i].title,
-                         .format = "man", .title = pages[i].title,
-                         .summary = pages[i].summary, .section = "1", .package = "p",
+    for (size_t i = 0; i < n; i++) {
+        sm_document d = {.id = p[i].id, .source = "t", .path = p[i].title,
+                         .format = "man", .title = p[i].title,
+                         .summary = p[i].summary, .section = "1", .package = "p",
                          .version = "1", .licence = "GPL-2.0", .lang = "en", .reason = "",
-                         .detail = "", .text = pages[i].text,
-                         .text_len = strlen(pages[i].text)};
+                         .detail = "", .text = p[i].text,
+                         .text_len = strlen(p[i].text)};
         assert_true(sm_document_write(&out, &d));
     }
     assert_int_equal(sm_file_write_atomic(path, out.data, out.len, 0644, NULL), SM_OK);
@@ -65,10 +77,10 @@ static int drop_dir(void **state)
     return sm_remove_tree(dir, NULL);
 }
 
-static char *build(int words)
+static char *build_from(const page *given_pages, size_t n_page, int words)
 {
     char *docs = sm_path_join(dir, "documents.jsonl");
-    write_pages(docs);
+    write_pages(docs, given_pages, n_page);
     json_t *given = json_pack("{si}", "passage_words", words), *options;
     sm_ctx ctx = {0};
     sm_err err = {0};
@@ -80,6 +92,11 @@ static char *build(int words)
     json_decref(options);
     free(docs);
     return sm_path_join(dir, "passages.jsonl");
+}
+
+static char *build(int words)
+{
+    return build_from(pages, sizeof pages / sizeof *pages, words);
 }
 
 static void passages_follow_headings(void **state)
@@ -277,6 +294,116 @@ static void answers_are_sentences_of_the_passage(void **state)
     sm_buf_free(&out);
 }
 
+static int32_t asked(sm_index *x, const char *q, int32_t k)
+{
+    sm_rank rank = SM_RANK_DEFAULT;
+    sm_hit hit[8];
+    int32_t n = -1;
+    sm_err err = {0};
+    if (sm_index_ask(x, q, &rank, NULL, hit, k, &n, &err))
+        fail_msg("%s: %s", q, err.msg);
+    assert_true(n <= k);
+    return n > 0 ? hit[0].doc : -1;
+}
+
+/* Of four rare words of a question one is in a page: that does not answer it. */
+static void a_question_that_no_page_holds_is_not_answered(void **state)
+{
+    (void)state;
+    char *path = build(120);
+    sm_index *x;
+    assert_int_equal(sm_index_open(&x, path, NULL, true, NULL), SM_OK);
+    for (int32_t k = 1; k <= 8; k += 7) { /* how many are shown does not matter */
+        assert_int_equal(asked(x, "which process sends a signal?", k), 2);
+        assert_int_equal(asked(x, "zyzzyva", k), 2);
+        assert_int_equal(asked(x, "zyzzyva pizza recipe basil", k), -1);
+        assert_int_equal(asked(x, "pizza recipe", k), -1);
+        assert_int_equal(asked(x, "how do I", k), -1); /* says nothing */
+        assert_int_equal(asked(x, "what did we say about the signal?", k), -1);
+        assert_int_equal(asked(x, "what have they got about a signal?", k), 2);
+        assert_int_equal(asked(x, "lsof optoins mistyped badly", k), 0); /* by its name */
+    }
+    sm_index_close(x);
+    free(path);
+}
+
+static void fts5_syntax_is_text(void **state)
+{
+    (void)state;
+    static const char *const q[] = {"\"signal", "signal\" OR \"", "NEAR(signal process, 2)",
+                                    "title:signal *", "-signal ^ {process}", "signal AND",
+                                    "NOT signal", "signal' --", "(signal", "signal + +"};
+    char *path = build(120);
+    sm_index *x;
+    assert_int_equal(sm_index_open(&x, path, NULL, true, NULL), SM_OK);
+    for (size_t i = 0; i < sizeof q / sizeof *q; i++) {
+        sm_rank rank = SM_RANK_DEFAULT;
+        sm_hit hit[1];
+        int32_t n;
+        assert_int_equal(sm_index_ask(x, q[i], &rank, NULL, hit, 1, &n, NULL), SM_OK);
+        assert_int_equal(asked(x, "signal", 1), 2);
+    }
+    sm_index_close(x);
+    free(path);
+}
+
+static void questions_have_a_length(void **state)
+{
+    (void)state;
+    char *path = build(120), q[SM_QUESTION_BYTES + 2];
+    sm_index *x;
+    sm_rank rank = SM_RANK_DEFAULT;
+    sm_hit hit[1];
+    int32_t n;
+    sm_err err;
+    assert_int_equal(sm_index_open(&x, path, NULL, true, NULL), SM_OK);
+    for (size_t i = 0; i < sizeof q; i++)
+        q[i] = "signal "[i % 7];
+    q[SM_QUESTION_BYTES + 1] = 0;
+    assert_int_equal(sm_index_ask(x, q, &rank, NULL, hit, 1, &n, &err), SM_EINVAL);
+    assert_string_equal(err.msg, "question: got 4097 bytes, want at most 4096");
+    q[SM_QUESTION_BYTES] = 0;
+    q[SM_QUESTION_BYTES - 1] = ' ';
+    assert_int_equal(asked(x, q, 1), 2);
+    sm_index_close(x);
+    free(path);
+}
+
+static void scripts_without_spaces_are_found(void **state)
+{
+    (void)state;
+    char *path = build_from(wide_pages, sizeof wide_pages / sizeof *wide_pages, 120);
+    sm_index *x;
+    assert_int_equal(sm_index_open(&x, path, NULL, true, NULL), SM_OK);
+    assert_int_equal(asked(x, "磁盘空间还剩多少？", 3), 0);
+    assert_int_equal(asked(x, "df命令", 3), 0);
+    assert_int_equal(asked(x, "開いているファイル", 3), 1);
+    assert_int_equal(asked(x, "lsof", 3), 1); /* within a run of kana */
+    assert_int_equal(asked(x, "天气预报怎么样", 3), -1);
+    assert_int_equal(asked(x, "ОТКРЫТЫЕ файлы", 3), 2);
+    assert_int_equal(asked(x, "copy files", 3), 3);
+    sm_index_close(x);
+    free(path);
+}
+
+static void answers_in_other_scripts(void **state)
+{
+    (void)state;
+    sm_passage p = {.text = "不相关的一句话。查看磁盘空间的使用情况。再见。", .summary = ""};
+    sm_buf out = {0};
+    assert_true(sm_index_extract_answer(&out, &p, "磁盘空间？"));
+    assert_string_equal(out.data, "查看磁盘空间的使用情况。");
+    sm_buf_clear(&out);
+    p.text = "Фабрика работает. Файлы открыты. Конец.";
+    assert_true(sm_index_extract_answer(&out, &p, "какой файл?"));
+    assert_string_equal(out.data, "Файлы открыты.");
+    sm_buf_clear(&out);
+    p.text = "Nothing here. The “signal” ends it.";
+    assert_true(sm_index_extract_answer(&out, &p, "‘signal’?"));
+    assert_string_equal(out.data, "The “signal” ends it.");
+    sm_buf_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +416,11 @@ int main(void)
         cmocka_unit_test(questions_for_commands_prefer_commands),
         cmocka_unit_test(abbreviations_by_hand),
         cmocka_unit_test(answers_are_sentences_of_the_passage),
+        cmocka_unit_test(a_question_that_no_page_holds_is_not_answered),
+        cmocka_unit_test(fts5_syntax_is_text),
+        cmocka_unit_test(questions_have_a_length),
+        cmocka_unit_test(scripts_without_spaces_are_found),
+        cmocka_unit_test(answers_in_other_scripts),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }

@@ -63,6 +63,27 @@ static void bad_bodies_name_the_field(void **state)
                         "\"x\"}],\"tools\":[{}]}", 400, "tools"));
 }
 
+static void messages_say_what_was_found(void **state)
+{
+    (void)state;
+    static const char *const bad[][3] = {
+        {"/v1/completions", "{\"prompt\":[\"a\",\"b\"]}",
+         "prompt: got [\"a\",\"b\"], want a string, or a list of one"},
+        {"/v1/completions", "{\"prompt\":\"a\",\"n\":2}",
+         "n: got 2, want 1: a text for each request"},
+        {"/v1/completions", "{}", "prompt: got nothing, want a string, or a list of one"},
+        {"/v1/completions", "{\"prompt\":\"a\",\"stop\":\"\"}",
+         "stop: got \"\", want a text, or at most 16 of them"},
+        {"/v1/chat/completions", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},"
+         "{\"role\":\"user\",\"content\":null}]}",
+         "messages[1].content: want a string, or parts of type text"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        json_t *j = client_json(fx.port, "POST", bad[i][0], bad[i][1], 400);
+        assert_string_equal(text_at(j, "error.message"), bad[i][2]);
+        json_decref(j);
+    }
+}
+
 static void bad_questions_are_refused(void **state)
 {
     (void)state;
@@ -119,9 +140,11 @@ static void wrong_methods_and_paths(void **state)
 {
     (void)state;
     static const char *const wrong[][3] = {
-        {"GET", "/v1/completions", "POST"}, {"PUT", "/v1/chat/completions", "POST"},
-        {"DELETE", "/v1/ask", "POST"}, {"POST", "/v1/models", "GET, HEAD"},
-        {"POST", "/", "GET, HEAD"}, {"OPTIONS", "/health", "GET, HEAD"}};
+        {"GET", "/v1/completions", "POST, OPTIONS"}, {"PUT", "/v1/chat/completions", "POST, OPTIONS"},
+        {"DELETE", "/v1/ask", "POST, OPTIONS"},
+        {"POST", "/v1/models", "GET, HEAD, OPTIONS"},
+        {"DELETE", "/v1/models/tiny", "GET, HEAD, OPTIONS"},
+        {"POST", "/", "GET, HEAD, OPTIONS"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         reply r = client_ask(fx.port, wrong[i][0], wrong[i][1], NULL);
         char *allow = reply_header(&r, "Allow");
@@ -132,7 +155,7 @@ static void wrong_methods_and_paths(void **state)
     }
     static const char *const absent[] = {
         "/nothing", "/app.js/", "/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd",
-        "/app.js%00.html/x", "/v1", "/v1/models/gpt", "/api/", "/%ff%fe"};
+        "/app.js%00.html/x", "/v1", "/v1/model/gpt", "/api/", "/%ff%fe"};
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
         reply r = client_ask(fx.port, i % 2 ? "POST" : "GET", absent[i], NULL);
         if (strstr(absent[i], "%00") ? r.code < 400 : r.code != 404)
@@ -205,6 +228,49 @@ static void foreign_pages_are_refused(void **state)
     assert_int_equal(code_with_headers("GET", "/health", "Host: localhost\r\n"
                                        "Origin: http://localhost\r\n"
                                        "Origin: http://evil.example\r\n"), 400);
+}
+
+static char *header_with(const char *method, const char *url, const char *headers,
+                         const char *name, int want_code)
+{
+    sm_buf out = {0};
+    sm_buf_printf(&out, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n",
+                  method, url, headers);
+    reply r = client_raw(fx.port, out.data, out.len);
+    assert_int_equal(r.code, want_code);
+    char *value = reply_header(&r, name);
+    reply_free(&r);
+    sm_buf_free(&out);
+    return value;
+}
+
+/* A page of another port of this machine may ask, and a browser lets it read the answer. */
+static void pages_of_this_machine_may_read(void **state)
+{
+    (void)state;
+    static const char from[] = "Origin: http://localhost:3000\r\n"
+                               "Access-Control-Request-Method: POST\r\n"
+                               "Access-Control-Request-Headers: authorization\r\n";
+    static const char *const want[][2] = {
+        {"Access-Control-Allow-Origin", "http://localhost:3000"},
+        {"Access-Control-Allow-Methods", "POST, OPTIONS"},
+        {"Access-Control-Allow-Headers", "Authorization, *"},
+        {"Vary", "Origin"}, {"Allow", "POST, OPTIONS"}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        char *got = header_with("OPTIONS", "/v1/completions", from, want[i][0], 204);
+        assert_non_null(got);
+        assert_string_equal(got, want[i][1]);
+        free(got);
+    }
+    char *got = header_with("GET", "/v1/models", from, "Access-Control-Allow-Origin", 200);
+    assert_string_equal(got, "http://localhost:3000");
+    free(got);
+    got = header_with("GET", "/v1/models", "", "Access-Control-Allow-Origin", 200);
+    assert_null(got);
+    got = header_with("OPTIONS", "/v1/ask", "Origin: http://evil.example\r\n",
+                      "Access-Control-Allow-Origin", 403);
+    assert_null(got);
+    free(header_with("OPTIONS", "/nothing", "", "Allow", 404));
 }
 
 static void authorities_of_this_machine(void **state)
@@ -541,12 +607,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_bodies_name_the_field),
+        cmocka_unit_test(messages_say_what_was_found),
         cmocka_unit_test(bad_questions_are_refused),
         cmocka_unit_test(other_models_and_long_prompts_are_refused),
         cmocka_unit_test(answers_are_utf8),
         cmocka_unit_test(wrong_methods_and_paths),
         cmocka_unit_test(the_page_and_its_data),
         cmocka_unit_test(foreign_pages_are_refused),
+        cmocka_unit_test(pages_of_this_machine_may_read),
         cmocka_unit_test(authorities_of_this_machine),
         cmocka_unit_test(a_server_on_loopback_is_guarded),
         cmocka_unit_test(bodies_have_a_limit),

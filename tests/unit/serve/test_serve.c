@@ -17,6 +17,12 @@ static void models_are_listed(void **state)
     assert_string_equal(text_at(j, "data.0.object"), "model");
     assert_int_equal(json_integer_value(at(j, "data.0.created")), 1700000000);
     assert_string_equal(text_at(j, "data.0.owned_by"), "smelt");
+    json_t *one = client_json(fx.port, "GET", "/v1/models/tiny", NULL, 200);
+    assert_true(json_equal(one, at(j, "data.0")));
+    json_decref(one);
+    json_decref(j);
+    j = client_json(fx.port, "GET", "/v1/models/gpt-4", NULL, 404);
+    assert_string_equal(text_at(j, "error.code"), "model_not_found");
     json_decref(j);
 }
 
@@ -207,6 +213,31 @@ static void questions_are_answered_with_citations(void **state)
     assert_int_equal(json_array_size(at(j, "passages")), 0);
     assert_string_equal(text_at(j, "answer"), "");
     json_decref(j);
+    j = client_json(fx.port, "POST", "/v1/ask", "{\"question\":\"pizza basil files\"}", 200);
+    assert_int_equal(json_array_size(at(j, "passages")), 0); /* one word of three */
+    json_decref(j);
+}
+
+/* What clients send along: fields without a value, and ones that mean what happens anyway. */
+static void what_clients_send_along_is_taken(void **state)
+{
+    (void)state;
+    static const char *const chat[] = {
+        "\"model\":null,\"n\":null,\"stop\":null,\"seed\":null,\"stream\":null,"
+        "\"stream_options\":null,\"temperature\":null,\"tools\":null,\"user\":null",
+        "\"n\":1,\"logprobs\":false,\"top_logprobs\":null,\"tools\":[],\"user\":\"u\","
+        "\"response_format\":{\"type\":\"text\"},\"stop\":[],\"presence_penalty\":0"};
+    for (size_t i = 0; i < sizeof chat / sizeof *chat; i++) {
+        sm_buf b = {0};
+        sm_buf_printf(&b, "{\"max_completion_tokens\":3,\"messages\":["
+                      "{\"role\":\"user\",\"content\":\"the quick\"},"
+                      "{\"role\":\"assistant\",\"content\":null},"
+                      "{\"role\":\"assistant\"}],%s}", chat[i]);
+        json_t *j = client_json(fx.port, "POST", "/v1/chat/completions", b.data, 200);
+        check_usage(at(j, "usage"), 3);
+        json_decref(j);
+        sm_buf_free(&b);
+    }
 }
 
 /* ------------------------------------------------------------- determinism */
@@ -593,6 +624,7 @@ int main(void)
         cmocka_unit_test(streams_equal_whole_answers),
         cmocka_unit_test(stop_strings_end_a_text),
         cmocka_unit_test(questions_are_answered_with_citations),
+        cmocka_unit_test(what_clients_send_along_is_taken),
         cmocka_unit_test(company_does_not_change_a_text),
         cmocka_unit_test(a_reported_seed_repeats_a_text),
         cmocka_unit_test(two_streams_run_at_once),
