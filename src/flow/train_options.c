@@ -35,7 +35,7 @@ const sm_option train_options[] = {
     INT("d_ff", "704", 8, 262144, "hidden width of dense layers"),
     INT("n_expert", "0", 0, 4096, "experts of a MoE layer; 0: every layer is dense"),
     INT("k_expert", "1", 1, 64, "experts that a token visits; 1 for router sigmoid"),
-    INT("d_expert", "0", 0, 262144, "hidden width of an expert"),
+    INT("d_expert", "0", 0, 262144, "hidden width of an expert; 0: d_ff"),
     INT("d_shared", "0", 0, 262144, "hidden width of the shared expert; 0: none"),
     INT("moe_every", "1", 1, 512,
         "every so many layers one is MoE; with experts at most n_layer"),
@@ -147,6 +147,8 @@ static void model_of(sm_model_config *m, const json_t *o, int32_t n_vocab)
     m->n_expert = (int32_t)sm_opt_int(o, "n_expert");
     m->k_expert = (int32_t)sm_opt_int(o, "k_expert");
     m->d_expert = (int32_t)sm_opt_int(o, "d_expert");
+    if (m->n_expert > 0 && m->d_expert == 0)
+        m->d_expert = m->d_ff;
     m->d_shared = (int32_t)sm_opt_int(o, "d_shared");
     m->moe_every = (int32_t)sm_opt_int(o, "moe_every");
     m->router = !strcmp(sm_opt_str(o, "router"), "softmax") ? SM_ROUTER_SOFTMAX_TOPK

@@ -26,6 +26,15 @@ assert abs(p["flops"] / p["tokens"] / p["flops_per_token"] - 1) < 1e-9
 assert p["flops_per_token"] > 6 * p["active_parameters"] * 0.5
 assert p["expected_seconds"] > 0 and p["ceiling_gflops"] > 0
 END
+moe=(set tokenizer --n-layer 2 --d-model 32 --d-ff 64 --n-expert 8)
+smelt train "${moe[@]}" --d-expert 64 --dry-run --json >given.json
+smelt train "${moe[@]}" --dry-run --json >default.json
+check "experts are as wide as d_ff where nothing is said" python3 - <<'END'
+import json
+given, default = (json.load(open(f + ".json"))["plan"] for f in ("given", "default"))
+assert given["parameters"] == default["parameters"], (given, default)
+END
+
 huge=(set tokenizer --n-layer 64 --d-model 8192 --n-head 64 --n-kv-head 8 --d-head 128
   --d-ff 28672 --n-ctx 4096 --n-seq 256 --n-shard 256 --n-steps 100 --warmup-steps 10)
 # the shadow memory of sanitizers is larger than any limit
