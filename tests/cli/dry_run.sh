@@ -34,6 +34,10 @@ import json
 given, default = (json.load(open(f + ".json"))["plan"] for f in ("given", "default"))
 assert given["parameters"] == default["parameters"], (given, default)
 END
+expect 0 "llama4_text, which cannot say d_shared 0, rope_interleaved false:" \
+  train "${moe[@]}" --dry-run
+check "a model that every program reads needs no word" bash -c '! "$@" 2>&1 | grep "other logits"' \
+  - "$SMELT" train "${moe[@]}" --d-shared 64 --rope-interleaved --dry-run
 
 huge=(set tokenizer --n-layer 64 --d-model 8192 --n-head 64 --n-kv-head 8 --d-head 128
   --d-ff 28672 --n-ctx 4096 --n-seq 256 --n-shard 256 --n-steps 100 --warmup-steps 10)
