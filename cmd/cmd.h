@@ -142,6 +142,12 @@ const char *args_idle(const args *in, const char *const *key, const char *of);
 /** Refuse it: "VERB: --KEY is of --OF, which is not given"; exit status. */
 int args_refuse_idle(const app *a, const verb *v, const char *key, const char *of);
 
+/** Variables of the environment that every verb heeds; the last name is NULL. */
+typedef struct variable {
+    const char *name, *help;
+} variable;
+extern const variable environment[];
+
 void help_program(FILE *f);
 void help_group(FILE *f, const char *group);
 void help_verb(FILE *f, const verb *v);
