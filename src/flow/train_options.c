@@ -57,7 +57,8 @@ const sm_option train_options[] = {
     FLOAT("norm_eps", "1e-5", 1e-12, 1, "epsilon of the norms"),
     BOOL("tied", "true", "the output head shares the embedding"),
     INT("n_slice", "1", 1, 64,
-        "slices of heads, hidden units and vocabulary, so that ranks can share a layer and"
+        "slices of heads, hidden units and vocabulary, so that ranks can share a layer "
+        "and"
         " keep its bits; a power of two"),
     /* the run */
     ENUM("numerics", "bf16/1", "bf16/1|f32/1",
@@ -72,7 +73,7 @@ const sm_option train_options[] = {
     ENUM("schedule", "cosine", "cosine|wsd", "of the learning rate after warm-up"),
     ENUM("optimizer", "adamw", "adamw|muon",
          "muon: hidden matrices by orthogonalised momentum, the rest by AdamW"),
-    FLOAT("lr", "1e-3", 0, 10, "peak learning rate"),
+    FLOAT("lr", "1e-3", 1e-12, 10, "peak learning rate"),
     FLOAT("init_gain", "1", 0, 100,
           "initial standard deviation of matrices times sqrt(fan_in); 0: 0.02"),
     FLOAT("init_residual", "0", 0, 100,
@@ -101,14 +102,16 @@ const sm_option train_options[] = {
     INT("eval_docs", "256", 0, 1e9, "held-out documents scored while training; 0: none"),
     ENUM("save_type", "f32", "f32|bf16", "type of the weights in model.safetensors"),
     INT("commit_steps", "0", -1, 1e9,
-        "steps between the states that chain.jsonl commits to; 0: a twentieth of the run, "
+        "steps between the states that chain.jsonl commits to; 0: a twentieth of the "
+        "run, "
         "-1: no chain"),
     /* no effect on the result */
     {.key = "keep_states",
      .type = SM_OPT_BOOL,
      .def = "false",
-     .help = "keep the committed states as an artifact `checkpoint`, so that an audit may "
-             "begin at each"},
+     .help =
+         "keep the committed states as an artifact `checkpoint`, so that an audit may "
+         "begin at each"},
     {.key = "micro_shards",
      .type = SM_OPT_INT,
      .def = "0",
