@@ -59,7 +59,8 @@ static void set_sinks(app *a)
     a->progress = progress_create(a->quiet                ? PROGRESS_NONE
                                   : isatty(STDERR_FILENO) ? PROGRESS_LIVE
                                   : a->verbose            ? PROGRESS_LOG
-                                                          : PROGRESS_NONE);
+                                                          : PROGRESS_NONE,
+                                  stderr, sm_clock_ns);
     if (a->progress)
         a->progress_sink = progress_sink(a->progress);
 }

@@ -96,14 +96,17 @@ extern volatile int app_stop;
 
 /* -------------------------------------------------------------- progress.c */
 
-/** A progress line on stderr when `live`; always keeps the figures for --log-view. */
-/* LIVE: one line, redrawn; LOG: a line each half minute. */
+/** LIVE: one line, redrawn; LOG: a line each half minute. */
 typedef enum progress_form { PROGRESS_NONE, PROGRESS_LIVE, PROGRESS_LOG } progress_form;
-progress *progress_create(progress_form form);
+/** Always keeps the figures for --log-view.
+ * @param out     stderr, but in tests
+ * @param now_ns  sm_clock_ns, but in tests
+ * @return NULL: no memory */
+progress *progress_create(progress_form form, FILE *out, int64_t (*now_ns)(void));
 sm_progress progress_sink(progress *p);
 /** Erase the line, so that something else can be printed. */
 void progress_clear(progress *p);
-/** What ran, how long, how fast: a table on stderr. */
+/** What ran, how long, how fast: a table. */
 void progress_report(progress *p);
 void progress_free(progress *p);
 
@@ -144,6 +147,12 @@ void option_flag(char out[64], const char *key);
 const char *args_idle(const args *in, const char *const *key, const char *of);
 /** Refuse it: "VERB: --KEY is of --OF, which is not given"; exit status. */
 int args_refuse_idle(const app *a, const verb *v, const char *key, const char *of);
+
+/** Variables of the environment that every verb heeds; the last name is NULL. */
+typedef struct variable {
+    const char *name, *help;
+} variable;
+extern const variable environment[];
 
 void help_program(FILE *f);
 void help_group(FILE *f, const char *group);

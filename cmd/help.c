@@ -5,6 +5,14 @@
 
 #include "cmd.h"
 
+const variable environment[] = {
+    {"SMELT_CPU",
+     "kernels to compute with: ref, avx2, avx512 or amx; by default the best "
+     "that the processor has; results do not depend on it"},
+    {"TMPDIR", "where replay makes its workspace"},
+    {NULL, NULL},
+};
+
 static void put_options(FILE *f, const char *title, const sm_option *table)
 {
     sm_buf text = {0};
@@ -35,6 +43,9 @@ void help_program(FILE *f)
         if (!verb_at(i)->hidden)
             put_verb_line(f, verb_at(i));
     put_options(f, "options of every verb:", global_options);
+    fputs("\nenvironment:\n", f);
+    for (const variable *e = environment; e->name; e++)
+        fprintf(f, "  %-27s %s\n", e->name, e->help);
     fputs("\nsmelt VERB --help says more.  Exit status: 0 good; 1 failed, or a negative\n"
           "verdict; 2 wrong usage or configuration.\n",
           f);

@@ -29,6 +29,9 @@ bool page_markdown(sm_buf *out, const verb *v)
     if (!strcmp(v->name, "help")) {
         sm_buf_puts(out, "\n## Options of every verb\n\n");
         sm_options_markdown(out, global_options);
+        sm_buf_puts(out, "\n## Environment\n\n| variable | meaning |\n|---|---|\n");
+        for (const variable *e = environment; e->name; e++)
+            sm_buf_printf(out, "| `%s` | %s |\n", e->name, e->help);
     }
     return !out->failed;
 }
@@ -125,11 +128,12 @@ static void put_man(sm_buf *out)
              ".TP\n2\nwrong usage or configuration\n"
              ".SH SIGNALS\nThe first SIGINT or SIGTERM finishes the current unit of work "
              "and saves; the second stops at once.\n"
-             ".SH ENVIRONMENT\n.TP\n.B SMELT_CPU\nhighest rung of kernels to use: ref, "
-             "avx2, avx512, amx\n.TP\n.B TMPDIR\nwhere \\fBreplay\\fR makes its "
-             "workspace\n"
-             ".SH FILES\n.TP\n.I .smelt/\nthe workspace: objects, catalog, audit log, "
-             "keys\n");
+             ".SH ENVIRONMENT\n");
+    for (const variable *e = environment; e->name; e++)
+        sm_buf_printf(out, ".TP\n.B %s\n%s\n", e->name, e->help);
+    sm_buf_puts(out,
+                ".SH FILES\n.TP\n.I .smelt/\nthe workspace: objects, catalog, audit log, "
+                "keys\n");
 }
 
 bool page_man(sm_buf *out)

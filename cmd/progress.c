@@ -25,19 +25,23 @@ typedef struct phase {
 struct progress {
     pthread_mutex_t mutex;
     progress_form form;
+    FILE *out;
+    int64_t (*now_ns)(void);
     bool shown;
     int64_t drawn_ns;
     phase phase[MAX_PHASES];
     size_t n;
 };
 
-progress *progress_create(progress_form form)
+progress *progress_create(progress_form form, FILE *out, int64_t (*now_ns)(void))
 {
     progress *p = sm_alloc(1, sizeof *p);
     if (p) {
         pthread_mutex_init(&p->mutex, NULL);
         p->form = form;
-        p->drawn_ns = form == PROGRESS_LOG ? sm_clock_ns() : 0;
+        p->out = out;
+        p->now_ns = now_ns;
+        p->drawn_ns = form == PROGRESS_LOG ? now_ns() : 0;
     }
     return p;
 }
@@ -63,10 +67,10 @@ static double rate_of(const phase *ph)
     return s > 0.05 ? (double)(ph->done - ph->first_done) / s : 0;
 }
 
-static int terminal_width(void)
+static int terminal_width(FILE *f)
 {
     struct winsize w;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col - 1 : 79;
+    return ioctl(fileno(f), TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col - 1 : 79;
 }
 
 /* What a line leaves out where the terminal is narrow, in this order. */
@@ -94,28 +98,28 @@ static int format(char line[256], int form, const phase *ph, int64_t total,
                     speed, eta, detail && *detail ? "  " : "", detail ? detail : "");
 }
 
-static void draw(const phase *ph, int64_t total, const char *detail)
+static void draw(FILE *f, const phase *ph, int64_t total, const char *detail)
 {
     char line[256];
-    int form = ALL, width = terminal_width();
+    int form = ALL, width = terminal_width(f);
     while (format(line, form, ph, total, detail) > width && form + 1 < N_FORM)
         form++;
-    fprintf(stderr, "\r\033[K%.*s", width, line);
-    fflush(stderr);
+    fprintf(f, "\r\033[K%.*s", width, line);
+    fflush(f);
 }
 
-static void write_line(const phase *ph, int64_t total, const char *detail)
+static void write_line(FILE *f, const phase *ph, int64_t total, const char *detail)
 {
     char line[256];
     format(line, ALL, ph, total, detail);
-    fprintf(stderr, "%s\n", line);
+    fprintf(f, "%s\n", line);
 }
 
 static void update(void *self, const char *what, int64_t done, int64_t total,
                    const char *unit, const char *detail)
 {
     progress *p = self;
-    int64_t now = sm_clock_ns();
+    int64_t now = p->now_ns();
     pthread_mutex_lock(&p->mutex);
     phase *ph = phase_of(p, what, unit, done, now);
     if (ph) {
@@ -124,11 +128,11 @@ static void update(void *self, const char *what, int64_t done, int64_t total,
         ph->n_updates++;
         int64_t since = now - p->drawn_ns;
         if (p->form == PROGRESS_LIVE && (since > REDRAW_NS || done == total)) {
-            draw(ph, total, detail);
+            draw(p->out, ph, total, detail);
             p->drawn_ns = now;
             p->shown = true;
         } else if (p->form == PROGRESS_LOG && since > LOG_NS) {
-            write_line(ph, total, detail);
+            write_line(p->out, ph, total, detail);
             p->drawn_ns = now;
         }
     }
@@ -144,7 +148,7 @@ void progress_clear(progress *p)
 {
     pthread_mutex_lock(&p->mutex);
     if (p->shown) {
-        fputs("\r\033[K", stderr);
+        fputs("\r\033[K", p->out);
         p->shown = false;
     }
     pthread_mutex_unlock(&p->mutex);
@@ -152,11 +156,11 @@ void progress_clear(progress *p)
 
 void progress_report(progress *p)
 {
-    fprintf(stderr, "%-24s %10s %14s %-10s %12s\n", "phase", "seconds", "done", "unit",
+    fprintf(p->out, "%-24s %10s %14s %-10s %12s\n", "phase", "seconds", "done", "unit",
             "per second");
     for (size_t i = 0; i < p->n; i++) {
         const phase *ph = &p->phase[i];
-        fprintf(stderr, "%-24s %10.2f %14" PRId64 " %-10s %12.4g\n", ph->what,
+        fprintf(p->out, "%-24s %10.2f %14" PRId64 " %-10s %12.4g\n", ph->what,
                 (double)(ph->last_ns - ph->first_ns) / 1e9, ph->done, ph->unit,
                 rate_of(ph));
     }

@@ -87,7 +87,9 @@ const verb verb_train = {
         "same command is given again.  --dry-run prints what the run would take.\n"
         "--find-lr raises the learning rate exponentially until the loss breaks, shows\n"
         "the curve and suggests a peak rate for the options given.\n"
-        "--profile records every operation of every thread; it changes no result.",
+        "--profile records every operation of every thread; it changes no result.\n"
+        "Neither does SMELT_CPU=ref|avx2|avx512|amx in the environment, which says what\n"
+        "kernels to compute with; by default the best that the processor has.",
     .example = "smelt train unix unix-tokenizer --as unix-tiny --n-steps 500\n"
                "smelt train config.yaml --dry-run\n"
                "smelt train unix unix-tokenizer --find-lr --optimizer muon",

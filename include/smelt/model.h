@@ -68,6 +68,12 @@ SM_API sm_status sm_model_config_check(const sm_model_config *c, sm_err *err);
 SM_API sm_status sm_model_config_from_json(sm_model_config *out, const json_t *json,
                                            sm_err *err);
 SM_API json_t *sm_model_config_to_json(const sm_model_config *c);
+/** The model_type of its config.json. */
+SM_API const char *sm_model_config_type(const sm_model_config *c);
+/** Append what that type cannot say and the logits depend on, "rope_interleaved false,
+ * d_shared 0": it stands in the object "smelt" of config.json alone, and a program that does
+ * not know the object computes something else.  Nothing is appended when there is none. */
+SM_API sm_status sm_model_config_own(sm_buf *out, const sm_model_config *c, sm_err *err);
 
 /** Parameters in all and those one token uses (a tied embedding counted once). */
 SM_API int64_t sm_model_n_param(const sm_model_config *c);

@@ -185,6 +185,21 @@ static sm_status announce(const sm_step_io *io, const sm_train_config *c, sm_err
     return SM_OK;
 }
 
+/* A model that other programs would load as another one, and no word of theirs. */
+static sm_status tell_own(const sm_step_io *io, const sm_model_config *c, sm_err *err)
+{
+    sm_buf own = {0};
+    sm_status s = sm_model_config_own(&own, c, err);
+    if (!s && own.len > 0)
+        sm_log_line(
+            io->ctx->log, SM_LOG_INFO,
+            "train: config.json is of type %s, which cannot say %s: programs that "
+            "do not read its object `smelt` compute other logits",
+            sm_model_config_type(c), own.data);
+    sm_buf_free(&own);
+    return s;
+}
+
 static sm_status run(const sm_step_io *io, sm_err *err)
 {
     material m = {0};
@@ -197,6 +212,8 @@ static sm_status run(const sm_step_io *io, sm_err *err)
     if (!s)
         s = sm_flow_ceiling(&m.config.ceiling_gflops, io->ctx, m.config.profile, 0.2,
                             err);
+    if (!s)
+        s = tell_own(io, &m.config.model, err);
     if (!s)
         s = announce(io, &m.config, err);
     if (!s)
@@ -307,6 +324,8 @@ static sm_status plan(json_t **out, const sm_step_io *io, sm_err *err)
     s = sm_flow_ceiling(&m.config.ceiling_gflops, io->ctx, m.config.profile, 0.2, err);
     if (!s)
         s = sm_train_plan_make(&p, io->ctx, &m.config, err);
+    if (!s)
+        s = tell_own(io, &m.config.model, err);
     material_free(&m);
     if (s)
         return s;

@@ -104,6 +104,8 @@ typedef struct tracks_job {
 
 /** What the progress line, which every job writes, calls the task of this one. */
 void tracks_set_label(tracks_job *job, const char *label);
+/** Have training stop by itself after this step; also when it has done so before. */
+void tracks_pause_at(tracks_job *job, int64_t step);
 
 /** Run task(arg, i, job) for i in 0..n-1, up to n_jobs at once, begun in order, each with
  * a pool of threads(arg, i) threads.  After an error or the user's stop no further task
@@ -126,6 +128,7 @@ typedef struct tracks_run {
     int budget;
     int64_t seed, steps, eval_steps;
     int64_t stop_step; /* where halving ended it; 0: it ran to its end */
+    double bpb;        /* held-out figure at the rung that it is in   */
     json_t *options;
     char ref[200];
     char recipe[65];  /* of the whole run       */

@@ -79,6 +79,16 @@ void tracks_set_label(tracks_job *job, const char *label)
     pthread_mutex_unlock(&job->jobs->mutex);
 }
 
+void tracks_pause_at(tracks_job *job, int64_t step)
+{
+    tracks_jobs *j = job->jobs;
+    pthread_mutex_lock(&j->mutex);
+    job->pause = step;
+    job->paused = false;
+    sm_stop_set(&job->stop, j->status || user_stops(j));
+    pthread_mutex_unlock(&j->mutex);
+}
+
 /* -------------------------------------------------------------------- jobs */
 
 /* The next task, -1 when there is none or an end was asked for. */

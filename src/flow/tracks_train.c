@@ -12,7 +12,8 @@
  * Invariants: 1. what a survivor ends in is what the recipe gives undisturbed (pausing is
  * an interruption, and interruptions do not change a bit); 2. a dropped model is what its
  * own recipe gives, so it can be replayed; 3. the figures by which a rung decides are in
- * models or scratch, never in memory alone, so an interrupted file decides the same again.
+ * models or scratch when they are read, so an interrupted file decides the same again, and
+ * they are read as a run gets there: another file may take its scratch on afterwards.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@
 
 #include "lines.h"
 #include "tracks.h"
+
+enum { MAX_TRIES = 8 }; /* to have a figure that others may take away */
 
 typedef struct rung {
     tracks_runs *runs;
@@ -56,24 +59,48 @@ static sm_status train_step(sm_flow_result *out, const tracks_runs *t,
     return sm_flow_step(out, ctx, t->store, "train", in, 2, options, r->ref, r->ref, err);
 }
 
+/* To the step of a rung, but not past it. */
+static sm_status pause_at_rung(const rung *g, tracks_run *r, tracks_job *job, sm_err *err)
+{
+    sm_flow_result got = {0};
+    tracks_pause_at(job, rung_step(g, r));
+    label(job, r);
+    sm_status s = train_step(&got, g->runs, r, r->options, &job->ctx, err);
+    sm_flow_result_free(&got);
+    return s == SM_ECANCEL && job->paused && !sm_stopped(g->ctx) ? SM_OK : s;
+}
+
+/* The run's figure at a rung, from what is there or from training up to it.  What is there
+ * may go meanwhile: another file that halves the same run elsewhere hands its scratch over
+ * to the recipe that is stopped there.  Then it is trained again. */
+static sm_status advance_to_rung(const rung *g, tracks_run *r, tracks_job *job,
+                                 sm_err *err)
+{
+    bool found = false;
+    sm_status s = tracks_value_at(&r->bpb, &found, g->runs, r, rung_step(g, r), err);
+    for (int i = 0; i < MAX_TRIES && !s && !found; i++) {
+        s = pause_at_rung(g, r, job, err);
+        if (!s)
+            s = tracks_value_at(&r->bpb, &found, g->runs, r, rung_step(g, r), err);
+    }
+    if (!s && !found)
+        s = sm_fail(err, SM_EINVAL,
+                    "%s: no held-out figure at step %lld; halving wants eval_docs > 0 "
+                    "and held-out documents",
+                    r->ref, (long long)rung_step(g, r));
+    return s;
+}
+
 /* To the rung's step, or to the end. */
 static sm_status advance(void *arg, int i, tracks_job *job, sm_err *err)
 {
     rung *g = arg;
     tracks_run *r = &g->runs->run[g->index[i]];
     sm_flow_result got = {0};
-    double bpb;
-    bool found = false;
-    if (!g->last) {
-        sm_status s = tracks_value_at(&bpb, &found, g->runs, r, rung_step(g, r), err);
-        if (s || found)
-            return s;
-        job->pause = rung_step(g, r);
-    }
+    if (!g->last)
+        return advance_to_rung(g, r, job, err);
     label(job, r);
     sm_status s = train_step(&got, g->runs, r, r->options, &job->ctx, err);
-    if (s == SM_ECANCEL && job->paused && !sm_stopped(g->ctx))
-        return SM_OK;
     if (!s) {
         snprintf(r->content, sizeof r->content, "%s", got.artifact.content.hex);
         sm_log_line(g->ctx->log, SM_LOG_INFO, "%s: %s", r->ref,
@@ -172,34 +199,22 @@ static int by_loss(const void *a, const void *b)
     return d < 0 ? -1 : d > 0 ? 1 : x->track < y->track ? -1 : 1;
 }
 
-/* The tracks of a rung, best mean over seeds first. */
-static sm_status rank(standing *out, int *n_out, const rung *g, sm_err *err)
+/* The tracks of a rung, best mean over seeds first; their number. */
+static int rank(standing *out, const rung *g)
 {
     int n = 0;
     for (int i = 0; i < g->n; i++) {
         const tracks_run *r = &g->runs->run[g->index[i]];
-        double bpb = 0;
-        bool found = false;
         int k = 0;
-        sm_status s = tracks_value_at(&bpb, &found, g->runs, r, rung_step(g, r), err);
-        if (!s && !found)
-            s = sm_fail(
-                err, SM_EINVAL,
-                "%s: no held-out figure at step %lld; halving wants eval_docs > 0 "
-                "and held-out documents",
-                r->ref, (long long)rung_step(g, r));
-        if (s)
-            return s;
         while (k < n && out[k].track != r->track)
             k++;
         if (k == n)
             out[n++] = (standing){.track = r->track};
-        out[k].sum += bpb;
+        out[k].sum += r->bpb;
         out[k].n++;
     }
     qsort(out, (size_t)n, sizeof *out, by_loss);
-    *n_out = n;
-    return SM_OK;
+    return n;
 }
 
 /* The best 1/eta stay, of all or of each family; s [n] is in order. */
@@ -246,9 +261,9 @@ static sm_status halve(rung *g, sm_err *err)
     int n = 0, n_kept = 0;
     standing *s = sm_alloc((size_t)g->n, sizeof *s);
     int *kept = sm_alloc((size_t)g->n, sizeof *kept);
-    sm_status st = s && kept ? rank(s, &n, g, err)
-                             : sm_fail(err, SM_ENOMEM, "tracks: out of memory");
+    sm_status st = s && kept ? SM_OK : sm_fail(err, SM_ENOMEM, "tracks: out of memory");
     if (!st) {
+        n = rank(s, g);
         choose(s, n, g->runs->file);
         say(g, s, n);
     }

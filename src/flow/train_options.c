@@ -35,7 +35,7 @@ const sm_option train_options[] = {
     INT("d_ff", "704", 8, 262144, "hidden width of dense layers"),
     INT("n_expert", "0", 0, 4096, "experts of a MoE layer; 0: every layer is dense"),
     INT("k_expert", "1", 1, 64, "experts that a token visits; 1 for router sigmoid"),
-    INT("d_expert", "0", 0, 262144, "hidden width of an expert"),
+    INT("d_expert", "0", 0, 262144, "hidden width of an expert; 0: d_ff"),
     INT("d_shared", "0", 0, 262144, "hidden width of the shared expert; 0: none"),
     INT("moe_every", "1", 1, 512,
         "every so many layers one is MoE; with experts at most n_layer"),
@@ -57,7 +57,8 @@ const sm_option train_options[] = {
     FLOAT("norm_eps", "1e-5", 1e-12, 1, "epsilon of the norms"),
     BOOL("tied", "true", "the output head shares the embedding"),
     INT("n_slice", "1", 1, 64,
-        "slices of heads, hidden units and vocabulary, so that ranks can share a layer and"
+        "slices of heads, hidden units and vocabulary, so that ranks can share a layer "
+        "and"
         " keep its bits; a power of two"),
     /* the run */
     ENUM("numerics", "bf16/1", "bf16/1|f32/1",
@@ -72,7 +73,7 @@ const sm_option train_options[] = {
     ENUM("schedule", "cosine", "cosine|wsd", "of the learning rate after warm-up"),
     ENUM("optimizer", "adamw", "adamw|muon",
          "muon: hidden matrices by orthogonalised momentum, the rest by AdamW"),
-    FLOAT("lr", "1e-3", 0, 10, "peak learning rate"),
+    FLOAT("lr", "1e-3", 1e-12, 10, "peak learning rate"),
     FLOAT("init_gain", "1", 0, 100,
           "initial standard deviation of matrices times sqrt(fan_in); 0: 0.02"),
     FLOAT("init_residual", "0", 0, 100,
@@ -101,14 +102,16 @@ const sm_option train_options[] = {
     INT("eval_docs", "256", 0, 1e9, "held-out documents scored while training; 0: none"),
     ENUM("save_type", "f32", "f32|bf16", "type of the weights in model.safetensors"),
     INT("commit_steps", "0", -1, 1e9,
-        "steps between the states that chain.jsonl commits to; 0: a twentieth of the run, "
+        "steps between the states that chain.jsonl commits to; 0: a twentieth of the "
+        "run, "
         "-1: no chain"),
     /* no effect on the result */
     {.key = "keep_states",
      .type = SM_OPT_BOOL,
      .def = "false",
-     .help = "keep the committed states as an artifact `checkpoint`, so that an audit may "
-             "begin at each"},
+     .help =
+         "keep the committed states as an artifact `checkpoint`, so that an audit may "
+         "begin at each"},
     {.key = "micro_shards",
      .type = SM_OPT_INT,
      .def = "0",
@@ -147,6 +150,8 @@ static void model_of(sm_model_config *m, const json_t *o, int32_t n_vocab)
     m->n_expert = (int32_t)sm_opt_int(o, "n_expert");
     m->k_expert = (int32_t)sm_opt_int(o, "k_expert");
     m->d_expert = (int32_t)sm_opt_int(o, "d_expert");
+    if (m->n_expert > 0 && m->d_expert == 0)
+        m->d_expert = m->d_ff;
     m->d_shared = (int32_t)sm_opt_int(o, "d_shared");
     m->moe_every = (int32_t)sm_opt_int(o, "moe_every");
     m->router = !strcmp(sm_opt_str(o, "router"), "softmax") ? SM_ROUTER_SOFTMAX_TOPK

@@ -419,9 +419,10 @@ static json_t *leftovers(const json_t *o, const sm_model_config *c)
     return own;
 }
 
+static const char *const type_name[] = {"llama", "mixtral", "llama4_text"};
+
 json_t *sm_model_config_to_json(const sm_model_config *c)
 {
-    static const char *const type[] = {"llama", "mixtral", "llama4_text"};
     static const char *const class[] = {"LlamaForCausalLM", "MixtralForCausalLM",
                                         "Llama4ForCausalLM"};
     model_family family = sm_model_family(c);
@@ -433,7 +434,7 @@ json_t *sm_model_config_to_json(const sm_model_config *c)
     }
     json_array_append_new(names, json_string(class[family]));
     json_object_set_new(o, "architectures", names);
-    json_object_set_new(o, "model_type", json_string(type[family]));
+    json_object_set_new(o, "model_type", json_string(type_name[family]));
     put_common(o, c);
     if (family == FAMILY_LLAMA)
         put_int(o, "intermediate_size", c->d_ff);
@@ -447,4 +448,45 @@ json_t *sm_model_config_to_json(const sm_model_config *c)
     else
         json_decref(own);
     return o;
+}
+
+/* Do the logits depend on a field, the others being what they are?  n_slice and max_ctx say
+ * in which order and how far. */
+static bool matters(const sm_model_config *c, const char *name)
+{
+    static const char *const of_experts[] = {"k_expert",  "d_expert", "d_shared",
+                                             "moe_every", "router",   "router_bias"};
+    if (!strcmp(name, "n_slice") || !strcmp(name, "max_ctx"))
+        return false;
+    if (!strcmp(name, "d_ff"))
+        return c->n_expert == 0 || c->moe_every > 1;
+    for (size_t i = 0; i < sizeof of_experts / sizeof *of_experts; i++)
+        if (!strcmp(name, of_experts[i]))
+            return c->n_expert > 0;
+    return true;
+}
+
+sm_status sm_model_config_own(sm_buf *out, const sm_model_config *c, sm_err *err)
+{
+    json_t *o = sm_model_config_to_json(c);
+    const json_t *own = json_object_get(o, "smelt");
+    const char *before = "";
+    bool failed = !o;
+    for (size_t i = 0; i < N_FIELD && !failed; i++) {
+        const json_t *v = json_object_get(own, fields[i].name);
+        char *text =
+            v && matters(c, fields[i].name) ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
+        if (text) {
+            failed = !sm_buf_printf(out, "%s%s %s", before, fields[i].name, text);
+            before = ", ";
+        }
+        free(text);
+    }
+    json_decref(o);
+    return failed ? sm_fail(err, SM_ENOMEM, "out of memory") : SM_OK;
+}
+
+const char *sm_model_config_type(const sm_model_config *c)
+{
+    return type_name[sm_model_family(c)];
 }

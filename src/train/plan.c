@@ -13,6 +13,13 @@ static double expected_frac(const sm_ctx *ctx, const sm_train_config *c)
     return tiles ? 0.25 : 0.5;
 }
 
+/* Passes over the model in a step, where a forward pass is one and a backward pass two: one
+ * more for each reason to run the forward pass again. */
+static double n_pass(const train_step *t)
+{
+    return 3.0 + t->rerun + t->config->recompute;
+}
+
 static int log2_of(int64_t x)
 {
     int n = 0;
@@ -54,8 +61,8 @@ sm_status sm_train_plan_make(sm_train_plan *out, const sm_ctx *ctx,
                            .rerun_forward = t.rerun};
         p.flops = p.flops_per_tok * (double)p.n_tok;
         if (c->ceiling_gflops > 0)
-            p.expected_seconds =
-                p.flops / (c->ceiling_gflops * 1e9 * expected_frac(ctx, c));
+            p.expected_seconds = p.flops * n_pass(&t) / 3 /
+                                 (c->ceiling_gflops * 1e9 * expected_frac(ctx, c));
         fill_bytes(&p, &t, m);
         *out = p;
     }

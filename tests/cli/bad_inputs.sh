@@ -182,7 +182,7 @@ bad 2 "lr: got \"inf\", want a number" train set tok --lr inf
 bad 2 "numerics: got \"fp8/1\", want one of bf16/1\|f32/1" train set tok --numerics fp8/1
 bad 2 "profile: got f32/1, want a file; .*--numerics" train set tok --profile f32/1
 bad 1 "nowhere" train set tok --profile nowhere/trace.json
-bad 2 "d_expert" train set tok --n-expert 4
+bad 2 "k_expert: got 2, want 1 with the sigmoid" train set tok --n-expert 4 --k-expert 2
 bad 2 "warmup_steps" train set tok --n-steps 10 --warmup-steps 20
 bad 1 "none.yaml: No such file" train none.yaml
 printf 'in: [set, tok]\noptions:\n  n_layer: two\n' > config.yaml

@@ -6,6 +6,7 @@
 SMELT=$1 ROOT=$2
 . "$(dirname "$0")/lib.sh"
 
+smelt help --verbs > verbs && [ -s verbs ] || exit 2
 mkdir pages
 smelt help --verbs > verbs || exit 2
 while read -r v; do
@@ -33,6 +34,12 @@ done
 for page in "$ROOT"/docs/commands/*.md; do
   check "docs/commands/$(basename "$page") is of a verb" test -f "pages/$(basename "$page")"
 done
+smelt help > help.txt && smelt help --man > man.txt
+while read -r variable; do
+  check "$variable is in the help" grep -qw "$variable" help.txt
+  check "$variable is on a page" grep -qw "$variable" pages/help.md
+  check "$variable is in the manual" grep -q "^\.B $variable" man.txt
+done < <(grep -rhoE 'getenv\("[A-Z_]+' "$ROOT/src" "$ROOT/cmd" | cut -d'"' -f2 | sort -u)
 
 # has_option PAGE FLAG: the verb has it, or every verb has.
 has_option() { grep -qF -- "| \`$2\` |" "pages/$1.md" pages/help.md; }

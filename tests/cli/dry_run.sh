@@ -27,6 +27,29 @@ assert abs(p["flops"] / p["tokens"] / p["flops_per_token"] - 1) < 1e-9
 assert p["flops_per_token"] > 6 * p["active_parameters"] * 0.5
 assert p["expected_seconds"] > 0 and p["ceiling_gflops"] > 0
 END
+twice=("${shape[@]}" --aux-coef 0.01 --micro-shards 1)
+smelt train "${twice[@]}" --dry-run --json >once.json
+smelt train "${twice[@]}" --recompute --dry-run --json >again.json
+check "a forward pass that runs again takes a third of the time more" python3 - <<'END'
+import json
+once, again = (json.load(open(f + ".json"))["plan"] for f in ("once", "again"))
+once, again = (p["expected_seconds"] * p["ceiling_gflops"] / p["flops"] for p in (once, again))
+assert abs(again / once - 4 / 3) < 1e-9, again / once
+END
+
+moe=(set tokenizer --n-layer 2 --d-model 32 --d-ff 64 --n-expert 8)
+smelt train "${moe[@]}" --d-expert 64 --dry-run --json >given.json
+smelt train "${moe[@]}" --dry-run --json >default.json
+check "experts are as wide as d_ff where nothing is said" python3 - <<'END'
+import json
+given, default = (json.load(open(f + ".json"))["plan"] for f in ("given", "default"))
+assert given["parameters"] == default["parameters"], (given, default)
+END
+expect 0 "llama4_text, which cannot say d_shared 0, rope_interleaved false:" \
+  train "${moe[@]}" --dry-run
+check "a model that every program reads needs no word" bash -c '! "$@" 2>&1 | grep "other logits"' \
+  - "$SMELT" train "${moe[@]}" --d-shared 64 --rope-interleaved --dry-run
+
 huge=(set tokenizer --n-layer 64 --d-model 8192 --n-head 64 --n-kv-head 8 --d-head 128
   --d-ff 28672 --n-ctx 4096 --n-seq 256 --n-shard 256 --n-steps 100 --warmup-steps 10)
 # the shadow memory of sanitizers is larger than any limit

@@ -4,6 +4,7 @@
  * written down and can be run again to the bit, halving disturbs nobody, interruption and
  * a second run cost nothing, refusals have positions.
  */
+#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,13 +27,13 @@ typedef struct fixture {
     volatile int stop;
     int n_steps; /* of training, as seen by progress */
     int stop_after;
+    int take_after; /* this many steps, as another file would that is done with the run */
     sm_progress progress;
 } fixture;
 
 static const char common[] =
     "in: [set, tok]\n"
     "evals: 4\n"
-    "jobs: 2\n"
     "options: {n_layer: 1, d_model: 16, n_head: 2, n_kv_head: 1, d_head: 8, d_ff: 32, "
     "n_ctx: 32, n_seq: 4, n_shard: 4, eval_docs: 2, checkpoint_steps: 3, numerics: "
     "f32/1}\n"
@@ -42,6 +43,28 @@ static const char common[] =
     "  - name: moe\n"
     "    options: {n_expert: 4, d_expert: 16, d_shared: 16, aux_coef: 0.01, lr: 0.005}\n";
 
+/* The scratch directory of the one run that has made this step, under another name. */
+static void take_scratch(const fixture *f, int step)
+{
+    char pattern[120], to[120], line[32];
+    glob_t found = {0};
+    snprintf(pattern, sizeof pattern, "%s/.smelt/tmp/scratch-*/curve.jsonl", f->dir);
+    snprintf(to, sizeof to, "%s/taken", f->dir);
+    snprintf(line, sizeof line, "\"step\":%d,", step);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        char *text = NULL, *at = strrchr(found.gl_pathv[i], '/');
+        size_t len = 0;
+        assert_int_equal(sm_file_read(&text, &len, found.gl_pathv[i], 0, NULL), SM_OK);
+        *at = 0;
+        if (strstr(text, line))
+            assert_int_equal(rename(found.gl_pathv[i], to), 0);
+        free(text);
+    }
+    globfree(&found);
+    assert_true(sm_path_is_dir(to));
+}
+
 static void on_progress(void *self, const char *what, int64_t done, int64_t total,
                         const char *unit, const char *detail)
 {
@@ -49,6 +72,8 @@ static void on_progress(void *self, const char *what, int64_t done, int64_t tota
     (void)done, (void)total, (void)unit, (void)detail;
     if (!strcmp(what, "tracks") && ++f->n_steps == f->stop_after)
         sm_stop_set(&f->stop, 1);
+    if (!strcmp(what, "tracks") && f->n_steps == f->take_after)
+        take_scratch(f, f->take_after - 1);
 }
 
 static void write_file(const char *path, const char *text)
@@ -59,7 +84,8 @@ static void write_file(const char *path, const char *text)
 static void declare(const fixture *f, const char *head)
 {
     char text[2000];
-    snprintf(text, sizeof text, "%s%s", head, common);
+    const char *jobs = strstr(head, "jobs: ") ? "" : "jobs: 2\n";
+    snprintf(text, sizeof text, "%s%s%s", head, jobs, common);
     write_file(f->file, text);
 }
 
@@ -278,6 +304,27 @@ static void an_interrupted_file_goes_on(void **state)
     sm_flow_result_free(&b);
 }
 
+/* Another file that halves the same runs elsewhere hands the scratch of one over to the
+ * recipe that it stops there, before this file has compared its runs. */
+static void other_files_may_take_a_paused_run(void **state)
+{
+    fixture *f = *state;
+    sm_flow_result r = {0};
+    json_t *v;
+    size_t i;
+    int n_stopped = 0;
+    declare(f, "name: both\nbudget_steps: 8\njobs: 1\nhalving: {eta: 2, rungs: 2}\n");
+    f->n_steps = 0;
+    f->take_after = 5; /* the first run is at 4, the second has begun */
+    run_well(f, f->file, f->out, &r);
+    json_t *report = report_of(f, &r);
+    json_array_foreach(json_object_get(report, "runs"), i, v) n_stopped +=
+        json_is_true(json_object_get(v, "stopped"));
+    assert_int_equal(n_stopped, 1);
+    json_decref(report);
+    sm_flow_result_free(&r);
+}
+
 static void refused(const fixture *f, const char *text, const char *part)
 {
     sm_err err = {0};
@@ -379,6 +426,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(halving_disturbs_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_interrupted_file_goes_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(other_files_may_take_a_paused_run, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(what_is_known_is_refused_before_training, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(faults_have_positions, set_up, tear_down),

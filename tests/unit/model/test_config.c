@@ -173,6 +173,47 @@ static void test_reads_scout(void **state)
     json_decref(json);
 }
 
+static void expect_own(const sm_model_config *c, const char *type, const char *want)
+{
+    sm_buf own = {0};
+    assert_string_equal(sm_model_config_type(c), type);
+    assert_int_equal(sm_model_config_own(&own, c, NULL), SM_OK);
+    assert_string_equal(own.data ? own.data : "", want);
+    sm_buf_free(&own);
+}
+
+/* What a type cannot say is named where the logits depend on it, and there alone: the
+ * program that knows the type rotates pairs (2j, 2j+1), has a shared expert as wide as an
+ * expert, a sigmoid router without bias. */
+static void test_own_fields(void **state)
+{
+    (void)state;
+    sm_model_config c = scout;
+    expect_own(&c, "llama4_text", "");
+    c.n_slice = 2;
+    expect_own(&c, "llama4_text", "");
+    c.rope_interleaved = false;
+    expect_own(&c, "llama4_text", "rope_interleaved false");
+    c.d_shared = 0;
+    c.router_bias = true;
+    c.router = SM_ROUTER_SOFTMAX_TOPK;
+    expect_own(&c, "llama4_text",
+               "d_shared 0, router \"softmax_topk\", router_bias true, rope_interleaved "
+               "false");
+    c.n_expert = 0; /* a dense twin keeps the fields */
+    c.router_bias = false;
+    expect_own(&c, "llama4_text", "rope_interleaved false");
+    c = (sm_model_config)SM_MODEL_CONFIG_DEFAULT;
+    expect_own(&c, "llama", "");
+    c.n_expert = 8; /* of every layer: no other program looks for d_ff */
+    c.k_expert = 2;
+    c.d_expert = 352;
+    expect_own(&c, "mixtral", "");
+    c.rope_interleaved = true;
+    c.n_expert = 0;
+    expect_own(&c, "llama4_text", "");
+}
+
 static void expect_bad(sm_model_config c, const char *field)
 {
     sm_err err = {0};
@@ -251,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_flops),
         cmocka_unit_test(test_json_round_trip),
         cmocka_unit_test(test_reads_scout),
+        cmocka_unit_test(test_own_fields),
         cmocka_unit_test(test_check_names_field),
         cmocka_unit_test(test_check_slices),
     };
