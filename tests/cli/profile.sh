@@ -31,7 +31,7 @@ assert min(e["ts"] for e in spans) == 0
 names = {e["name"] for e in spans}
 for n in ["step", "qkv", "attention", "attention backward", "out", "norm", "router", "gather",
           "expert gate_up", "expert down", "combine", "head and loss", "weight gradients",
-          "embed gradient", "gradient norm", "optimizer",
+          "head gradient", "gradient norm", "optimizer",
           "evaluation", "checkpoint"]:
     assert n in names, n
 assert sum(e["name"] == "step" for e in spans) == 6
