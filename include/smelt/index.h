@@ -110,8 +110,8 @@ SM_API sm_status sm_index_search(sm_index *x, const char *question, const sm_ran
  *   idf(w) = log((n_doc + 1) / (n_doc with w + 1))
  *
  * (words that only join others aside, and pairs of Han or Kana that no document has), or is
- * called by a word of the question, as lsof(8) by "lsof".  Of NAME lines whose page was found
- * with NAME sections left out of the index, 2 in 472 fall below that.
+ * called by a word of the question, as lsof(8) by "lsof".  Of 631 NAME lines whose page was
+ * found with NAME sections left out of the index none falls below that.
  * @return SM_EINVAL for a question without a word, or of more than SM_QUESTION_BYTES
  */
 SM_API sm_status sm_index_ask(sm_index *x, const char *question, const sm_rank *rank,
