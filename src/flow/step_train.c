@@ -191,11 +191,10 @@ static sm_status tell_own(const sm_step_io *io, const sm_model_config *c, sm_err
     sm_buf own = {0};
     sm_status s = sm_model_config_own(&own, c, err);
     if (!s && own.len > 0)
-        sm_log_line(
-            io->ctx->log, SM_LOG_INFO,
-            "train: config.json is of type %s, which cannot say %s: programs that "
-            "do not read its object `smelt` compute other logits",
-            sm_model_config_type(c), own.data);
+        sm_log_line(io->ctx->log, SM_LOG_INFO,
+                    "train: programs that know nothing but its type, %s, will compute "
+                    "other logits with this model: %s",
+                    sm_model_config_type(c), own.data);
     sm_buf_free(&own);
     return s;
 }

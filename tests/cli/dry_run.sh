@@ -45,7 +45,7 @@ import json
 given, default = (json.load(open(f + ".json"))["plan"] for f in ("given", "default"))
 assert given["parameters"] == default["parameters"], (given, default)
 END
-expect 0 "llama4_text, which cannot say d_shared 0, rope_interleaved false:" \
+expect 0 "llama4_text, will compute other logits with this model: d_shared 0, rope_interleaved false" \
   train "${moe[@]}" --dry-run
 check "a model that every program reads needs no word" bash -c '! "$@" 2>&1 | grep "other logits"' \
   - "$SMELT" train "${moe[@]}" --d-shared 64 --rope-interleaved --dry-run
