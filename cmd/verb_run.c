@@ -105,7 +105,7 @@ static void print_training(const json_t *plan)
     double seconds = json_number_value(json_object_get(plan, "expected_seconds"));
     if (per_step <= 0)
         return;
-    printf(": %.1f M parameters active of %.1f M, %" PRId64 " steps, some ",
+    printf(": %.3g M parameters active of %.3g M, %" PRId64 " steps, some ",
            1e-6 * json_number_value(json_object_get(plan, "active_parameters")),
            1e-6 * json_number_value(json_object_get(plan, "parameters")),
            (int64_t)json_integer_value(json_object_get(plan, "tokens")) / per_step);

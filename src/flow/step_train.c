@@ -177,7 +177,7 @@ static sm_status announce(const sm_step_io *io, const sm_train_config *c, sm_err
         return s;
     int64_t minutes = (int64_t)(p.expected_seconds / 60 + 0.5);
     sm_log_line(io->ctx->log, SM_LOG_INFO,
-                "train: %.1f M parameters active of %.1f M, %" PRId64
+                "train: %.3g M parameters active of %.3g M, %" PRId64
                 " steps of %lld tokens: some %" PRId64 " h %02d min and %.1f GB here",
                 1e-6 * (double)p.n_active, 1e-6 * (double)p.n_param, sm_train_end(c),
                 (long long)p.tok_per_step, minutes / 60, (int)(minutes % 60),
