@@ -73,8 +73,39 @@ static SM_PRINTF(4, 5) sm_status
     return sm_fail(err, SM_EINVAL, "%s: %s: %s", where, step->name, what);
 }
 
+/* What a step takes, as usage lines have it: MODEL DATASET [INDEX]. */
+static void put_wanted(sm_buf *out, const input_kind *kind, size_t n)
+{
+    if (n == 0)
+        sm_buf_puts(out, "no input");
+    for (size_t k = 0; k < n; k++) {
+        sm_buf_puts(out, k ? " " : "");
+        sm_buf_puts(out, kind[k].optional ? "[" : "");
+        for (const char *c = kind[k].kind; *c; c++)
+            sm_buf_putc(out, (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c));
+        sm_buf_puts(out, kind[k].many ? "..." : kind[k].optional ? "]" : "");
+    }
+}
+
+static const char *article(const char *kind)
+{
+    return strchr("aeio", *kind) ? "an" : "a";
+}
+
+/* " (given: unix-moe, a model)" */
+static void put_given(sm_buf *out, const char *const *kind, const char *const *ref,
+                      size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sm_buf_printf(out, "%s%s, %s %s", i ? "; " : " (given: ", ref[i],
+                      article(kind[i]), kind[i]);
+    if (n)
+        sm_buf_putc(out, ')');
+}
+
 /* The kind of the declaration that input i, the k-th of its own, is for; -1: none. */
-static int kind_of(const input_kind *kind, size_t n_kind, const char *const *given, size_t i)
+static int kind_of(const input_kind *kind, size_t n_kind, const char *const *given,
+                   size_t i)
 {
     for (size_t k = 0; k < n_kind; k++) {
         if (strcmp(given[i], kind[k].kind) != 0)
@@ -88,7 +119,8 @@ static int kind_of(const input_kind *kind, size_t n_kind, const char *const *giv
 }
 
 sm_status flow_inputs_fit(const sm_step *step, const char *const *kind,
-                          const char *const *ref, size_t n, const char *where, sm_err *err)
+                          const char *const *ref, size_t n, const char *where,
+                          sm_err *err)
 {
     input_kind want[MAX_KINDS];
     bool met[MAX_KINDS] = {false};
@@ -100,14 +132,26 @@ sm_status flow_inputs_fit(const sm_step *step, const char *const *kind,
         else
             met[k] = true;
     }
-    for (size_t k = 0; k < n_want; k++)
-        if (!met[k] && !want[k].optional)
-            return refuse(step, where, err, "in: got no %s, want %s", want[k].kind,
-                          step->inputs);
-    if (over < n)
-        return refuse(step, where, err, "in: got %s (a %s), want %s", ref[over], kind[over],
-                      *step->inputs ? step->inputs : "no input");
-    return SM_OK;
+    size_t missing = 0;
+    while (missing < n_want && (met[missing] || want[missing].optional))
+        missing++;
+    if (missing == n_want && over == n)
+        return SM_OK;
+    sm_buf wanted = {0}, got = {0};
+    put_wanted(&wanted, want, n_want);
+    if (missing < n_want) {
+        sm_buf_printf(&got, "no %s", want[missing].kind);
+        put_given(&got, kind, ref, n);
+    } else {
+        sm_buf_printf(&got, "%s (%s %s)", ref[over], article(kind[over]), kind[over]);
+    }
+    sm_status s =
+        got.failed || wanted.failed
+            ? sm_fail(err, SM_ENOMEM, "%s: out of memory", where)
+            : refuse(step, where, err, "in: got %s, want %s", got.data, wanted.data);
+    sm_buf_free(&wanted);
+    sm_buf_free(&got);
+    return s;
 }
 
 static sm_status order_inputs(sm_artifact *out, sm_artifact *given, size_t n,

@@ -77,7 +77,7 @@ tar cf whole.tar text.txt && gzip -k whole.tar && head -c 60 whole.tar.gz > cut.
 bad 1 "cut.tar.gz" data add cut.tar.gz
 printf '!<arch>\ndebian-binary   0 0 0 100644 4 `\n2.0\n' > broken.deb
 bad 2 "^smelt: data.add: no document in 1 file\(s\) below broken.deb" data add broken.deb
-bad 2 "^smelt: data curate: in: got no source, want source\+" data curate
+bad 2 "^smelt: data curate: in: got no source, want SOURCE\.\.\.$" data curate
 bad 1 "in: .*nothing" data curate nothing
 bad 2 "heldout_frac: got 2, want a number from 0 to 0.9" data curate nothing --heldout-frac 2
 bad 2 "preset: got \"novel\", want one of technical\|web" data curate nothing --preset novel
@@ -140,8 +140,8 @@ yaml "bad.yaml:4:[0-9]+: ref: got \"p1\+ds\", want NAME" "$first  - {step: data.
 yaml "bad.yaml:4:[0-9]+: as: 'never' is the result of the step at bad.yaml:3:" \
   "$first  - {step: data.curate, as: never, in: [never]}\n"
 yaml "bad.yaml:4:[0-9]+: .*paths.*" "$first  - {step: data.add, as: more}\n"
-yaml "bad.yaml:4:[0-9]+: data.curate: in: got no source, want source\+" "$first  - {step: data.curate, as: set}\n"
-yaml "bad.yaml:4:[0-9]+: index: in: got no dataset, want dataset" "$first  - {step: index, as: idx, in: [never]}\n"
+yaml "bad.yaml:4:[0-9]+: data.curate: in: got no source, want SOURCE\.\.\.$" "$first  - {step: data.curate, as: set}\n"
+yaml "bad.yaml:4:[0-9]+: index: in: got no dataset.*, want DATASET" "$first  - {step: index, as: idx, in: [never]}\n"
 yaml "bad.yaml:4:[0-9]+: data.add: in: got never \(a source\), want no input" \
   "$first  - {step: data.add, as: more, in: [never], options: {paths: [text.txt]}}\n"
 printf '%b' "$first  - {step: gate, as: g, in: [never], options: {gate: no-gate.yaml}}\n" > bad.yaml
@@ -158,7 +158,7 @@ tiny_corpus
 smelt data add corpus --as docs >/dev/null || exit 2
 smelt data curate docs --as set --allow-unknown-licence --heldout-frac 0.2 >/dev/null || exit 2
 smelt tokenizer train set --vocab-size 300 --as tok >/dev/null || exit 2
-bad 2 "tokenizer train: in: got docs \(a source\), want dataset|in: got no dataset" tokenizer train docs
+bad 2 "tokenizer train: in: got docs \(a source\), want DATASET|in: got no dataset" tokenizer train docs
 bad 2 "vocab_size: got 5, want an integer from 257 to 1048576" tokenizer train set --vocab-size 5
 bad 2 "vocab_size: got 1000000000000000000, want" tokenizer train set --vocab-size 1000000000000000000
 bad 2 "pretok: got \"bert\", want one of gpt2\|o200k\|llama3" tokenizer train set --pretok bert
@@ -171,9 +171,9 @@ echo '{"model": {"type": "BPE"' > tokenizer.json
 bad 1 "tokenizer.json:[0-9]+:[0-9]+" tokenizer encode tokenizer.json text.txt
 bad 2 "99999" tokenizer decode tok 99999
 bad 2 "got '-5', want a token id" tokenizer decode tok -- -5
-bad 2 "^smelt: train: in: got no dataset, want dataset tokenizer" train
-bad 2 "in: got no tokenizer, want dataset tokenizer" train set
-bad 2 "in: got docs \(a source\), want dataset tokenizer" train set tok docs
+bad 2 "^smelt: train: in: got no dataset, want DATASET TOKENIZER" train
+bad 2 "in: got no tokenizer \(given: set, a dataset\), want DATASET TOKENIZER" train set
+bad 2 "in: got docs \(a source\), want DATASET TOKENIZER" train set tok docs
 bad 2 "n_head|n_kv_head" train set tok --n-head 3 --n-kv-head 2
 bad 2 "n_shard" train set tok --n-shard 3
 bad 2 "d_head" train set tok --d-head 63
@@ -194,7 +194,7 @@ bad 2 "config.yaml:1:5: in: want a list of names" train config.yaml
 printf 'step: index\n' > config.yaml
 bad 2 "config.yaml:1:7: step: want train" train config.yaml
 SMELT_CPU=mmx bad 2 "mmx" train set tok
-bad 2 "in: got no dataset, want dataset" index
+bad 2 "in: got no dataset, want DATASET" index
 bad 2 "passage_words" index set --passage-words 0
 
 # ------------------------------------------------- datasets, evaluation, answers

@@ -212,7 +212,7 @@ static void inputs_are_sorted_by_kind(void **state)
     assert_int_equal(flow_inputs_find(&x, &n, f->store, &other,
                                       (const char *const[]){"a"}, 1, "t", &err),
                      SM_EINVAL);
-    assert_string_equal(err.msg, "t: other: in: got no dataset, want dataset");
+    assert_string_equal(err.msg, "t: other: in: got no dataset (given: a, a source), want DATASET");
     sm_flow_result_free(&a);
     sm_flow_result_free(&b);
 }
