@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <utf8proc.h>
 
 #include <cmocka.h>
@@ -258,7 +259,7 @@ static void any_bytes_are_cut_without_loss(void **state)
 }
 
 /* Each of these makes a careless scanner quadratic: 4 MB must still take well under a
- * second (2e12 steps would not). */
+ * second of the processor's time, a sanitizer's share aside (2e12 steps would not). */
 static void hostile_text_takes_linear_time(void **state)
 {
     static const char *const UNIT[] = {" ",
@@ -283,7 +284,7 @@ static void hostile_text_takes_linear_time(void **state)
     size_t n = 4000000;
     char *s = malloc(n);
     assert_non_null(s);
-    int64_t begin = sm_clock_ns();
+    clock_t begin = clock();
     for (size_t u = 0; u < sizeof UNIT / sizeof UNIT[0]; u++) {
         size_t k = strlen(UNIT[u]), used = n / k * k;
         for (size_t i = 0; i < used; i++)
@@ -295,7 +296,7 @@ static void hostile_text_takes_linear_time(void **state)
                 pos = sm_pretok_next(f->t, (sm_pretokenizer)kind, s, used, pos);
     }
     free(s);
-    assert_true(sm_clock_ns() - begin < INT64_C(20000000000));
+    assert_true(clock() - begin < 60 * CLOCKS_PER_SEC);
 }
 
 static void utf8_round_trip_and_refusals(void **state)
