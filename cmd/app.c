@@ -2,6 +2,8 @@
 /* The state of one run: threads, kernels, workspace, log and progress, signals, errors.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,23 @@
 enum { EVENTS_KEPT = 1 << 18 }; /* a thread, 8 MB */
 
 volatile int app_stop = 0;
+
+/* ---------------------------------------------------- the standard descriptors */
+
+/* A descriptor that was closed before the start would go to the next file opened, and what
+ * is said on it into that file.  Each is taken by one that refuses its use. */
+void app_hold_standard_files(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+bool app_reader_left(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) >= 0 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
 
 /* ----------------------------------------------------------------- signals */
 

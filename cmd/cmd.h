@@ -91,6 +91,10 @@ int app_print_json(json_t *value);
 sm_status app_write(const char *path, const sm_buf *text, sm_err *err);
 void app_close(app *a);
 /** First SIGINT or SIGTERM asks long work to stop; the second ends the process. */
+/** Before anything is opened: descriptors 0 to 2 exist. */
+void app_hold_standard_files(void);
+/** Standard output is a pipe whose reader is gone. */
+bool app_reader_left(void);
 void app_catch_signals(void);
 extern volatile int app_stop;
 

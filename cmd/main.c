@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* smelt: find the verb, run it, turn its outcome into an exit status. */
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -78,15 +77,14 @@ static int dispatch(app *a, int argc, char **argv)
 /* Output that was lost, now or at any time before; a reader that left wanted no more. */
 static bool lost_output(void)
 {
-    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return false;
-    return poll(&out, 1, 0) < 0 || !(out.revents & (POLLERR | POLLHUP));
+    bool kept = fflush(stdout) == 0 && !ferror(stdout);
+    return !kept && !app_reader_left();
 }
 
 int main(int argc, char **argv)
 {
     app a = {0};
+    app_hold_standard_files();
     app_catch_signals();
     int rc = dispatch(&a, argc - 1, argv + 1);
     app_close(&a);

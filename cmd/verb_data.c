@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "smelt/data.h"
@@ -158,16 +159,6 @@ static const sm_option export_options[] = {
     SM_OPTION_END,
 };
 
-static const char *path_of_part(const sm_data_files *f, const char *part)
-{
-    const char *const name[] = {"documents", "train", "heldout", "rejected"};
-    const char *const path[] = {f->documents, f->train, f->heldout, f->rejected};
-    for (size_t i = 0; i < sizeof name / sizeof *name; i++)
-        if (!strcmp(name[i], part))
-            return path[i];
-    return NULL;
-}
-
 static sm_status write_texts(sm_file_writer *w, const sm_dataset *d, int64_t max,
                              int64_t *n, sm_err *err)
 {
@@ -179,28 +170,40 @@ static sm_status write_texts(sm_file_writer *w, const sm_dataset *d, int64_t max
     return s;
 }
 
-static sm_status export_text(app *a, const sm_data_files *files, const char *part,
-                             int64_t max, const char *out, int64_t *n, sm_err *err)
+static sm_status export_text(sm_file_writer *w, app *a, const sm_data_files *files,
+                             const char *part, int64_t max, int64_t *n, sm_err *err)
 {
     const sm_ctx *ctx;
     sm_dataset *d = NULL;
-    sm_file_writer *w = NULL;
-    const char *path = path_of_part(files, part);
+    const char *path[SM_N_PART];
+    size_t n_path;
     *n = 0;
-    sm_status s = path ? app_ctx(&ctx, a, err)
-                       : sm_fail(err, SM_EINVAL, "part: got %s, want one that %s has",
-                                 part, files->name);
+    sm_status s = sm_data_parts(path, &n_path, files, part, err);
     if (!s)
-        s = sm_dataset_open(&d, ctx, &path, 1, err);
+        s = app_ctx(&ctx, a, err);
     if (!s)
-        s = sm_file_writer_open_named(&w, out, 0644, err);
+        s = sm_dataset_open(&d, ctx, path, n_path, err);
     if (!s)
         s = write_texts(w, d, max, n, err);
-    if (s)
-        sm_file_writer_abort(w);
-    else
-        s = sm_file_writer_commit(w, err);
     sm_dataset_close(d);
+    return s;
+}
+
+static sm_status export_to(const char *file, app *a, const args *in,
+                           const sm_data_files *files, int64_t *n, sm_err *err)
+{
+    sm_file_writer *w = NULL;
+    const char *part = sm_opt_str(in->opt, "part");
+    sm_status s = strcmp(file, "-") == 0
+                      ? sm_file_writer_open_fd(&w, STDOUT_FILENO, "standard output", err)
+                      : sm_file_writer_open_named(&w, file, 0644, err);
+    if (!s && !strcmp(sm_opt_str(in->opt, "format"), "text"))
+        s = export_text(w, a, files, part, sm_opt_int(in->opt, "max_docs"), n, err);
+    else if (!s)
+        s = sm_data_export(w, files, part, n, err);
+    if (!s)
+        return sm_file_writer_commit(w, err);
+    sm_file_writer_abort(w);
     return s;
 }
 
@@ -210,17 +213,12 @@ static int run_export(app *a, const verb *self, const args *in)
     sm_err err = {0};
     opened o = {0};
     int64_t n = 0;
-    bool to_stdout = !strcmp(in->pos[1], "-");
-    const char *out = to_stdout ? "/dev/stdout" : in->pos[1];
     sm_status s = open_ref(&o, a, in->pos[0], &err);
-    const char *part = sm_opt_str(in->opt, "part");
-    if (!s && !strcmp(sm_opt_str(in->opt, "format"), "text"))
-        s = export_text(a, &o.files, part, sm_opt_int(in->opt, "max_docs"), out, &n,
-                        &err);
-    else if (!s)
-        s = sm_data_export(&o.files, part, out, &n, &err);
+    if (!s)
+        s = export_to(in->pos[1], a, in, &o.files, &n, &err);
     opened_free(&o);
-    if (s)
+    bool to_stdout = !strcmp(in->pos[1], "-");
+    if (s && !(to_stdout && app_reader_left()))
         return app_fail(a, s, &err);
     if (to_stdout)
         return EXIT_GOOD;

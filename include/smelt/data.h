@@ -22,6 +22,8 @@
 extern "C" {
 #endif
 
+struct sm_file_writer; /* sys.h */
+
 /* --------------------------------------------------------------- documents */
 
 /**
@@ -166,10 +168,19 @@ SM_API extern const sm_option sm_data_show_options[];
 SM_API sm_status sm_data_show(sm_buf *out, const sm_ctx *ctx, const sm_data_files *files,
                               sm_data_form form, const json_t *options, sm_err *err);
 
-/** Write the documents of one part ("train", "heldout", "rejected", "documents", or "all")
- * to a JSONL file, atomically. */
-SM_API sm_status sm_data_export(const sm_data_files *files, const char *part,
-                                const char *out_path, int64_t *n_docs, sm_err *err);
+#define SM_N_PART 4
+/** Files of one part ("train", "heldout", "rejected", "documents"), or of "all" that there
+ * are.
+ * @param[out] path  [*n], borrowed from files
+ * @return SM_EINVAL when there is none */
+SM_API sm_status sm_data_parts(const char *path[SM_N_PART], size_t *n,
+                               const sm_data_files *files, const char *part, sm_err *err);
+
+/** Put the documents of one part, or of "all", into w as JSONL; the caller commits.
+ * @param[out] n_docs  how many
+ * @return SM_EINVAL when there is no such part, else an error of reading or writing */
+SM_API sm_status sm_data_export(struct sm_file_writer *w, const sm_data_files *files,
+                                const char *part, int64_t *n_docs, sm_err *err);
 
 /** Compare two datasets by document id: {"added", "removed", "moved", "changed": counts,
  * "examples": {...}}; "same", "moved" (went from one part to another).  New reference. */

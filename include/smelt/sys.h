@@ -53,6 +53,10 @@ SM_API sm_status sm_file_writer_put(sm_file_writer *w, const void *data, size_t 
  * then commit and abort only close it.  A directory is SM_EINVAL. */
 SM_API sm_status sm_file_writer_open_named(sm_file_writer **out, const char *path,
                                            unsigned mode, sm_err *err);
+/** The same into what is open already, as standard output is: from where it stands, and what
+ * is there stays.  `name` is for messages; `fd` remains the caller's. */
+SM_API sm_status sm_file_writer_open_fd(sm_file_writer **out, int fd, const char *name,
+                                        sm_err *err);
 SM_API sm_status sm_file_write_named(const char *path, const void *data, size_t len,
                                      unsigned mode, sm_err *err);
 /** Flush, fsync, rename.  Frees the writer whatever the outcome. */

@@ -11,9 +11,7 @@ typedef struct file_part {
     const char *name, *path;
 } file_part;
 
-#define N_PART 4
-
-static void parts_of(file_part out[N_PART], const sm_data_files *f)
+static void parts_of(file_part out[SM_N_PART], const sm_data_files *f)
 {
     out[0] = (file_part){"documents", f->documents};
     out[1] = (file_part){"train", f->train};
@@ -34,31 +32,32 @@ static sm_status copy_file(sm_file_writer *w, const char *path, int64_t *n, sm_e
     return s;
 }
 
-sm_status sm_data_export(const sm_data_files *files, const char *part,
-                         const char *out_path, int64_t *n_docs, sm_err *err)
+sm_status sm_data_parts(const char *path[SM_N_PART], size_t *n,
+                        const sm_data_files *files, const char *part, sm_err *err)
 {
-    file_part parts[N_PART];
-    sm_file_writer *w = NULL;
-    bool all = strcmp(part, "all") == 0, any = false;
-    int64_t n = 0;
+    file_part parts[SM_N_PART];
     parts_of(parts, files);
-    for (int i = 0; i < N_PART; i++)
-        any = any || (parts[i].path && (all || strcmp(parts[i].name, part) == 0));
-    if (!any)
-        return sm_fail(err, SM_EINVAL,
-                       "data export: %s has no part \"%s\", want one of "
-                       "documents, train, heldout, rejected, all",
-                       files->name ? files->name : "this", part);
-    sm_status s = sm_file_writer_open_named(&w, out_path, 0644, err);
-    for (int i = 0; i < N_PART && !s; i++)
-        if (parts[i].path && (all || strcmp(parts[i].name, part) == 0))
-            s = copy_file(w, parts[i].path, &n, err);
-    if (s)
-        sm_file_writer_abort(w);
-    else
-        s = sm_file_writer_commit(w, err);
-    if (!s && n_docs)
-        *n_docs = n;
+    *n = 0;
+    for (int i = 0; i < SM_N_PART; i++)
+        if (parts[i].path && (!strcmp(part, "all") || !strcmp(part, parts[i].name)))
+            path[(*n)++] = parts[i].path;
+    if (*n > 0)
+        return SM_OK;
+    return sm_fail(err, SM_EINVAL,
+                   "data export: %s has no part \"%s\", want one of documents, train, "
+                   "heldout, rejected, all",
+                   files->name ? files->name : "this", part);
+}
+
+sm_status sm_data_export(sm_file_writer *w, const sm_data_files *files, const char *part,
+                         int64_t *n_docs, sm_err *err)
+{
+    const char *path[SM_N_PART];
+    size_t n;
+    *n_docs = 0;
+    sm_status s = sm_data_parts(path, &n, files, part, err);
+    for (size_t i = 0; i < n && !s; i++)
+        s = copy_file(w, path[i], n_docs, err);
     return s;
 }
 
@@ -67,17 +66,17 @@ sm_status sm_data_export(const sm_data_files *files, const char *part,
 /* One side: all documents, with the part each is in; parts are sorted by id. */
 typedef struct side {
     sm_dataset *d;
-    size_t end[N_PART], at[N_PART]; /* cursors into each part */
-    const char *part[N_PART];
+    size_t end[SM_N_PART], at[SM_N_PART]; /* cursors into each part */
+    const char *part[SM_N_PART];
 } side;
 
 static sm_status open_side(side *s, const sm_ctx *ctx, const sm_data_files *f,
                            sm_err *err)
 {
-    file_part parts[N_PART];
+    file_part parts[SM_N_PART];
     size_t from = 0;
     parts_of(parts, f);
-    for (int i = 0; i < N_PART; i++) {
+    for (int i = 0; i < SM_N_PART; i++) {
         s->part[i] = parts[i].name;
         s->at[i] = s->end[i] = from;
         if (!parts[i].path)
@@ -90,9 +89,9 @@ static sm_status open_side(side *s, const sm_ctx *ctx, const sm_data_files *f,
         sm_dataset_close(one);
         s->end[i] = from;
     }
-    const char *path[N_PART];
+    const char *path[SM_N_PART];
     size_t n = 0;
-    for (int i = 0; i < N_PART; i++)
+    for (int i = 0; i < SM_N_PART; i++)
         if (parts[i].path)
             path[n++] = parts[i].path;
     return sm_dataset_open(&s->d, ctx, path, n, err);
@@ -102,7 +101,7 @@ static sm_status open_side(side *s, const sm_ctx *ctx, const sm_data_files *f,
 static int next_of(const side *s, sm_document *out)
 {
     int best = -1;
-    for (int i = 0; i < N_PART; i++) {
+    for (int i = 0; i < SM_N_PART; i++) {
         sm_document doc;
         if (s->at[i] >= s->end[i] || sm_dataset_get(s->d, s->at[i], &doc, NULL))
             continue;

@@ -249,6 +249,26 @@ sm_status sm_file_writer_open_named(sm_file_writer **out, const char *path, unsi
     return s ? s : writer_open(out, target, mode, false, err);
 }
 
+sm_status sm_file_writer_open_fd(sm_file_writer **out, int fd, const char *name,
+                                 sm_err *err)
+{
+    sm_file_writer *w = sm_alloc(1, sizeof *w);
+    char *path = sm_strdup(name);
+    if (!w || !path) {
+        free(w);
+        free(path);
+        return sm_fail(err, SM_ENOMEM, "%s: out of memory", name);
+    }
+    *w = (sm_file_writer){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .path = path};
+    if (w->fd >= 0) {
+        *out = w;
+        return SM_OK;
+    }
+    sm_status s = sm_fail_errno(err, errno, "%s", name);
+    writer_free(w);
+    return s;
+}
+
 /* ------------------------------------------------------------ a file's bytes */
 
 sm_status sm_file_writer_put(sm_file_writer *w, const void *data, size_t len, sm_err *err)

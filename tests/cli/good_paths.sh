@@ -129,6 +129,11 @@ expect 0 '"html": "set.html"' data show set --html set.html --json
 check "the page needs no network" bash -c '! grep -E "src=.?http|<script src" set.html'
 expect 0 "wrote [0-9]+ documents to out.jsonl" data export set out.jsonl --part train
 check "- is standard output" bash -c '"$1" data export set - --part train | cmp - out.jsonl' - "$SMELT"
+check "what a file holds stays before what is appended" bash -c 'echo first > both.jsonl && "$1" data export set - --part train >> both.jsonl && { echo first; cat out.jsonl; } | cmp - both.jsonl' - "$SMELT"
+check "standard output can be shared" bash -c '{ echo a; "$1" data export set - --part train; echo b; } > shared.jsonl && { echo a; cat out.jsonl; echo b; } | cmp - shared.jsonl' - "$SMELT"
+check "a closed standard output is an error" bash -c '! "$1" data export set - >&-' - "$SMELT"
+check "a reader may leave" bash -c 'set -o pipefail; "$1" data export set - 2> left.txt | true; [ $? = 0 ] && [ ! -s left.txt ]' - "$SMELT"
+check "the texts of all parts" bash -c '[ "$("$1" data export set - --format text | wc -c)" -gt "$("$1" data export set - --format text --part train | wc -c)" ]' - "$SMELT"
 check "what was exported can be added" "$SMELT" data add out.jsonl --as out -q
 expect 0 "same +[0-9]+" data diff set@v1 set
 expect 0 "^tok: tokenizer" tokenizer train set --vocab-size 400 --as tok

@@ -485,9 +485,13 @@ static void test_export_diff(void **state)
     assert_int_equal(sum, 100);
     char *to = room_path(&r, "export.jsonl");
     int64_t n = 0;
-    assert_int_equal(sm_data_export(&p.f, "all", to, &n, &e), SM_OK);
+    sm_file_writer *w = NULL;
+    assert_int_equal(sm_file_writer_open_named(&w, to, 0644, &e), SM_OK);
+    assert_int_equal(sm_data_export(w, &p.f, "all", &n, &e), SM_OK);
     assert_int_equal(n, 100);
-    assert_int_equal(sm_data_export(&p.f, "documents", to, &n, &e), SM_EINVAL);
+    assert_int_equal(sm_data_export(w, &p.f, "documents", &n, &e), SM_EINVAL);
+    assert_int_equal(n, 0);
+    sm_file_writer_abort(w);
     free(to);
     json_decref(j);
     free_paths(&p);
