@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of docs/performance.md, written between markers from bench/results.
+"""Tables of docs/performance.md and README.md, written between markers from bench/results.
 
 `<!-- figures: train -->` ... `<!-- end -->` holds the figures of a group: for each figure
 the newest result that has a value, with a link to its file.  `<!-- roofline: dense32m -->`
 holds the newest table of operations of a shape, `<!-- loss: dense -->` the newest comparison
-of losses.
+of losses, `<!-- demo: figures -->` and `<!-- demo: compare -->` the newest demo.
 """
 import glob
 import json
@@ -12,10 +12,10 @@ import os
 import re
 import sys
 
-from . import figures, roofline
+from . import demo, figures, roofline
 from .report import bound, number
 
-MARK = re.compile(r"(<!-- (figures|roofline|loss): (\w+) -->\n)(.*?)(<!-- end -->)", re.S)
+MARK = re.compile(r"(<!-- (figures|roofline|loss|demo): (\w+) -->\n)(.*?)(<!-- end -->)", re.S)
 
 
 def results(root, kind):
@@ -93,21 +93,32 @@ def table(group, found):
     return "\n".join(lines) + "\n"
 
 
+def demo_table(root, part):
+    for name, content in reversed(results(root, "smelt-demo/1")):
+        if part == "figures" or content["compare"]:
+            where = f"[{content['date'][:10]}](bench/results/{name})"
+            return demo.table(part, content, where)
+    return "Not measured.\n"
+
+
 def update(root, check):
-    path = os.path.join(root, "docs", "performance.md")
-    with open(path, encoding="utf-8") as f:
-        old = f.read()
     found = newest(root)
     write = {"figures": lambda x: table(x, found),
              "roofline": lambda x: roofline_table(root, x),
-             "loss": lambda x: loss_table(root, x)}
-    new = MARK.sub(lambda m: m.group(1) + write[m.group(2)](m.group(3)) + m.group(5), old)
-    if new == old:
-        return 0
-    if check:
-        print("docs/performance.md: tables differ from bench/results; run bench/run --docs",
-              file=sys.stderr)
-        return 1
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(new)
-    return 0
+             "loss": lambda x: loss_table(root, x),
+             "demo": lambda x: demo_table(root, x)}
+    stale = 0
+    for path in ("README.md", os.path.join("docs", "performance.md")):
+        with open(os.path.join(root, path), encoding="utf-8") as f:
+            old = f.read()
+        new = MARK.sub(lambda m: m.group(1) + write[m.group(2)](m.group(3)) + m.group(5), old)
+        if new == old:
+            continue
+        if check:
+            print(f"{path}: tables differ from bench/results; run bench/run --docs",
+                  file=sys.stderr)
+            stale = 1
+        else:
+            with open(os.path.join(root, path), "w", encoding="utf-8") as f:
+                f.write(new)
+    return stale

@@ -106,5 +106,10 @@ pairs = measure.pair(bench, lambda: order.append("a") or next(feed),
 assert "".join(order) == "ababab" and [p[0] for p in pairs] == [2, 3, 4], pairs
 EOF
 
-"$run" --docs --check || fail "docs/performance.md is out of date"
+"$run" --docs --check || fail "tables of README.md or docs/performance.md are out of date"
+
+# a result of a demo that did not end is refused
+mkdir "$tmp/demo"
+"$root/bench/demo" "$tmp/demo" --build "$build" 2> "$tmp/err" && fail "an empty demo was a result"
+grep -q "no finished demo" "$tmp/err" || fail "an empty demo: $(cat "$tmp/err")"
 echo "bench/smoke: ok"
