@@ -16,6 +16,10 @@ static const sm_option options[] = {
      .type = SM_OPT_LIST,
      .def = "",
      .help = "read these files or directories instead: the paths of data.add"},
+    {.key = "to",
+     .type = SM_OPT_STRING,
+     .def = "",
+     .help = "run this step, named as for --set, and those that it needs, no more"},
     {.key = "dry_run",
      .type = SM_OPT_BOOL,
      .def = "false",
@@ -158,6 +162,7 @@ static int run(app *a, const verb *self, const args *in)
     const sm_ctx *ctx;
     sm_store *store;
     bool is_dry = sm_opt_bool(in->opt, "dry_run");
+    const char *to = sm_opt_str(in->opt, "to");
     json_t *overrides = json_object(), *got = NULL;
     sm_status s = read_overrides(overrides, in, &err);
     if (!s)
@@ -166,7 +171,7 @@ static int run(app *a, const verb *self, const args *in)
         s = app_ctx(&ctx, a, &err);
     if (!s)
         s = (is_dry ? sm_flow_run_plan : sm_flow_run)(&got, ctx, store, in->pos[0],
-                                                      overrides, &err);
+                                                      overrides, *to ? to : NULL, &err);
     json_decref(overrides);
     app_settle(a);
     if (s)
@@ -190,6 +195,7 @@ const verb verb_run = {
         "step counts as one that would run when an input of it is still to be made.",
     .example = "smelt run examples/unix-manual.yaml --set curate.gopher_min_words=20\n"
                "smelt run examples/unix-manual.yaml --source ~/my-documents\n"
+               "smelt run examples/unix-manual.yaml --to train\n"
                "smelt run examples/unix-manual.yaml --dry-run",
     .options = options,
     .min_pos = 1,

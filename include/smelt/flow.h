@@ -114,16 +114,19 @@ SM_API sm_status sm_flow_ceiling(double *gflops, const sm_ctx *ctx, const char *
  * @param[out] made  {"AS": content id, ...} of what the steps made or found made; may be
  *                   NULL; set on SM_OK, new reference
  * @param overrides  {"STEP.OPTION": "text" or ["text", ...]}, STEP being a result's name, a
- *                   step's name or its last word; may be NULL */
+ *                   step's name or its last word; may be NULL
+ * @param to  run the steps of this name, as in overrides, and those that they need; NULL: all */
 SM_API sm_status sm_flow_run(json_t **made, const sm_ctx *ctx, sm_store *store,
-                             const char *path, const json_t *overrides, sm_err *err);
+                             const char *path, const json_t *overrides, const char *to,
+                             sm_err *err);
 
 /** What the same call would do: {"steps": [{"as", "step", "made_before": bool, "recipe" (when
  * its inputs are there), "content" (when made), "after" (names of inputs still to be made),
  * "plan" (when it would run and offers one)}], "to_run", "expected_seconds" (of those with
  * a plan)}.  The file is checked as for a run; nothing is written.  New reference. */
 SM_API sm_status sm_flow_run_plan(json_t **out, const sm_ctx *ctx, sm_store *store,
-                                  const char *path, const json_t *overrides, sm_err *err);
+                                  const char *path, const json_t *overrides,
+                                  const char *to, sm_err *err);
 
 /** Recompute `ref` from its inputs alone (whole: and their makers, up to sources) in a
  * scratch workspace and compare content ids. SM_EDENIED with the files that differ,

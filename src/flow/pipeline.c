@@ -257,111 +257,6 @@ void pipeline_free(pipeline *p)
     sm_positions_free(p->pos);
 }
 
-/* ---------------------------------------------------------------- overrides */
-
-/* What a stage may be called in an override: its result's name, its step's name, or the
- * step's last word.  The first kind of name that fits any stage is the one that counts,
- * so that "train" is the step train, not tokenizer.train too. */
-enum { BY_RESULT, BY_STEP, BY_WORD, N_NAMES };
-
-static const char *name_of(const stage *g, int kind)
-{
-    const char *word = strrchr(g->step->name, '.');
-    if (kind == BY_RESULT)
-        return g->as;
-    return kind == BY_WORD && word ? word + 1 : g->step->name;
-}
-
-static bool is_named(const stage *g, int kind, const char *name, size_t n)
-{
-    const char *own = name_of(g, kind);
-    return strlen(own) == n && !strncmp(own, name, n);
-}
-
-/* The kind of name by which `name` fits a stage, N_NAMES when it fits none. */
-static int kind_of_name(const pipeline *p, const char *name, size_t n)
-{
-    for (int kind = 0; kind < N_NAMES; kind++)
-        for (size_t i = 0; i < p->n; i++)
-            if (is_named(&p->stage[i], kind, name, n))
-                return kind;
-    return N_NAMES;
-}
-
-static sm_status set_option(stage *g, const char *key, const json_t *value, sm_err *err)
-{
-    sm_status s = SM_OK;
-    size_t k;
-    json_t *v;
-    json_object_del(g->options, key);
-    if (json_is_string(value))
-        return sm_options_set_text(g->options, g->step->options, key,
-                                   json_string_value(value), err);
-    json_array_foreach((json_t *)(uintptr_t)value, k, v)
-    {
-        if (!s && json_is_string(v))
-            s = sm_options_set_text(g->options, g->step->options, key,
-                                    json_string_value(v), err);
-    }
-    return s;
-}
-
-/* "--set: got 'trian.n_steps', but no step is called 'trian' (did you mean 'train'?)" */
-static sm_status no_such_step(const pipeline *p, const char *name, size_t n, sm_err *err)
-{
-    char step[64];
-    const char *near = NULL;
-    snprintf(step, sizeof step, "%.*s", (int)n, name);
-    for (int kind = 0; kind < N_NAMES && !near; kind++)
-        for (size_t i = 0; i < p->n && !near; i++) {
-            const char *known = name_of(&p->stage[i], kind);
-            near = sm_nearest_name(step, &known, 1);
-        }
-    return sm_fail(err, SM_EINVAL, "--set: got '%.80s', but no step is called '%s'%s%s%s",
-                   name, step, near ? " (did you mean '" : "", near ? near : "",
-                   near ? "'?)" : "");
-}
-
-static sm_status apply_override(pipeline *p, const char *name, const json_t *value,
-                                sm_err *err)
-{
-    const char *dot = strrchr(name, '.');
-    if (!dot || dot == name || !dot[1])
-        return sm_fail(err, SM_EINVAL, "--set: got '%.80s', want STEP.OPTION=VALUE",
-                       name);
-    int kind = kind_of_name(p, name, (size_t)(dot - name));
-    if (kind == N_NAMES)
-        return no_such_step(p, name, (size_t)(dot - name), err);
-    for (size_t i = 0; i < p->n; i++) {
-        stage *g = &p->stage[i];
-        if (!is_named(g, kind, name, (size_t)(dot - name)))
-            continue;
-        sm_status s = set_option(g, dot + 1, value, err);
-        json_t *checked = NULL;
-        if (!s)
-            s = sm_options_resolve(&checked, g->step->options, g->options, g->as, err);
-        else
-            sm_fail_context(err, s, "%s: ", g->as);
-        json_decref(checked);
-        if (s)
-            return sm_fail_context(err, s, "--set: ");
-    }
-    return SM_OK;
-}
-
-static sm_status apply_overrides(pipeline *p, const json_t *overrides, sm_err *err)
-{
-    const char *name;
-    json_t *value;
-    sm_status s = SM_OK;
-    json_object_foreach((json_t *)(uintptr_t)overrides, name, value)
-    {
-        if (!s)
-            s = apply_override(p, name, value, err);
-    }
-    return s;
-}
-
 /* ------------------------------------------------------------------ checking */
 
 static sm_status check_all(const pipeline *p, const sm_ctx *ctx, sm_store *store,
@@ -376,10 +271,12 @@ static sm_status check_all(const pipeline *p, const sm_ctx *ctx, sm_store *store
 }
 
 sm_status pipeline_open(pipeline *p, const sm_ctx *ctx, sm_store *store, const char *path,
-                        const json_t *overrides, sm_err *err)
+                        const json_t *overrides, const char *to, sm_err *err)
 {
     sm_status s = read_pipeline(p, path, err);
     if (!s)
-        s = apply_overrides(p, overrides, err);
-    return s ? s : check_all(p, ctx, store, err);
+        s = pipeline_override(p, overrides, err);
+    if (!s)
+        s = check_all(p, ctx, store, err);
+    return s || !to ? s : pipeline_keep(p, to, err);
 }

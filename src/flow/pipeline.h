@@ -21,15 +21,21 @@ typedef struct pipeline {
     size_t n;
 } pipeline;
 
-/** Read a file, apply the overrides and check all of it: what may run.  Into a pipeline of
- * zeroes, to be freed whatever the outcome. */
+/** Read a file, apply the overrides, check all of it, and keep what `to` needs (NULL: all):
+ * what may run.  Into a pipeline of zeroes, to be freed whatever the outcome. */
 sm_status pipeline_open(pipeline *p, const sm_ctx *ctx, sm_store *store, const char *path,
-                        const json_t *overrides, sm_err *err);
+                        const json_t *overrides, const char *to, sm_err *err);
 void pipeline_free(pipeline *p);
 /** The earlier stage that makes `name`; i when there is none. */
 size_t pipeline_earlier(const pipeline *p, size_t i, const char *name);
 /** What stage i reads, each by content id or by the name of a ref; NULL where an earlier
  * stage's result is not known yet.  Borrowed names in a new array; NULL without memory. */
 const char **pipeline_refs(const pipeline *p, size_t i);
+
+/** Other values for options, as sm_flow_run has them. */
+sm_status pipeline_override(pipeline *p, const json_t *overrides, sm_err *err);
+/** Leave the stages called `to`, as an override may name them, and those that they read,
+ * directly or not.  Inputs must have been checked. */
+sm_status pipeline_keep(pipeline *p, const char *to, sm_err *err);
 
 #endif

@@ -135,7 +135,8 @@ static json_t *summary(json_t *steps)
 }
 
 sm_status sm_flow_run_plan(json_t **out, const sm_ctx *ctx, sm_store *store,
-                           const char *path, const json_t *overrides, sm_err *err)
+                           const char *path, const json_t *overrides, const char *to,
+                           sm_err *err)
 {
     pipeline p = {0};
     flow_ctx hashing = {0};
@@ -143,7 +144,7 @@ sm_status sm_flow_run_plan(json_t **out, const sm_ctx *ctx, sm_store *store,
     sm_status s = steps ? flow_ctx_make(&hashing, ctx, err)
                         : sm_fail(err, SM_ENOMEM, "pipeline: out of memory");
     if (!s)
-        s = pipeline_open(&p, hashing.ctx, store, path, overrides, err);
+        s = pipeline_open(&p, hashing.ctx, store, path, overrides, to, err);
     if (!s)
         s = plan_all(steps, &p, hashing.ctx, store, err);
     if (!s && !(*out = summary(steps)))

@@ -50,13 +50,13 @@ static sm_status results_of(json_t **out, const pipeline *p, sm_err *err)
 }
 
 sm_status sm_flow_run(json_t **made, const sm_ctx *ctx, sm_store *store, const char *path,
-                      const json_t *overrides, sm_err *err)
+                      const json_t *overrides, const char *to, sm_err *err)
 {
     pipeline p = {0};
     flow_ctx hashing;
     sm_status s = flow_ctx_make(&hashing, ctx, err);
     if (!s)
-        s = pipeline_open(&p, hashing.ctx, store, path, overrides, err);
+        s = pipeline_open(&p, hashing.ctx, store, path, overrides, to, err);
     for (size_t i = 0; i < p.n && !s; i++) {
         if (sm_stopped(ctx))
             s = sm_fail(err, SM_ECANCEL, "stopped before step %zu of %zu (%s)", i + 1,

@@ -129,6 +129,7 @@ yaml "got more than 64 levels" "pipeline: p\nsteps: $(printf '[%.0s' {1..70})\n"
 printf 'pipeline: p\nsteps:\n  - step: data.add\n    as: d\n    options: {paths: [text.txt]}\n' > good.yaml
 bad 2 "--set: got 'x', want STEP.OPTION=VALUE" run good.yaml --set x
 bad 2 "--set: got 'nosuch.paths', but no step is called 'nosuch'" run good.yaml --set nosuch.paths=x
+bad 2 "--to: got 'nosuch', but no step is called 'nosuch'" run good.yaml --to nosuch
 bad 2 "did you mean 'data.add'" run good.yaml --set data.ad.paths=x
 bad 2 "^smelt: --set: [a-z]+: unknown option 'nosuch'" run good.yaml --set d.nosuch=1
 bad 2 "^smelt: data curate: heldout_frac: got \"much\", want a number" data curate docs --heldout-frac much

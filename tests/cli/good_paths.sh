@@ -63,6 +63,8 @@ expect 0 "^cpu" doctor
 expect 0 '"rungs"' doctor --json
 tiny_corpus
 tiny_pipeline
+expect 0 "3 of 3 steps would run" run tiny.yaml --to tok --dry-run
+expect 0 "\[3/3\] tokenizer.train -> tok [0-9a-f]{12}: made in" run tiny.yaml --to tokenizer.train
 expect 0 "\[7/7\] gate -> release [0-9a-f]{12}: made in" run tiny.yaml
 expect 0 "\[4/7\] train -> tiny [0-9a-f]{12}: skipped \(made before\)" run tiny.yaml
 expect 0 '"tiny": "[0-9a-f]{64}"' run tiny.yaml --json -q

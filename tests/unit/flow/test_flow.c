@@ -212,7 +212,8 @@ static void inputs_are_sorted_by_kind(void **state)
     assert_int_equal(flow_inputs_find(&x, &n, f->store, &other,
                                       (const char *const[]){"a"}, 1, "t", &err),
                      SM_EINVAL);
-    assert_string_equal(err.msg, "t: other: in: got no dataset (given: a, a source), want DATASET");
+    assert_string_equal(
+        err.msg, "t: other: in: got no dataset (given: a, a source), want DATASET");
     sm_flow_result_free(&a);
     sm_flow_result_free(&b);
 }
@@ -244,7 +245,7 @@ static sm_status run_text(const fixture *f, const char *yaml, const json_t *over
 {
     write_file(f->dir, "p.yaml", yaml);
     char *path = sm_path_join(f->dir, "p.yaml");
-    sm_status s = sm_flow_run(NULL, &f->ctx, f->store, path, overrides, err);
+    sm_status s = sm_flow_run(NULL, &f->ctx, f->store, path, overrides, NULL, err);
     free(path);
     return s;
 }
@@ -334,6 +335,41 @@ static void replay_finds_another_result(void **state)
     sm_flow_result_free(&r);
 }
 
+static void a_part_of_a_pipeline_is_what_a_step_needs(void **state)
+{
+    const fixture *f = *state;
+    char yaml[512];
+    sm_err err = {0};
+    json_t *made = NULL;
+    snprintf(yaml, sizeof yaml,
+             "pipeline: p\nsteps:\n"
+             "  - {step: data.add, as: part-docs, options: {paths: [%s]}}\n"
+             "  - {step: data.add, as: part-more, options: {paths: [%s]}}\n"
+             "  - step: data.curate\n    as: part-set\n    in: [part-more]\n"
+             "    options: {steps: [repair, normalise], heldout_frac: 0}\n"
+             "  - {step: index, as: part-idx, in: [part-set]}\n",
+             f->docs, f->more);
+    write_file(f->dir, "p.yaml", yaml);
+    char *path = sm_path_join(f->dir, "p.yaml");
+    assert_int_equal(sm_flow_run(&made, &f->ctx, f->store, path, NULL, "curat", &err),
+                     SM_EINVAL);
+    assert_non_null(strstr(err.msg, "--to: got 'curat'"));
+    assert_non_null(strstr(err.msg, "did you mean 'data.curate'?"));
+    if (sm_flow_run(&made, &f->ctx, f->store, path, NULL, "curate", &err))
+        fail_msg("%s", err.msg);
+    assert_int_equal(json_object_size(made), 2);
+    assert_non_null(json_object_get(made, "part-more"));
+    assert_non_null(json_object_get(made, "part-set"));
+    json_decref(made);
+    /* a name that two steps bear means both */
+    if (sm_flow_run(&made, &f->ctx, f->store, path, NULL, "data.add", &err))
+        fail_msg("%s", err.msg);
+    assert_int_equal(json_object_size(made), 2);
+    assert_non_null(json_object_get(made, "part-docs"));
+    json_decref(made);
+    free(path);
+}
+
 static void a_stop_request_stops(void **state)
 {
     const fixture *f = *state;
@@ -348,7 +384,8 @@ static void a_stop_request_stops(void **state)
         f->docs);
     write_file(f->dir, "p.yaml", yaml);
     char *path = sm_path_join(f->dir, "p.yaml");
-    assert_int_equal(sm_flow_run(NULL, &ctx, f->store, path, NULL, &err), SM_ECANCEL);
+    assert_int_equal(sm_flow_run(NULL, &ctx, f->store, path, NULL, NULL, &err),
+                     SM_ECANCEL);
     assert_non_null(strstr(err.msg, "data.add: "));
     assert_non_null(strstr(err.msg, "/docs/a.txt: stopped while it was hashed"));
     free(path);
@@ -379,6 +416,7 @@ int main(void)
         TEST(inputs_are_sorted_by_kind),
         TEST(options_without_effect_are_not_in_the_recipe),
         TEST(pipelines_run_and_replay),
+        TEST(a_part_of_a_pipeline_is_what_a_step_needs),
         TEST(replay_finds_another_result),
         TEST(a_stop_request_stops),
         TEST(plans_make_nothing),
