@@ -49,6 +49,7 @@ typedef struct exchange {
     route_kind kind;
     sm_buf body;
     size_t n_dropped; /* bytes of a body that is too large */
+    bool is_timed;    /* came to a route that computes */
     int64_t started_ns;
 } exchange;
 
@@ -63,8 +64,8 @@ mhd_result reply_error(exchange *x, unsigned http, const char *type, const char 
                        const char *code, const char *message);
 /** The HTTP status of an sm_status. */
 mhd_result reply_status(exchange *x, sm_status s, const char *param, const sm_err *err);
-/** 404: the model is another. */
-mhd_result reply_no_model(exchange *x);
+/** 404: the model is another; got is its name. */
+mhd_result reply_no_model(exchange *x, const char *got);
 /** 503: the service stops. */
 mhd_result reply_stopping(exchange *x);
 /** 204: which methods the route has, and what a page on this machine may send. */
@@ -93,6 +94,10 @@ void request_free(completion_request *r);
 const char *request_param_of(const sm_err *err, bool is_chat);
 /** "model", when given, must be the one served. */
 bool request_model_matches(const json_t *body, const sm_server *s);
+
+/* foreign.c */
+/** Fields of other servers that would change the answer: SM_EUNSUPPORTED names the first. */
+sm_status request_refuse_foreign(const json_t *body, const char **param, sm_err *err);
 
 /* guard.c */
 /** A numeric IPv4 or IPv6 address, port 0; false when the text is neither. */

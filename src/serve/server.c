@@ -2,9 +2,9 @@
 /*
  * The daemon: one thread a connection, limits, routes.
  *
- * Limits: connections at once; 64 KiB of headers; 30 s of a peer's silence; a body of
- * max_body_bytes within a minute.  A body that is larger is read on and dropped up to
- * DROP_FACTOR times that size, so that its sender sees the answer, and cut off beyond.
+ * Limits: connections at once ; 64 KiB of headers; 30 s of a peer's silence;
+ * a body of max_body_bytes within a minute.  A body that is larger is read on and dropped up
+ * to DROP_FACTOR times that size, so that its sender sees the answer, and cut off beyond.
  *
  * Stopping: nobody can connect any more; waiting answers end with 503, streams with an
  * error event, and requests on open connections are told 503; after STOP_MS, or when
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,6 +76,15 @@ static mhd_result reply_too_large(exchange *x)
                        "body_too_large", message);
 }
 
+static mhd_result reply_coded(exchange *x, const char *coding)
+{
+    char message[96];
+    snprintf(message, sizeof message, "Content-Encoding: got %.40s, want a body as it is",
+             coding);
+    return reply_error(x, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", NULL,
+                       "unsupported_encoding", message);
+}
+
 static mhd_result answer_api(exchange *x, const char *url)
 {
     const sm_serve_config *c = &x->server->config;
@@ -103,6 +113,8 @@ static bool answer_before(exchange *x, const char *method, mhd_result *result)
                                       : "Host: want localhost or a loopback address");
         return true;
     }
+    const char *coding =
+        MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Content-Encoding");
     bool wants_post = is_post_route(x->kind), is_options = !strcmp(method, "OPTIONS");
     bool is_get = !strcmp(method, "GET") || !strcmp(method, "HEAD");
     if (x->kind == ROUTE_UNKNOWN)
@@ -117,6 +129,8 @@ static bool answer_before(exchange *x, const char *method, mhd_result *result)
         *result = reply_stopping(x);
     else if (x->n_dropped > 0)
         *result = reply_too_large(x);
+    else if (wants_post && coding && strcasecmp(coding, "identity") != 0)
+        *result = reply_coded(x, coding);
     else
         return false;
     return true;
@@ -127,6 +141,7 @@ static mhd_result dispatch(exchange *x, const char *url, const char *method)
     mhd_result result;
     if (answer_before(x, method, &result))
         return result;
+    x->is_timed = is_post_route(x->kind);
     const sm_asset *asset;
     switch (x->kind) {
     case ROUTE_MODELS:
@@ -209,7 +224,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
     exchange *x = *con_cls;
     if (!x)
         return;
-    if (is_post_route(x->kind))
+    if (x->is_timed)
         observe(&s->duration[x->kind], sm_clock_ns() - x->started_ns);
     sm_buf_free(&x->body);
     free(x);
