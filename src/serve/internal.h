@@ -33,6 +33,7 @@ struct sm_server {
     bool is_local; /* listens on loopback: Host and Origin are checked */
     atomic_bool stopping;
     atomic_int n_open; /* exchanges that were begun and have not ended */
+    atomic_int n_connections;
     pthread_mutex_t index_lock; /* an index answers one question at a time */
     atomic_llong n_answered[N_ROUTE_KIND][N_CODE_CLASS]; /* by kind and code / 100 */
     histogram duration[N_ROUTE_KIND]; /* of requests that compute: completions, chat, ask */
@@ -94,6 +95,15 @@ void request_free(completion_request *r);
 const char *request_param_of(const sm_err *err, bool is_chat);
 /** "model", when given, must be the one served. */
 bool request_model_matches(const json_t *body, const sm_server *s);
+
+/* connections.c */
+/** Counts connections; the callback of MHD_OPTION_NOTIFY_CONNECTION, cls a server. */
+void on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
+                   enum MHD_ConnectionNotificationCode what);
+/** Nearly as many connections are held as may be: an answer is the last of its own. */
+bool is_crowded(const sm_server *s);
+/** Whether this connection is one of those beyond max_connections. */
+bool is_surplus(const exchange *x);
 
 /* foreign.c */
 /** Fields of other servers that would change the answer: SM_EUNSUPPORTED names the first. */

@@ -27,7 +27,7 @@ static void add_origin_header(struct MHD_Response *r, const exchange *x)
 void add_common_headers(struct MHD_Response *r, const exchange *x)
 {
     add_origin_header(r, x);
-    if (atomic_load(&x->server->stopping))
+    if (atomic_load(&x->server->stopping) || is_crowded(x->server))
         MHD_add_response_header(r, "Connection", "close");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(r, "Referrer-Policy", "no-referrer");

@@ -2,7 +2,7 @@
 /*
  * The daemon: one thread a connection, limits, routes.
  *
- * Limits: connections at once ; 64 KiB of headers; 30 s of a peer's silence;
+ * Limits: connections at once (connections.c); 64 KiB of headers; 30 s of a peer's silence;
  * a body of max_body_bytes within a minute.  A body that is larger is read on and dropped up
  * to DROP_FACTOR times that size, so that its sender sees the answer, and cut off beyond.
  *
@@ -76,6 +76,15 @@ static mhd_result reply_too_large(exchange *x)
                        "body_too_large", message);
 }
 
+static mhd_result reply_full(exchange *x)
+{
+    char message[96];
+    snprintf(message, sizeof message, "connections: got more than %d, try again later",
+             x->server->config.max_connections);
+    return reply_error(x, MHD_HTTP_SERVICE_UNAVAILABLE, "overloaded_error", NULL,
+                       "too_many_connections", message);
+}
+
 static mhd_result reply_coded(exchange *x, const char *coding)
 {
     char message[96];
@@ -127,6 +136,8 @@ static bool answer_before(exchange *x, const char *method, mhd_result *result)
                               wants_post ? "want POST" : "want GET or HEAD");
     else if (wants_post && atomic_load(&x->server->stopping))
         *result = reply_stopping(x);
+    else if (wants_post && is_surplus(x))
+        *result = reply_full(x);
     else if (x->n_dropped > 0)
         *result = reply_too_large(x);
     else if (wants_post && coding && strcasecmp(coding, "identity") != 0)
@@ -268,7 +279,7 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
     if (!s->config.address)
         s->config.address = "127.0.0.1";
     if (s->config.max_connections <= 0)
-        s->config.max_connections = 64;
+        s->config.max_connections = 512;
     if (s->config.silence_s <= 0)
         s->config.silence_s = SILENCE_S;
     if (s->config.max_body_bytes == 0)
@@ -286,7 +297,8 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
         s->daemon = MHD_start_daemon(
             flags, 0, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR, &where,
             MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_LIMIT,
-            (unsigned)s->config.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+            (unsigned)s->config.max_connections + SM_SERVE_SPARE,
+            MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_CONNECTION_TIMEOUT,
             (unsigned)s->config.silence_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
             (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!st && !s->daemon)

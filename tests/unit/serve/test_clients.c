@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What clients that were written for other servers send. */
+/* What clients that were written for other servers send, and how many of them come. */
 #include "fixture.h"
 
 #define CHAT "\"messages\":[{\"role\":\"user\",\"content\":\"the\"}],\"max_tokens\":2"
@@ -142,7 +142,7 @@ static void coded_bodies_are_refused(void **state)
     }
 }
 
-/* ----------------------------------------------------------------- metrics */
+/* ------------------------------------------------------------- connections */
 
 static int64_t n_timed(void)
 {
@@ -171,6 +171,73 @@ static void only_what_computes_is_timed(void **state)
     assert_int_equal(n_timed(), before + 1);
 }
 
+/* A request on an open connection; false when it was closed instead. */
+static bool ask_on(int fd, const char *request, char *answer, size_t size)
+{
+    sm_buf in = {0};
+    bool ok = client_send(fd, request, strlen(request)) &&
+              client_read_until(fd, &in, "\r\n\r\n");
+    snprintf(answer, size, "%s", ok ? in.data : "");
+    sm_buf_free(&in);
+    return ok;
+}
+
+static const char health[] = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/* Clients that keep their connections do not keep others out. */
+static void idle_connections_leave_room(void **state)
+{
+    (void)state;
+    enum { N = 3 * MAX_CONNECTIONS };
+    int fd[N];
+    char answer[2000];
+    for (int i = 0; i < N; i++) {
+        fd[i] = client_connect(fx.port);
+        if (!ask_on(fd[i], health, answer, sizeof answer))
+            fail_msg("connection %d: got no answer", i);
+        assert_memory_equal(answer, "HTTP/1.1 200", 12);
+        if (strstr(answer, "Connection: close")) {
+            reply end = client_talk(fd[i], "", 0); /* until it is closed */
+            reply_free(&end);
+            fd[i] = -1;
+        }
+    }
+    json_decref(client_json(fx.port, "POST", "/v1/completions", "{" PROMPT "}", 200));
+    for (int i = 0; i < N; i++)
+        if (fd[i] >= 0)
+            close(fd[i]);
+}
+
+/* Connections beyond those that are held are told so, and the rest goes on. */
+static void too_many_connections_are_told(void **state)
+{
+    (void)state;
+    int fd[MAX_CONNECTIONS];
+    sm_server *other;
+    assert_int_equal(sm_serve_start(&other, &fx.ctx, &fx.config, NULL), SM_OK);
+    int port = sm_serve_port(other);
+    for (int i = 0; i < MAX_CONNECTIONS; i++) {
+        fd[i] = client_connect(port);
+        client_send(fd[i], "GET", 3);
+    }
+    json_t *j = client_json(port, "POST", "/v1/completions", "{" PROMPT "}", 503);
+    assert_string_equal(text_at(j, "error.type"), "overloaded_error");
+    assert_string_equal(text_at(j, "error.code"), "too_many_connections");
+    json_decref(j);
+    json_decref(client_json(port, "GET", "/health", NULL, 200));
+    for (int i = 0; i < MAX_CONNECTIONS; i++)
+        close(fd[i]);
+    for (int i = 0, code = 0; code != 200;
+         i++) { /* as soon as the departed are noticed */
+        assert_true(i < 1000);
+        reply r = client_ask(port, "POST", "/v1/completions", "{" PROMPT "}");
+        code = r.code;
+        reply_free(&r);
+        nap();
+    }
+    sm_serve_stop(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +247,8 @@ int main(void)
         cmocka_unit_test(ids_differ_between_services),
         cmocka_unit_test(coded_bodies_are_refused),
         cmocka_unit_test(only_what_computes_is_timed),
+        cmocka_unit_test(idle_connections_leave_room),
+        cmocka_unit_test(too_many_connections_are_told),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -520,24 +520,6 @@ static void slow_peers_do_not_stop_others(void **state)
     assert_alive();
 }
 
-/* More connections than there is room for: the rest wait or are closed, nothing breaks. */
-static void too_many_connections(void **state)
-{
-    (void)state;
-    int fd[2 * MAX_CONNECTIONS];
-    for (int i = 0; i < 2 * MAX_CONNECTIONS; i++)
-        fd[i] = client_connect(fx.port);
-    for (int i = 0; i < 2 * MAX_CONNECTIONS; i++)
-        close(fd[i]);
-    for (int i = 0, code = 0; code != 200; i++) { /* as soon as the departed are noticed */
-        assert_true(i < 1000);
-        reply r = client_ask(fx.port, "GET", "/health", NULL);
-        code = r.code;
-        reply_free(&r);
-        nap();
-    }
-}
-
 /* Sockets beyond what select() can name are served like others. */
 static void high_descriptors_are_served(void **state)
 {
@@ -628,7 +610,6 @@ int main(void)
         cmocka_unit_test(pipelined_requests_are_answered_in_turn),
         cmocka_unit_test(chunked_bodies_are_read),
         cmocka_unit_test(slow_peers_do_not_stop_others),
-        cmocka_unit_test(too_many_connections),
         cmocka_unit_test(high_descriptors_are_served),
         cmocka_unit_test(starting_checks_its_configuration),
     };
