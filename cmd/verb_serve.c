@@ -91,10 +91,12 @@ static int run(app *a, const verb *self, const args *in)
     sm_status s = allow_files(sm_opt_int(in->opt, "max_connections"), &err);
     if (s)
         return app_fail(a, s, &err);
+    app_end_at_once(true);
     s = ready_open(&r, a, &want, &err);
     if (!s)
         s = serve_page_make(&page, r.store, &r.v, &r.b, r.x, in->pos[0],
                             sm_opt_list(in->opt, "example"), &err);
+    app_end_at_once(false);
     sm_serve_config c = {.address = sm_opt_str(in->opt, "address"),
                          .port = (int)sm_opt_int(in->opt, "port"),
                          .model_name = *name ? name : in->pos[0],
