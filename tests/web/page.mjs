@@ -136,7 +136,7 @@ const checks = {
         await go.click();
         await page.waitForFunction(() =>
           document.querySelector("pre.output").textContent.length >= 40 ||
-          !document.querySelector("form button:not([type])").disabled);
+          document.querySelector("form button:not([type])").ariaDisabled !== "true");
         stopped = await page.getByRole("button", { name: "Stop" }).click({ timeout: 1000 })
           .then(() => true, () => false);
       }
@@ -261,6 +261,20 @@ const checks = {
     await page.getByText("the text ended").waitFor();
     assert.ok(Date.now() - t0 < 5000, `${Date.now() - t0} ms`);
     assert.match(await page.locator("pre.output").innerText(), /<b>0<\/b> <b>1<\/b> .*<b>19999<\/b> $/s);
+    await page.unrouteAll();
+  },
+  async "the focus stays at the button that was pressed"() {
+    await open("complete");
+    await page.getByRole("button", { name: "Continue" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByText(/tokens in [\d.]+ s/).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Continue");
+    await page.route("**/v1/completions", () => { /* never answered */ });
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Stop" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByText("Stopped.").waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Continue");
     await page.unrouteAll();
   },
   async "each page has a title of its own"() {
