@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,11 +36,18 @@ bool app_reader_left(void)
 
 /* ----------------------------------------------------------------- signals */
 
+static atomic_bool ends_at_once; /* lock-free, so that the handler may read it */
+
+void app_end_at_once(bool yes)
+{
+    atomic_store(&ends_at_once, yes);
+}
+
 static void on_signal(int sig)
 {
     static const char once[] =
         "\nsmelt: finishing the current unit of work; once more stops at once\n";
-    if (app_stop) {
+    if (app_stop || atomic_load(&ends_at_once)) {
         signal(sig, SIG_DFL);
         raise(sig);
         return;

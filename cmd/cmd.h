@@ -90,12 +90,16 @@ int app_print_json(json_t *value);
 /** Write text to a file ("-" is stdout, which main checks at the end). */
 sm_status app_write(const char *path, const sm_buf *text, sm_err *err);
 void app_close(app *a);
-/** First SIGINT or SIGTERM asks long work to stop; the second ends the process. */
 /** Before anything is opened: descriptors 0 to 2 exist. */
 void app_hold_standard_files(void);
 /** Standard output is a pipe whose reader is gone. */
 bool app_reader_left(void);
+/** First SIGINT or SIGTERM asks long work to stop; the second ends the process. */
 void app_catch_signals(void);
+/** While nothing is under way that would have to be finished, the first ends it already:
+ * opening what answers reads gigabytes, and what it writes, an audit record or a cache,
+ * withstands a kill. */
+void app_end_at_once(bool yes);
 extern volatile int app_stop;
 
 /* -------------------------------------------------------------- progress.c */

@@ -109,6 +109,7 @@ static int run(app *a, const verb *self, const args *in)
                        .only_ranks = true, .w_model = sm_opt_float(in->opt, "w_model"),
                        .allow_ungated = sm_opt_bool(in->opt, "allow_ungated"),
                        .max_streams = 1};
+    app_end_at_once(true);
     sm_status s = app_store(&store, a, &err);
     if (!s && !*want.ref && !*want.index) {
         s = newest_release(newest, store, &err);

@@ -162,7 +162,9 @@ static int run(app *a, const verb *self, const args *in)
                        .w_model = -1,
                        .allow_ungated = sm_opt_bool(in->opt, "allow_ungated"),
                        .max_streams = 1};
+    app_end_at_once(true);
     sm_status s = ready_open(&r, a, &want, &err);
+    app_end_at_once(false);
     if (!s && !a->quiet && !a->json)
         fprintf(stderr,
                 "%s is a base model: it continues text and was not taught to chat\n",

@@ -24,13 +24,13 @@ static const sm_option options[] = {
      .help = "passages for /v1/ask; default: the release's"},
     {.key = "max_streams", .type = SM_OPT_INT, .def = "8", .min = 1, .max = 256,
      .help = "texts written at once; more wait"},
-    {.key = "max_connections", .type = SM_OPT_INT, .def = "64", .min = 1, .max = 10000,
-     .help = "connections held at once"},
+    {.key = "max_connections", .type = SM_OPT_INT, .def = "512", .min = 1, .max = 10000,
+     .help = "connections held at once; more are told that it is full"},
     {.key = "example", .type = SM_OPT_LIST, .def = "", .help = "a question the page offers"},
     READY_OPTION_ALLOW,
     SM_OPTION_END};
 
-enum { OWN_FILES = 64 }; /* open beside connections, with room to spare */
+enum { OWN_FILES = 64 + SM_SERVE_SPARE }; /* open beside connections, with room to spare */
 
 /* ------------------------------------------------------------------- serve */
 
@@ -91,10 +91,12 @@ static int run(app *a, const verb *self, const args *in)
     sm_status s = allow_files(sm_opt_int(in->opt, "max_connections"), &err);
     if (s)
         return app_fail(a, s, &err);
+    app_end_at_once(true);
     s = ready_open(&r, a, &want, &err);
     if (!s)
         s = serve_page_make(&page, r.store, &r.v, &r.b, r.x, in->pos[0],
                             sm_opt_list(in->opt, "example"), &err);
+    app_end_at_once(false);
     sm_serve_config c = {.address = sm_opt_str(in->opt, "address"),
                          .port = (int)sm_opt_int(in->opt, "port"),
                          .model_name = *name ? name : in->pos[0],

@@ -31,6 +31,8 @@ typedef struct sm_asset {
     size_t len;
 } sm_asset;
 
+enum { SM_SERVE_SPARE = 32 }; /* connections held beside max_connections, see there */
+
 /** All borrowed until sm_serve_stop. */
 typedef struct sm_serve_config {
     const char *address;    /* numeric, default "127.0.0.1"                            */
@@ -48,7 +50,7 @@ typedef struct sm_serve_config {
     const char *lineage_svg; /* may be NULL                                            */
     const sm_asset *asset;
     size_t n_asset;
-    int max_connections;    /* default 64                                              */
+    int max_connections;    /* default 512; SM_SERVE_SPARE more are told that it is full */
     size_t max_body_bytes;  /* default 1 MiB                                           */
     int silence_s;          /* a peer that is silent for longer is cut off, default 30; a
                              * stream that waits for text says so three times as often */

@@ -213,6 +213,19 @@ static mhd_result reply_events(exchange *x, answer *a)
 
 /* ------------------------------------------------------------------- entry */
 
+/* Why the engine did not take a request.  Of a prompt that has text only the length can be
+ * wrong, and clients that shorten theirs look for OpenAI's code of that. */
+static mhd_result reply_unstarted(exchange *x, sm_status s, bool is_chat, bool has_prompt,
+                                  const sm_err *err)
+{
+    const char *param = request_param_of(err, is_chat);
+    if (s == SM_EINVAL && has_prompt && param &&
+        !strcmp(param, is_chat ? "messages" : "prompt"))
+        return reply_error(x, MHD_HTTP_BAD_REQUEST, "invalid_request_error", param,
+                           "context_length_exceeded", err->msg);
+    return reply_status(x, s, param, err);
+}
+
 mhd_result answer_completion(exchange *x, bool is_chat)
 {
     sm_err err = {0};
@@ -222,8 +235,10 @@ mhd_result answer_completion(exchange *x, bool is_chat)
     if (s)
         return reply_status(x, s, param, &err);
     if (!request_model_matches(r.body, x->server)) {
+        const char *name = json_string_value(json_object_get(r.body, "model"));
+        mhd_result refused = reply_no_model(x, name ? name : "what is no string");
         request_free(&r);
-        return reply_no_model(x);
+        return refused;
     }
     answer *a = sm_alloc(1, sizeof *a);
     if (!a) {
@@ -235,17 +250,19 @@ mhd_result answer_completion(exchange *x, bool is_chat)
     a->include_usage = r.include_usage;
     a->created = sm_wall_ns() / 1000000000;
     long long number = atomic_fetch_add(&x->server->next_id, 1);
-    snprintf(a->id, sizeof a->id, "%s-%lld", is_chat ? "chatcmpl" : "cmpl", number);
+    snprintf(a->id, sizeof a->id, "%s-%016llx", is_chat ? "chatcmpl" : "cmpl",
+             (unsigned long long)sm_rng_u64(x->server->seed, SM_STREAM_SAMPLE, 1,
+                                            (uint64_t)number));
     if (!r.has_seed) /* another text each time, as clients expect; 53 bits survive JSON */
         r.sampling.seed = sm_rng_u64(x->server->seed, SM_STREAM_SAMPLE, 0,
                                      (uint64_t)number) >> 11;
     a->seed = (int64_t)r.sampling.seed;
     s = stream_start(&a->s, x, &r, &err);
-    bool as_events = r.stream;
+    bool as_events = r.stream, has_prompt = r.prompt.len > 0;
     request_free(&r);
     mhd_result result;
     if (s)
-        result = reply_status(x, s, request_param_of(&err, is_chat), &err);
+        result = reply_unstarted(x, s, is_chat, has_prompt, &err);
     else if (as_events)
         return reply_events(x, a);
     else

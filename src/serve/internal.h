@@ -33,6 +33,7 @@ struct sm_server {
     bool is_local; /* listens on loopback: Host and Origin are checked */
     atomic_bool stopping;
     atomic_int n_open; /* exchanges that were begun and have not ended */
+    atomic_int n_connections;
     pthread_mutex_t index_lock; /* an index answers one question at a time */
     atomic_llong n_answered[N_ROUTE_KIND][N_CODE_CLASS]; /* by kind and code / 100 */
     histogram duration[N_ROUTE_KIND]; /* of requests that compute: completions, chat, ask */
@@ -49,6 +50,7 @@ typedef struct exchange {
     route_kind kind;
     sm_buf body;
     size_t n_dropped; /* bytes of a body that is too large */
+    bool is_timed;    /* came to a route that computes */
     int64_t started_ns;
 } exchange;
 
@@ -63,8 +65,8 @@ mhd_result reply_error(exchange *x, unsigned http, const char *type, const char 
                        const char *code, const char *message);
 /** The HTTP status of an sm_status. */
 mhd_result reply_status(exchange *x, sm_status s, const char *param, const sm_err *err);
-/** 404: the model is another. */
-mhd_result reply_no_model(exchange *x);
+/** 404: the model is another; got is its name. */
+mhd_result reply_no_model(exchange *x, const char *got);
 /** 503: the service stops. */
 mhd_result reply_stopping(exchange *x);
 /** 204: which methods the route has, and what a page on this machine may send. */
@@ -93,6 +95,19 @@ void request_free(completion_request *r);
 const char *request_param_of(const sm_err *err, bool is_chat);
 /** "model", when given, must be the one served. */
 bool request_model_matches(const json_t *body, const sm_server *s);
+
+/* connections.c */
+/** Counts connections; the callback of MHD_OPTION_NOTIFY_CONNECTION, cls a server. */
+void on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
+                   enum MHD_ConnectionNotificationCode what);
+/** Nearly as many connections are held as may be: an answer is the last of its own. */
+bool is_crowded(const sm_server *s);
+/** Whether this connection is one of those beyond max_connections. */
+bool is_surplus(const exchange *x);
+
+/* foreign.c */
+/** Fields of other servers that would change the answer: SM_EUNSUPPORTED names the first. */
+sm_status request_refuse_foreign(const json_t *body, const char **param, sm_err *err);
 
 /* guard.c */
 /** A numeric IPv4 or IPv6 address, port 0; false when the text is neither. */

@@ -10,7 +10,7 @@ mhd_result answer_models(exchange *x, const char *url)
     const sm_serve_config *c = &x->server->config;
     bool is_list = strncmp(url, MODEL_PREFIX, strlen(MODEL_PREFIX)) != 0;
     if (!is_list && strcmp(url + strlen(MODEL_PREFIX), c->model_name) != 0)
-        return reply_no_model(x);
+        return reply_no_model(x, url + strlen(MODEL_PREFIX));
     json_t *model = json_pack("{ss ss sI ss}", "id", c->model_name, "object", "model",
                               "created", (json_int_t)c->created_s, "owned_by", "smelt");
     return reply_json(x, MHD_HTTP_OK, is_list ? json_pack("{ss s[o]}", "object", "list",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Replies: JSON, text, errors in OpenAI's form, and the headers every reply carries. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ static void add_origin_header(struct MHD_Response *r, const exchange *x)
 void add_common_headers(struct MHD_Response *r, const exchange *x)
 {
     add_origin_header(r, x);
-    if (atomic_load(&x->server->stopping))
+    if (atomic_load(&x->server->stopping) || is_crowded(x->server))
         MHD_add_response_header(r, "Connection", "close");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
@@ -120,11 +121,13 @@ mhd_result reply_error(exchange *x, unsigned http, const char *type, const char 
                                          type, "param", param, "code", code));
 }
 
-mhd_result reply_no_model(exchange *x)
+mhd_result reply_no_model(exchange *x, const char *got)
 {
+    char message[SM_ERR_MAX];
+    snprintf(message, sizeof message, "model: got %.100s, want %.100s", got,
+             x->server->config.model_name);
     return reply_error(x, MHD_HTTP_NOT_FOUND, "invalid_request_error", "model",
-                       "model_not_found", "model: this server does not have it; "
-                                          "GET /v1/models lists what it has");
+                       "model_not_found", message);
 }
 
 mhd_result reply_stopping(exchange *x)

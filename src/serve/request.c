@@ -7,28 +7,6 @@
 
 #include "internal.h"
 
-/* Fields that would change the answer and that smelt does not have: refused, not ignored,
- * unless they say what happens anyway. */
-static const char *const unsupported[] = {
-    "best_of", "functions", "logit_bias", "logprobs", "response_format", "suffix", "tools",
-    "frequency_penalty", "presence_penalty", "echo", "top_logprobs"};
-
-static bool is_neutral(const char *name, const json_t *v)
-{
-    if (!strcmp(name, "best_of") && json_is_integer(v))
-        return json_integer_value(v) == 1;
-    if (!strcmp(name, "logprobs") && json_is_integer(v))
-        return false; /* 0 asks for the chosen token's */
-    const char *type = json_string_value(json_object_get(v, "type"));
-    if (!strcmp(name, "response_format") && type)
-        return !strcmp(type, "text");
-    return !v || json_is_null(v) || json_is_false(v) ||
-           (json_is_number(v) && json_number_value(v) == 0) ||
-           (json_is_string(v) && !*json_string_value(v)) ||
-           (json_is_array(v) && json_array_size(v) == 0) ||
-           (json_is_object(v) && json_object_size(v) == 0);
-}
-
 /* The value as JSON, cut; "nothing" where there is none. */
 static void describe(char out[48], const json_t *v)
 {
@@ -187,13 +165,21 @@ static bool put_content(sm_buf *out, const json_t *content)
     return true;
 }
 
-/* What an assistant said may be nothing, or a call of tools, which smelt does not have. */
+/* What an assistant said may be nothing. */
 static bool is_without_text(const json_t *message)
 {
     const json_t *content = json_object_get(message, "content");
-    const json_t *calls = json_object_get(message, "tool_calls");
     return !strcmp(json_string_value(json_object_get(message, "role")), "assistant") &&
-           (!content || json_is_null(content)) && json_array_size(calls) == 0;
+           (!content || json_is_null(content));
+}
+
+/* The field with a call of a tool, which smelt does not have; NULL: none. */
+static const char *call_of(const json_t *message)
+{
+    const json_t *one = json_object_get(message, "function_call");
+    if (json_array_size(json_object_get(message, "tool_calls")) > 0)
+        return "tool_calls";
+    return one && !json_is_null(one) ? "function_call" : NULL;
 }
 
 /* A base model knows no roles: contents are joined by blank lines and continued. */
@@ -209,6 +195,9 @@ static sm_status messages(completion_request *r, const char **param, sm_err *err
         *param = "messages";
         if (!json_is_string(json_object_get(m, "role")))
             return sm_fail(err, SM_EINVAL, "messages[%zu].role: want a string", i);
+        if (call_of(m))
+            return sm_fail(err, SM_EUNSUPPORTED, "messages[%zu].%s: not supported by this "
+                           "server", i, call_of(m));
         if (!is_without_text(m) && !put_content(&r->prompt, json_object_get(m, "content")))
             return sm_fail(err, SM_EINVAL, "messages[%zu].content: want a string, or parts of "
                            "type text", i);
@@ -226,17 +215,6 @@ bool request_model_matches(const json_t *body, const sm_server *s)
            (json_is_string(m) && !strcmp(json_string_value(m), s->config.model_name));
 }
 
-static sm_status refuse_unsupported(const json_t *body, const char **param, sm_err *err)
-{
-    for (size_t i = 0; i < sizeof unsupported / sizeof *unsupported; i++)
-        if (!is_neutral(unsupported[i], json_object_get(body, unsupported[i]))) {
-            *param = unsupported[i];
-            return sm_fail(err, SM_EUNSUPPORTED, "%s: not supported by this server",
-                           unsupported[i]);
-        }
-    return SM_OK;
-}
-
 sm_status request_parse(completion_request *r, const exchange *x, bool is_chat,
                         const char **param, sm_err *err)
 {
@@ -247,7 +225,7 @@ sm_status request_parse(completion_request *r, const exchange *x, bool is_chat,
     if (!s && !json_is_object(r->body))
         s = sm_fail(err, SM_EINVAL, "body: want a JSON object");
     if (!s)
-        s = refuse_unsupported(r->body, param, err);
+        s = request_refuse_foreign(r->body, param, err);
     if (!s)
         s = is_chat ? messages(r, param, err) : prompt(r, param, err);
     if (!s)
@@ -261,6 +239,8 @@ sm_status request_parse(completion_request *r, const exchange *x, bool is_chat,
         s = wrong(param, "stream_options", more, "an object", err);
     if (!s)
         s = boolean(&r->include_usage, more, "include_usage", param, err);
+    if (s && *param && !strcmp(*param, "include_usage"))
+        *param = "stream_options.include_usage";
     if (s)
         request_free(r);
     return s;

@@ -2,9 +2,9 @@
 /*
  * The daemon: one thread a connection, limits, routes.
  *
- * Limits: connections at once; 64 KiB of headers; 30 s of a peer's silence; a body of
- * max_body_bytes within a minute.  A body that is larger is read on and dropped up to
- * DROP_FACTOR times that size, so that its sender sees the answer, and cut off beyond.
+ * Limits: connections at once (connections.c); 64 KiB of headers; 30 s of a peer's silence;
+ * a body of max_body_bytes within a minute.  A body that is larger is read on and dropped up
+ * to DROP_FACTOR times that size, so that its sender sees the answer, and cut off beyond.
  *
  * Stopping: nobody can connect any more; waiting answers end with 503, streams with an
  * error event, and requests on open connections are told 503; after STOP_MS, or when
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,6 +76,24 @@ static mhd_result reply_too_large(exchange *x)
                        "body_too_large", message);
 }
 
+static mhd_result reply_full(exchange *x)
+{
+    char message[96];
+    snprintf(message, sizeof message, "connections: got more than %d, try again later",
+             x->server->config.max_connections);
+    return reply_error(x, MHD_HTTP_SERVICE_UNAVAILABLE, "overloaded_error", NULL,
+                       "too_many_connections", message);
+}
+
+static mhd_result reply_coded(exchange *x, const char *coding)
+{
+    char message[96];
+    snprintf(message, sizeof message, "Content-Encoding: got %.40s, want a body as it is",
+             coding);
+    return reply_error(x, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", NULL,
+                       "unsupported_encoding", message);
+}
+
 static mhd_result answer_api(exchange *x, const char *url)
 {
     const sm_serve_config *c = &x->server->config;
@@ -103,6 +122,8 @@ static bool answer_before(exchange *x, const char *method, mhd_result *result)
                                       : "Host: want localhost or a loopback address");
         return true;
     }
+    const char *coding =
+        MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Content-Encoding");
     bool wants_post = is_post_route(x->kind), is_options = !strcmp(method, "OPTIONS");
     bool is_get = !strcmp(method, "GET") || !strcmp(method, "HEAD");
     if (x->kind == ROUTE_UNKNOWN)
@@ -115,8 +136,12 @@ static bool answer_before(exchange *x, const char *method, mhd_result *result)
                               wants_post ? "want POST" : "want GET or HEAD");
     else if (wants_post && atomic_load(&x->server->stopping))
         *result = reply_stopping(x);
+    else if (wants_post && is_surplus(x))
+        *result = reply_full(x);
     else if (x->n_dropped > 0)
         *result = reply_too_large(x);
+    else if (wants_post && coding && strcasecmp(coding, "identity") != 0)
+        *result = reply_coded(x, coding);
     else
         return false;
     return true;
@@ -127,6 +152,7 @@ static mhd_result dispatch(exchange *x, const char *url, const char *method)
     mhd_result result;
     if (answer_before(x, method, &result))
         return result;
+    x->is_timed = is_post_route(x->kind);
     const sm_asset *asset;
     switch (x->kind) {
     case ROUTE_MODELS:
@@ -209,7 +235,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
     exchange *x = *con_cls;
     if (!x)
         return;
-    if (is_post_route(x->kind))
+    if (x->is_timed)
         observe(&s->duration[x->kind], sm_clock_ns() - x->started_ns);
     sm_buf_free(&x->body);
     free(x);
@@ -253,7 +279,7 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
     if (!s->config.address)
         s->config.address = "127.0.0.1";
     if (s->config.max_connections <= 0)
-        s->config.max_connections = 64;
+        s->config.max_connections = 512;
     if (s->config.silence_s <= 0)
         s->config.silence_s = SILENCE_S;
     if (s->config.max_body_bytes == 0)
@@ -271,7 +297,8 @@ sm_status sm_serve_start(sm_server **out, const sm_ctx *ctx, const sm_serve_conf
         s->daemon = MHD_start_daemon(
             flags, 0, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR, &where,
             MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_LIMIT,
-            (unsigned)s->config.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+            (unsigned)s->config.max_connections + SM_SERVE_SPARE,
+            MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_CONNECTION_TIMEOUT,
             (unsigned)s->config.silence_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
             (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!st && !s->daemon)

@@ -215,7 +215,7 @@ bad 1 "nothing" ask --model nothing "what is it?"
 bad 2 "k: got 0, want an integer from 1 to 50" ask --k 0 "what is it?"
 bad 1 "nothing" chat nothing
 check "more connections than files" bash -c 'ulimit -n 200 && ! "$1" serve tok --max-connections 500 2>&1' - "$SMELT"
-check "names how many are possible" grep -q "max_connections: got 500, want at most 136: " \
+check "names how many are possible" grep -q "max_connections: got 500, want at most 104: " \
   <(ulimit -n 200 && smelt serve tok --max-connections 500 2>&1)
 bad 2 "temperature: got -1, want|temperature" chat tok --temperature=-1
 bad 1 "nothing" serve nothing

@@ -43,3 +43,11 @@ export function wideElements() {
       bad.push(`${e.tagName}.${e.className}`);
   return bad;
 }
+
+/** What scrolls sideways and cannot be focused: a keyboard cannot scroll it. */
+export function outOfReach() {
+  return [...document.querySelectorAll("body *")]
+    .filter(e => e.scrollWidth > e.clientWidth && /auto|scroll/.test(getComputedStyle(e).overflowX) &&
+      e.tabIndex < 0 && !e.querySelector("a, button, input, summary, [tabindex]"))
+    .map(e => `${e.tagName}.${e.className}`);
+}

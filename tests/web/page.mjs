@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { clientChecks } from "./client.mjs";
-import { lowContrast, wideElements } from "./measure.mjs";
+import { lowContrast, outOfReach, wideElements } from "./measure.mjs";
 import { examples, makeWorkspace, serve, trainOn } from "./workspace.mjs";
 
 const [smelt, out] = process.argv.slice(2);
@@ -136,7 +136,7 @@ const checks = {
         await go.click();
         await page.waitForFunction(() =>
           document.querySelector("pre.output").textContent.length >= 40 ||
-          !document.querySelector("form button:not([type])").disabled);
+          document.querySelector("form button:not([type])").ariaDisabled !== "true");
         stopped = await page.getByRole("button", { name: "Stop" }).click({ timeout: 1000 })
           .then(() => true, () => false);
       }
@@ -211,6 +211,78 @@ const checks = {
     await image.evaluate(i => i.decode());
     assert.ok(await image.evaluate(i => i.naturalWidth) > 500);
   },
+  async "an answer belongs to the last question"() {
+    await page.route("**/v1/ask", async r => {
+      if (/compress/.test(r.request().postData())) await new Promise(done => setTimeout(done, 900));
+      await r.continue().catch(() => { /* its asker asked something else */ });
+    });
+    await open("ask");
+    await ask("list open files");
+    await page.getByLabel("Question").fill("compress files");
+    await page.keyboard.press("Enter");
+    await page.getByText("Looking for an answer").waitFor(); // not under the answer of before
+    assert.equal(await page.locator(".answer").count(), 0);
+    await page.getByRole("button", { name: examples[2] }).click();
+    await page.locator(".answer").waitFor();
+    await page.waitForTimeout(1200);
+    assert.match(await page.locator(".answer cite").innerText(), /df\(1\)|du\(1\)/);
+    await page.unrouteAll();
+  },
+  async "Back leads to the question before"() {
+    await open("ask");
+    await ask("list open files");
+    await page.getByLabel("Question").fill("what is 100% of a? or b");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/100%25/);
+    await page.goBack();
+    await page.locator(".answer").waitFor();
+    assert.equal(await page.getByLabel("Question").inputValue(), "list open files");
+    await page.goForward();
+    await page.waitForURL(/100%25/);
+    await page.waitForFunction(() => document.querySelector("[name=q]").value === "what is 100% of a? or b");
+    await page.goBack();
+    await page.goBack();
+    await page.waitForFunction(() => document.querySelector("[name=q]").value === "");
+  },
+  async "a slow service is waited for, and said to be"() {
+    await page.route("**/api/about", async r => {
+      await new Promise(done => setTimeout(done, 800));
+      await r.continue();
+    });
+    await page.goto("about:blank");
+    await page.goto(`${service.url}#training`);
+    await page.getByText("Waiting for the service").waitFor();
+    await page.getByRole("heading", { level: 1, name: titles.training }).waitFor();
+    await page.unrouteAll();
+  },
+  async "a long text is shown in good time, as text"() {
+    const t0 = Date.now();
+    await answerWith(...Array.from({ length: 20000 }, (_, i) => piece(`<b>${i}</b> `)), piece("", "stop"));
+    await page.getByText("the text ended").waitFor();
+    assert.ok(Date.now() - t0 < 5000, `${Date.now() - t0} ms`);
+    assert.match(await page.locator("pre.output").innerText(), /<b>0<\/b> <b>1<\/b> .*<b>19999<\/b> $/s);
+    await page.unrouteAll();
+  },
+  async "the focus stays at the button that was pressed"() {
+    await open("complete");
+    await page.getByRole("button", { name: "Continue" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByText(/tokens in [\d.]+ s/).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Continue");
+    await page.route("**/v1/completions", () => { /* never answered */ });
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Stop" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByText("Stopped.").waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Continue");
+    await page.unrouteAll();
+  },
+  async "each page has a title of its own"() {
+    for (const name of pageNames) {
+      await open(name);
+      assert.equal(await page.title(), `${titles[name]} · manual-release · smelt`);
+    }
+  },
   async "a keyboard reaches everything"() {
     await open("ask");
     await page.evaluate(() => document.activeElement.blur());
@@ -267,6 +339,7 @@ const checks = {
         if (name === "ask") await page.locator(".answer").waitFor();
         await page.screenshot({ path: join(shots, `${name}-${suffix}.png`), fullPage: name === "training" });
         assert.deepEqual(await page.evaluate(wideElements), [], `${name}, ${width}`);
+        assert.deepEqual(await page.evaluate(outOfReach), [], `${name}, ${width}`);
       }
     }
     await page.setViewportSize({ width: 1280, height: 900 });

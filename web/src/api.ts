@@ -39,7 +39,7 @@ async function problem(r: Response): Promise<Error> {
 }
 
 /** fetch, which says of a service that went away nothing that a reader can use. */
-async function reach(url: string, init?: RequestInit): Promise<Response> {
+export async function reach(url: string, init?: RequestInit): Promise<Response> {
   try {
     return await fetch(url, init);
   } catch (e) {
@@ -56,8 +56,8 @@ export async function getJson<T>(url: string): Promise<T | null> {
   return await r.json() as T;
 }
 
-export async function ask(question: string): Promise<Answer> {
-  const r = await reach("/v1/ask", { method: "POST", body: JSON.stringify({ question, k: 5 }) });
+export async function ask(question: string, signal: AbortSignal): Promise<Answer> {
+  const r = await reach("/v1/ask", { method: "POST", signal, body: JSON.stringify({ question, k: 5 }) });
   if (!r.ok) throw await problem(r);
   return await r.json() as Answer;
 }
@@ -72,7 +72,8 @@ interface CompletionEvent {
 }
 export interface Ending { why: string; nTokens: number }
 
-/** Stream a completion; onText gets each piece. */
+/** Stream a completion; onText gets the text of all events that came together: one call for
+ * each event would copy a long text as often as it has events. */
 export async function complete(prompt: string, sampling: Sampling, signal: AbortSignal,
                                onText: (text: string) => void): Promise<Ending> {
   const r = await reach("/v1/completions", {
@@ -89,16 +90,23 @@ export async function complete(prompt: string, sampling: Sampling, signal: Abort
     pending += value;
     const events = pending.split("\n\n");
     pending = events.pop() ?? "";
+    let text = "", ended = false;
     for (const e of events) {
       if (!e.startsWith("data: ")) continue; // a comment: the text is waited for
       const data = e.slice("data: ".length);
-      if (data === "[DONE]") return ending;
+      ended = data === "[DONE]";
+      if (ended) break;
       const body = JSON.parse(data) as CompletionEvent;
-      if (body.error) throw new Error(body.error.message);
+      if (body.error) {
+        onText(text);
+        throw new Error(body.error.message);
+      }
       const choice = body.choices[0];
-      if (choice?.text) onText(choice.text);
+      text += choice?.text ?? "";
       if (choice?.finish_reason) ending.why = choice.finish_reason;
       if (body.usage) ending.nTokens = body.usage.completion_tokens;
     }
+    if (text) onText(text);
+    if (ended) return ending;
   }
 }

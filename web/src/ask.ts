@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Questions: an answer in sentences of a passage, with what it comes from.
 import { About, Answer, Passage, ask } from "./api";
-import { h, marked, message } from "./dom";
+import { SLOW_MS, fragment, h, marked, message } from "./dom";
 
 function origin(p: Passage): string {
   return p.package ? `${p.package} ${p.version}`.trim() : p.path;
@@ -59,25 +59,37 @@ function lead(about: About | null): string {
   return n ? `${count(n.documents)} documents, ${count(n.passages)} passages. ${how}` : how;
 }
 
+/* Each question is an entry of the history, so that Back leads to the one before. */
+function remember(question: string): void {
+  const hash = `#ask?q=${encodeURIComponent(question)}`;
+  const isShown = fragment().query.get("q") === question;
+  history[isShown ? "replaceState" : "pushState"](null, "", hash);
+}
+
 export function askPage(about: About | null, given: string): HTMLElement {
   const out = h("div", { "aria-live": "polite" });
   const input = h("input", { type: "search", name: "q", "aria-label": "Question", autocomplete: "off",
     maxlength: "1000", placeholder: about?.examples?.[0] ?? "What do you want to know?" });
-  const button = h("button", {}, "Ask");
+  let abort = new AbortController(); // of the question before: an answer belongs to the last
   const run = async (question: string): Promise<void> => {
     input.value = question;
     if (!question) { input.focus(); return; }
-    history.replaceState(null, "", `#ask?q=${encodeURIComponent(question)}`);
-    button.disabled = true;
+    abort.abort();
+    const { signal } = abort = new AbortController();
+    remember(question);
+    const wait = setTimeout(() =>
+      out.replaceChildren(h("p", { class: "meta" }, "Looking for an answer…")), SLOW_MS);
     const t0 = performance.now();
     try {
-      showAnswer(out, await ask(question), about, performance.now() - t0);
+      const answer = await ask(question, signal);
+      if (!signal.aborted) showAnswer(out, answer, about, performance.now() - t0);
     } catch (e) {
-      out.replaceChildren(h("p", { class: "error", role: "alert" }, message(e)));
+      if (!signal.aborted)
+        out.replaceChildren(h("p", { class: "error", role: "alert" }, message(e)));
     }
-    button.disabled = false;
+    clearTimeout(wait);
   };
-  const form = h("form", { class: "question", role: "search" }, input, button);
+  const form = h("form", { class: "question", role: "search" }, input, h("button", {}, "Ask"));
   form.addEventListener("submit", e => {
     e.preventDefault();
     void run(input.value.trim() || about?.examples?.[0] || "");

@@ -34,15 +34,21 @@ export function completePage(): HTMLElement {
   const out = h("pre", { class: "output", tabindex: "0", "aria-label": "Text" });
   const status = h("p", { class: "meta", role: "status" });
   let abort = new AbortController();
+  const isBusy = (): boolean => !stop.disabled;
+  const setBusy = (busy: boolean): void => {
+    const isStopFocused = document.activeElement === stop;
+    go.setAttribute("aria-disabled", String(busy)); // a disabled one would lose the focus
+    stop.disabled = !busy;
+    out.classList.toggle("busy", busy);
+    if (isStopFocused) go.focus();
+  };
   const run = async (): Promise<void> => {
     abort = new AbortController();
-    go.disabled = true;
-    stop.disabled = false;
+    setBusy(true);
     status.className = "meta";
     status.textContent = "";
     const text = document.createTextNode("");
     out.replaceChildren(h("span", { class: "given" }, prompt.value), text);
-    out.classList.add("busy");
     const t0 = performance.now();
     try {
       const how = sampling(row);
@@ -56,14 +62,12 @@ export function completePage(): HTMLElement {
       status.textContent = stopped ? "Stopped." : message(err);
       status.className = stopped ? "meta" : "error";
     }
-    out.classList.remove("busy");
-    go.disabled = false;
-    stop.disabled = true;
+    setBusy(false);
   };
   const form = h("form", {}, prompt, row);
-  form.addEventListener("submit", e => { e.preventDefault(); void run(); });
+  form.addEventListener("submit", e => { e.preventDefault(); if (!isBusy()) void run(); });
   prompt.addEventListener("keydown", e => {
-    if (e.key === "Enter" && (e.ctrlKey || e.metaKey) && !go.disabled) form.requestSubmit();
+    if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) form.requestSubmit();
   });
   stop.addEventListener("click", () => abort.abort());
   window.addEventListener("hashchange", () => abort.abort(), { once: true });

@@ -24,6 +24,15 @@ export function field<T extends HTMLElement>(root: ParentNode, selector: string)
   return e;
 }
 
+/** What takes longer is said to be under way. */
+export const SLOW_MS = 300;
+
+/** The address: "#ask?q=..." is the page "ask" and its query. */
+export function fragment(): { name: string; query: URLSearchParams } {
+  const [name, ...query] = location.hash.slice(1).split("?");
+  return { name, query: new URLSearchParams(query.join("?")) };
+}
+
 export function message(e: unknown): string {
   return e instanceof Error ? e.message : String(e);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the model comes from, as the store draws it.
-import { About } from "./api";
+import { About, reach } from "./api";
 import { h } from "./dom";
 
 const LEAST_WIDTH = 1080;
@@ -9,7 +9,7 @@ export async function lineagePage(about: About | null): Promise<HTMLElement> {
   const root = h("div", {}, h("h1", {}, "Where these answers come from"),
     h("p", { class: "lead" },
       "Every box is an artifact, named by the hash of its bytes; an arrow says what it was made from."));
-  const r = await fetch("/api/lineage.svg", { method: "HEAD" });
+  const r = await reach("/api/lineage.svg", { method: "HEAD" });
   if (!r.ok) {
     root.append(h("p", { class: "empty" }, "The service was started without a lineage graph."));
     return root;
@@ -33,6 +33,7 @@ export async function lineagePage(about: About | null): Promise<HTMLElement> {
   const width = Math.max(...commands.map(c => c[0].length)) + 4;
   root.append(h("h2", {}, "Check it yourself"),
     h("p", { class: "meta" }, "Content id of the model: ", h("code", {}, about.content)),
-    h("pre", { class: "output commands" }, commands.map(c => `${c[0].padEnd(width)}# ${c[1]}`).join("\n")));
+    h("pre", { class: "output commands", tabindex: "0", role: "region", "aria-label": "Commands" },
+       commands.map(c => `${c[0].padEnd(width)}# ${c[1]}`).join("\n")));
   return root;
 }

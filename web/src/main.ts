@@ -3,7 +3,7 @@
 import { About, getJson } from "./api";
 import { askPage } from "./ask";
 import { completePage } from "./complete";
-import { field, h, message } from "./dom";
+import { SLOW_MS, field, fragment, h, message } from "./dom";
 import { lineagePage } from "./lineage";
 import { trainingPage } from "./training";
 
@@ -21,30 +21,42 @@ async function page(name: string, query: URLSearchParams): Promise<HTMLElement> 
 }
 
 async function show(): Promise<void> {
-  const [word, query] = location.hash.slice(1).split("?", 2);
+  const { name: word, query } = fragment();
   const name = names.includes(word) ? word : "ask";
   const main = field(document, "#main");
   const turn = ++nShown;
   for (const a of document.querySelectorAll("nav a"))
     if (a.getAttribute("href") === `#${name}`) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
+  const wait = setTimeout(() => {
+    if (turn === nShown)
+      main.replaceChildren(h("p", { class: "meta", role: "status" }, "Waiting for the service…"));
+  }, SLOW_MS);
   let root: HTMLElement;
   try {
-    root = await page(name, new URLSearchParams(query ?? ""));
+    await knowModel();
+    root = await page(name, query);
   } catch (e) {
     root = h("p", { class: "error", role: "alert" }, `The service did not answer: ${message(e)}`);
   }
-  if (turn === nShown) main.replaceChildren(root);
+  clearTimeout(wait);
+  if (turn !== nShown) return;
+  main.replaceChildren(root);
+  const title = root.querySelector("h1")?.textContent;
+  document.title = [title, about?.model, "smelt"].filter(Boolean).join(" · ");
 }
 
-function showModel(): void {
-  if (!about?.model) return;
+/* Asked for until it is known: a service may be slow to start, or away. */
+async function knowModel(): Promise<void> {
+  if (about) return;
+  const got = await getJson<About>("/api/about");
+  if (about || !got?.model) return;
+  about = got;
   const out = field(document, "#model");
-  out.append(h("span", { title: about.content ?? "" }, about.model));
+  out.append(h("span", { title: about.content ?? "" }, about.model ?? ""));
   if (about.gate)
     out.append(h("span", { class: `chip ${about.gate.passed ? "pass" : "fail"}` },
       about.gate.passed ? "gate passed" : "gate failed"));
-  document.title = `${about.model} · smelt`;
 }
 
 /* "/" goes to the question, as in many manuals. */
@@ -61,13 +73,7 @@ function onSkip(e: Event): void {
   field(document, "#main").focus();
 }
 
-async function start(): Promise<void> {
-  about = await getJson<About>("/api/about").catch(() => null);
-  showModel();
-  window.addEventListener("hashchange", () => void show());
-  document.addEventListener("keydown", onKey);
-  field(document, ".skip").addEventListener("click", onSkip);
-  await show();
-}
-
-void start();
+window.addEventListener("hashchange", () => void show());
+document.addEventListener("keydown", onKey);
+field(document, ".skip").addEventListener("click", onSkip);
+void show();

@@ -33,7 +33,8 @@ function gateSection(gate: NonNullable<About["gate"]>): HTMLElement {
     h("td", { class: "num" }, k.value == null ? "none" : k.value.toFixed(4)),
     h("td", { class: "num" }, (k.min != null ? `≥ ${k.min} ` : "") + (k.max != null ? `≤ ${k.max}` : ""))));
   return h("section", {}, h("h2", {}, `Gate ${gate.gate}`),
-    h("div", { class: "panel scroll" }, h("table", {},
+    h("div", { class: "panel scroll", tabindex: "0", role: "region", "aria-label": "Checks of the gate" },
+      h("table", {},
       h("thead", {}, h("tr", {}, h("th", {}, "Check"), h("th", {}, "Figure"),
         h("th", { class: "num" }, "Value"), h("th", { class: "num" }, "Wanted"))),
       h("tbody", {}, ...rows))));
