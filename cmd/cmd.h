@@ -90,11 +90,11 @@ int app_print_json(json_t *value);
 /** Write text to a file ("-" is stdout, which main checks at the end). */
 sm_status app_write(const char *path, const sm_buf *text, sm_err *err);
 void app_close(app *a);
-/** First SIGINT or SIGTERM asks long work to stop; the second ends the process. */
 /** Before anything is opened: descriptors 0 to 2 exist. */
 void app_hold_standard_files(void);
 /** Standard output is a pipe whose reader is gone. */
 bool app_reader_left(void);
+/** First SIGINT or SIGTERM asks long work to stop; the second ends the process. */
 void app_catch_signals(void);
 extern volatile int app_stop;
 
