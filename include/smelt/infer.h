@@ -22,10 +22,14 @@ typedef struct sm_engine sm_engine;
 
 typedef struct sm_engine_config {
     const char *profile;  /* NULL: "bf16/1"                                   */
-    int32_t max_streams;  /* sequences decoded at once, default 8             */
+    int32_t max_streams;  /* sequences decoded at once, 1..256; 0: 8          */
     int32_t max_ctx;      /* 0: the model's                                   */
 } sm_engine_config;
-/** Takes ownership of neither model nor tokenizer; both outlive the engine. */
+/** Takes ownership of neither model nor tokenizer; both outlive the engine, and so do pool
+ * and kernels of `ctx`, which is copied.  Starts the engine's thread.
+ * @param config  NULL: all defaults
+ * @return SM_EINVAL (profile, max_streams, max_ctx, more tokens than the model
+ *         has), SM_ENOMEM; out is untouched */
 SM_API sm_status sm_engine_create(sm_engine **out, const sm_ctx *ctx, const sm_model *model,
                                   const sm_tokenizer *tokenizer,
                                   const sm_engine_config *config, sm_err *err);

@@ -237,7 +237,7 @@ typedef struct sm_train_metrics {
     double lr;
     double grad_norm; /* before clipping                                             */
     double weight_norm;
-    double load_min; /* busiest and idlest expert over layers: its tokens / mean    */
+    double load_min; /* idlest and busiest expert over layers: its tokens / mean    */
     double load_max;
     double tok_per_s; /* of this step                                                */
     double step_ms;
