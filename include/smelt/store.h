@@ -90,8 +90,8 @@ SM_API void sm_artifact_free(sm_artifact *a);
  * from it (the objects stay; make the result again in a fresh directory).
  * When `ref` names this very artifact already, it does not move.
  * @param ref   NAME or NAME:TAG; may be NULL (no ref moves)
- * @param run   run record: {"argv", "build", "machine", "threads", "started", "seconds",
- *              "figures", "options"}, and "id", by which its metrics are found (SHA-256
+ * @param run   run record: {"argv", "cwd", "build", "machine", "kernels", "threads", "started",
+ *              "seconds", "figures", "options"}, and "id", by which its metrics are found (SHA-256
  *              of the record when absent); may be NULL
  * @return SM_EINVAL for a bad kind, ref or recipe and for a staging without files;
  *         SM_ENOSPC, SM_EIO: the workspace is as before.  When the disk fills between the
