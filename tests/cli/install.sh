@@ -19,6 +19,10 @@ for f in bin/smelt share/man/man1/smelt.1 share/bash-completion/completions/smel
   check "$f" test -s "moved/$f"
 done
 check "the program runs" moved/bin/smelt version
+# so that two checkouts of one commit, wherever they are, give the same bytes
+for f in "$SMELT" "$build/libsmelt.so"; do
+  check "${f##*/} does not say where it was built" bash -c '! grep -qF "$1" "$2"' - "$ROOT" "$f"
+done
 
 PKG_CONFIG_PATH=$(dirname "$(find "$WORK/moved" -name smelt.pc)")
 export PKG_CONFIG_PATH
