@@ -151,7 +151,8 @@ SM_API void sm_fp_leave(unsigned saved);
 /* ----------------------------------------------------- communication (ranks) */
 
 /**
- * Collectives as an interface; the one-process version is built in, MPI's is a plugin.
+ * Collectives as an interface.  The one-process version is built in and the only one that
+ * there is; the tests have one of threads.
  * Every entry is collective unless it says otherwise.  To add one: fill the table.
  */
 typedef struct sm_comm {
