@@ -46,6 +46,7 @@ typedef struct sm_sampling {
     const char *const *stop;  /* NULL-terminated strings, may be NULL; at most 16 */
 } sm_sampling;
 #define SM_SAMPLING_DEFAULT {.temperature = 1, .top_p = 1, .max_tokens = 128}
+/** Are all fields in range?  @return SM_EINVAL names the field, the value and the range */
 SM_API sm_status sm_sampling_check(const sm_sampling *s, sm_err *err);
 
 typedef enum sm_finish {
@@ -91,6 +92,7 @@ typedef struct sm_engine_stats {
     int64_t n_requests, n_active, n_queued, n_prompt_tokens, n_generated_tokens;
     int64_t prefill_ns, decode_ns;
 } sm_engine_stats;
+/** Copy them.  Thread-safe. */
 SM_API void sm_engine_stats_get(const sm_engine *e, sm_engine_stats *out);
 
 #ifdef __cplusplus

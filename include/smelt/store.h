@@ -80,6 +80,7 @@ typedef struct sm_artifact {
     sm_artifact_file *file;
     size_t n_file;
 } sm_artifact;
+/** Release what it holds; it is then all zero.  The store keeps the artifact. */
 SM_API void sm_artifact_free(sm_artifact *a);
 
 /** Take every file below `staging` into the store as one artifact: objects are durable,
@@ -112,6 +113,7 @@ typedef struct sm_commit {
     sm_status (*before)(void *self, const sm_artifact *a, sm_err *err);
     void *self;
 } sm_commit;
+/** As sm_store_commit; what `before` returns besides. */
 SM_API sm_status sm_store_commit_after(sm_artifact *out, sm_store *s, const sm_commit *c,
                                        sm_err *err);
 

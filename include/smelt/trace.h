@@ -106,6 +106,7 @@ SM_API void sm_trace_spend_label(sm_trace *t);
 /* ----------------------------------------------------------------- reading
  * While nothing records. */
 
+/** Lanes. */
 SM_API int sm_trace_n_threads(const sm_trace *t);
 /** Sums by name, the largest own time first; returns how many, at most `max`. */
 SM_API size_t sm_trace_sums(const sm_trace *t, sm_trace_sum *out, size_t max);

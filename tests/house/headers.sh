@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The public headers: each compiles alone and without a warning, as C17 and, where there is a
-# compiler for it, as C++17; what libsmelt.so exports is what they declare.
+# compiler for it, as C++17; every function has a docstring; what libsmelt.so exports is what
+# they declare.
 # Usage: tests/house/headers.sh ROOT CC LIBSMELT.so
 set -u
 ROOT=$1 CC=$2 LIB=$3
@@ -26,6 +27,16 @@ for header in "$ROOT"/include/smelt/*.h; do
     command -v $cxx >/dev/null && compiles "${header##*/}" $cxx -std=c++17 -x c++
   done
 done
+
+# Functions (and tables) that no comment stands above; several under one comment share it.
+undocumented() {
+  awk 'FNR == 1 { said = 0 }
+    /^SM_API/ { if (!said) print FILENAME ":" FNR ": " $0 }
+    { said = /\*\/$/ || (said && (/^SM_API/ || /^ /)) }' "$ROOT"/include/smelt/*.h
+}
+if said=$(undocumented) && [ -z "$said" ]; then ok "every function is documented"; else
+  not_ok "every function is documented" "$said"
+fi
 
 # Of every declaration that begins with SM_API the first name before a parenthesis, a bracket
 # or its end.  `__assert_fail` is not of the headers: docs/architecture.md says why it is there.
