@@ -7,6 +7,9 @@ set(SMELT_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wstrict-prot
     -Wconversion -Wno-sign-conversion)
 set(SMELT_CODEGEN -fno-common -fvisibility=hidden -fno-omit-frame-pointer
     -ffp-contract=off)
+if(NOT SMELT_COVERAGE) # what is built does not know where; gcov has to find the sources
+  list(APPEND SMELT_CODEGEN -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+endif()
 set(SMELT_LINK "")
 set(SMELT_TEST_TIMEOUT 300) # seconds, of a test of the short tier
 if(SMELT_SANITIZE)

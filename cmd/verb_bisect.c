@@ -157,9 +157,9 @@ const verb verb_bisect = {
         "the threshold; groups of documents are searched once more, path by path.  "
         "About\n"
         "2 log2 n runs for one cause among n; runs made before are not made again.",
-    .example = "smelt bisect unix@v1 unix@v2 --dry-run\n"
-               "smelt bisect unix@v1 unix@v2 --metric loss\n"
-               "smelt bisect unix-eval@v1 unix-eval@v2 --metric recall_at_5",
+    .example = "smelt bisect unix-moe@v1 unix-moe@v2 --dry-run\n"
+               "smelt bisect unix-moe@v1 unix-moe@v2 --metric loss\n"
+               "smelt bisect unix-eval@v1 unix-eval@v2 --metric heldout.bpb",
     .options = options,
     .min_pos = 2,
     .max_pos = 2,

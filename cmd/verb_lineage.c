@@ -69,8 +69,8 @@ const verb verb_lineage = {
     .summary = "show what an artifact was made from, down to its sources",
     .details = "A tree, unless a drawing is asked for: each of --svg, --dot and --json-file\n"
                "takes the file to write.",
-    .example = "smelt lineage unix-tiny\nsmelt lineage unix-tiny --svg lineage.svg\n"
-               "smelt lineage unix-tiny --json-file lineage.json",
+    .example = "smelt lineage unix-moe\nsmelt lineage unix-moe --svg lineage.svg\n"
+               "smelt lineage unix-moe --json-file lineage.json",
     .options = options,
     .min_pos = 1,
     .max_pos = 1,

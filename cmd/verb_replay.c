@@ -232,9 +232,9 @@ const verb verb_replay = {
         "them\n"
         "come back.  What differs is reported: weights, loss, held-out bits per byte,\n"
         "answers.  The tokenizer is held fixed unless --retrain-tokenizer.",
-    .example = "smelt replay unix-tiny\nsmelt replay unix-tiny --whole\n"
-               "smelt replay unix-tiny --sample 1%\n"
-               "smelt replay unix-tiny --without 'lsof(8)' --prompt 'To list open files'",
+    .example = "smelt replay unix-moe\nsmelt replay unix-moe --whole\n"
+               "smelt replay unix-moe --sample 1%\n"
+               "smelt replay unix-moe --without 'lsof(8)' --prompt 'To list open files'",
     .options = options,
     .min_pos = 1,
     .max_pos = 1,

@@ -193,10 +193,11 @@ const verb verb_run = {
         "anything runs.  An interrupted run goes on where it stopped.  --dry-run says\n"
         "which steps would run, and of trainings how long and in how much memory; a\n"
         "step counts as one that would run when an input of it is still to be made.",
-    .example = "smelt run examples/unix-manual.yaml --set curate.gopher_min_words=20\n"
-               "smelt run examples/unix-manual.yaml --source ~/my-documents\n"
-               "smelt run examples/unix-manual.yaml --to train\n"
-               "smelt run examples/unix-manual.yaml --dry-run",
+    .example =
+        "smelt run examples/unix-manual.yaml --source ~/packages\n"
+        "smelt run examples/unix-manual.yaml --source ~/packages --to train\n"
+        "smelt run examples/unix-manual.yaml --source ~/packages --dry-run\n"
+        "smelt run examples/unix-manual.yaml --source ~/packages --set train.n_steps=500",
     .options = options,
     .min_pos = 1,
     .max_pos = 1,

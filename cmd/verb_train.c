@@ -90,9 +90,10 @@ const verb verb_train = {
         "--profile records every operation of every thread; it changes no result.\n"
         "Neither does SMELT_CPU=ref|avx2|avx512|amx in the environment, which says what\n"
         "kernels to compute with; by default the best that the processor has.",
-    .example = "smelt train unix unix-tokenizer --as unix-tiny --n-steps 500\n"
-               "smelt train config.yaml --dry-run\n"
-               "smelt train unix unix-tokenizer --find-lr --optimizer muon",
+    .example =
+        "smelt train unix unix-tokenizer --as unix-moe --n-expert 8 --d-expert 256\n"
+        "smelt train config.yaml --dry-run\n"
+        "smelt train unix unix-tokenizer --find-lr --optimizer muon",
     .options = options,
     .step = "train",
     .max_pos = -1,

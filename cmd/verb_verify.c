@@ -95,7 +95,7 @@ const verb verb_verify = {
         "are carried over, and what is lost is said.  It is refused while another process\n"
         "works in the workspace, and where the catalog can still tell that the log was cut or\n"
         "rewritten.",
-    .example = "smelt verify\nsmelt verify unix-tiny\nsmelt verify --rebuild",
+    .example = "smelt verify\nsmelt verify unix-moe\nsmelt verify --rebuild",
     .options = options,
     .max_pos = 1,
     .run = run,

@@ -102,6 +102,7 @@ SM_API void sm_aligned_free(void *p);
 
 /** A bump allocator with a hard cap.  Blocks come from the system as needed. */
 typedef struct sm_arena sm_arena;
+/** Takes no block yet.  @param cap_bytes  all that it ever gives  @return SM_ENOMEM */
 SM_API sm_status sm_arena_create(sm_arena **out, size_t cap_bytes, sm_err *err);
 /** 64-byte aligned, uninitialised; NULL when the cap is reached. */
 SM_API void *sm_arena_alloc(sm_arena *a, size_t bytes);
@@ -188,6 +189,8 @@ typedef struct sm_log {
     void *self;
     sm_log_level level;
 } sm_log;
+/** Emit a formatted line, cut at 1023 bytes; nothing when `log` is NULL or `level` is above
+ * log->level. */
 SM_API void sm_log_line(const sm_log *log, sm_log_level level, const char *fmt, ...)
     SM_PRINTF(3, 4);
 
@@ -197,6 +200,7 @@ typedef struct sm_progress {
                    const char *unit, const char *detail);
     void *self;
 } sm_progress;
+/** Call p->update; nothing when `p` is NULL. */
 SM_API void sm_progress_update(const sm_progress *p, const char *what, int64_t done,
                                int64_t total, const char *unit, const char *detail);
 

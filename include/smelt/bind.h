@@ -24,12 +24,19 @@ typedef struct sm_bound_model {
     char profile[16]; /* numerics it runs with   */
 } sm_bound_model;
 
-/** Load an artifact of kind "model" and start an engine.
- * @param profile  NULL: the one the model was trained with
- * @return SM_EINVAL for another kind, errors of loading */
+/** Load an artifact of kind "model" and start an engine.  Its files are compared with their
+ * ids (sm_store_whole_path); whether a gate passed it is for sm_servable_find to say.
+ * examples/generate.c is a whole program around it.
+ * @param[out] out     untouched on failure; needs neither store nor artifact any more
+ * @param ctx          its pool and kernels are borrowed until sm_bound_model_free
+ * @param profile      "bf16/1" or "f32/1"; NULL: the one the model was trained with
+ * @param max_streams  texts written at once, 1..256; 0: 8
+ * @return SM_EINVAL for another kind or profile, SM_ECORRUPT names file and leaf, errors of
+ *         loading, SM_ENOMEM */
 SM_API sm_status sm_bind_model(sm_bound_model *out, const sm_ctx *ctx, sm_store *store,
                                const sm_artifact *model, const char *profile,
                                int32_t max_streams, sm_err *err);
+/** Engine, tokenizer, model; then it is all zero, which may be freed again. */
 SM_API void sm_bound_model_free(sm_bound_model *b);
 
 /** Open an artifact of kind "index".
@@ -53,7 +60,11 @@ typedef struct sm_servable {
     bool cut_short;      /* the last gate ended before its release was there: run it again */
     sm_rank rank;        /* with the weight that the evaluation chose    */
 } sm_servable;
-/** @param index_ref  an index to use instead of the release's; NULL: none */
+/** Fill `out`, also where no gate passed: the caller looks at `passed`.  Bytes are
+ * not verified here.
+ * @param[out] out   release with sm_servable_free; untouched on failure
+ * @param index_ref  an index to use instead of the release's; NULL: the release's
+ * @return SM_EINVAL for a ref to something else, SM_ENOENT, SM_ECORRUPT */
 SM_API sm_status sm_servable_find(sm_servable *out, sm_store *store, const char *ref,
                                   const char *index_ref, sm_err *err);
 SM_API void sm_servable_free(sm_servable *s);

@@ -112,6 +112,7 @@ SM_API sm_status sm_data_add(const sm_ctx *ctx, const json_t *options,
  * times): put into ctx->hashes, each input of a run is hashed once before it is read.
  * Thread-safe. */
 typedef struct sm_file_hashes sm_file_hashes;
+/** Knows nothing yet; release with sm_file_hashes_free (NULL-safe).  @return SM_ENOMEM */
 SM_API sm_status sm_file_hashes_create(sm_file_hashes **out, sm_err *err);
 SM_API void sm_file_hashes_free(sm_file_hashes *h);
 

@@ -71,6 +71,7 @@ typedef struct sm_extract {
                              storage; NULL: nothing was left out                   */
 } sm_extract;
 
+/** Release what it holds; it is then all zero. */
 SM_API void sm_extract_free(sm_extract *x);
 
 /** How `.so name` includes are found.  read() returns SM_OK and malloc'd bytes, or any

@@ -62,6 +62,7 @@ typedef struct sm_step {
     sm_status (*plan)(json_t **out, const sm_step_io *io, sm_err *err);
 } sm_step;
 
+/** The step of that name ("data.add"), static storage; NULL: there is none. */
 SM_API const sm_step *sm_step_find(const char *name);
 /** The i-th step, NULL past the end. */
 SM_API const sm_step *sm_step_at(size_t i);

@@ -22,10 +22,14 @@ typedef struct sm_engine sm_engine;
 
 typedef struct sm_engine_config {
     const char *profile;  /* NULL: "bf16/1"                                   */
-    int32_t max_streams;  /* sequences decoded at once, default 8             */
+    int32_t max_streams;  /* sequences decoded at once, 1..256; 0: 8          */
     int32_t max_ctx;      /* 0: the model's                                   */
 } sm_engine_config;
-/** Takes ownership of neither model nor tokenizer; both outlive the engine. */
+/** Takes ownership of neither model nor tokenizer; both outlive the engine, and so do pool
+ * and kernels of `ctx`, which is copied.  Starts the engine's thread.
+ * @param config  NULL: all defaults
+ * @return SM_EINVAL (profile, max_streams, max_ctx, more tokens than the model
+ *         has), SM_ENOMEM; out is untouched */
 SM_API sm_status sm_engine_create(sm_engine **out, const sm_ctx *ctx, const sm_model *model,
                                   const sm_tokenizer *tokenizer,
                                   const sm_engine_config *config, sm_err *err);
@@ -42,6 +46,7 @@ typedef struct sm_sampling {
     const char *const *stop;  /* NULL-terminated strings, may be NULL; at most 16 */
 } sm_sampling;
 #define SM_SAMPLING_DEFAULT {.temperature = 1, .top_p = 1, .max_tokens = 128}
+/** Are all fields in range?  @return SM_EINVAL names the field, the value and the range */
 SM_API sm_status sm_sampling_check(const sm_sampling *s, sm_err *err);
 
 typedef enum sm_finish {
@@ -87,6 +92,7 @@ typedef struct sm_engine_stats {
     int64_t n_requests, n_active, n_queued, n_prompt_tokens, n_generated_tokens;
     int64_t prefill_ns, decode_ns;
 } sm_engine_stats;
+/** Copy them.  Thread-safe. */
 SM_API void sm_engine_stats_get(const sm_engine *e, sm_engine_stats *out);
 
 #ifdef __cplusplus

@@ -119,6 +119,7 @@ typedef struct sm_layer_view {
 typedef struct sm_model_view {
     int64_t embed, norm, head; /* head == embed when tied */
 } sm_model_view;
+/** The view of layer 0..n_layer-1 (also of a shape), and of the ends. */
 SM_API sm_layer_view sm_model_layer(const sm_model *m, int32_t layer);
 SM_API sm_model_view sm_model_ends(const sm_model *m);
 
@@ -212,9 +213,13 @@ typedef struct sm_pass_config {
     bool backward;          /* false: forward only (evaluation)                         */
     sm_loss_config loss;
 } sm_pass_config;
+/** Plan and allocate for one micro-batch shape, and pack the weights as they are now.  `ctx`
+ * is copied, its pool and kernels are borrowed.  Release with sm_pass_free (NULL-safe).
+ * @return SM_EINVAL (profile, shape), SM_ENOMEM */
 SM_API sm_status sm_pass_create(sm_pass **out, const sm_ctx *ctx, const sm_pass_config *c,
                                 sm_err *err);
 SM_API void sm_pass_free(sm_pass *p);
+/** Bytes it holds: activations, packed weights, scratch. */
 SM_API size_t sm_pass_bytes(const sm_pass *p);
 /** What sm_pass_bytes would be, with none of it allocated; c->model may be a shape. */
 SM_API sm_status sm_pass_measure(size_t *bytes, const sm_ctx *ctx,

@@ -80,6 +80,7 @@ typedef struct sm_artifact {
     sm_artifact_file *file;
     size_t n_file;
 } sm_artifact;
+/** Release what it holds; it is then all zero.  The store keeps the artifact. */
 SM_API void sm_artifact_free(sm_artifact *a);
 
 /** Take every file below `staging` into the store as one artifact: objects are durable,
@@ -90,8 +91,8 @@ SM_API void sm_artifact_free(sm_artifact *a);
  * from it (the objects stay; make the result again in a fresh directory).
  * When `ref` names this very artifact already, it does not move.
  * @param ref   NAME or NAME:TAG; may be NULL (no ref moves)
- * @param run   run record: {"argv", "build", "machine", "threads", "started", "seconds",
- *              "figures", "options"}, and "id", by which its metrics are found (SHA-256
+ * @param run   run record: {"argv", "cwd", "build", "machine", "kernels", "threads", "started",
+ *              "seconds", "figures", "options"}, and "id", by which its metrics are found (SHA-256
  *              of the record when absent); may be NULL
  * @return SM_EINVAL for a bad kind, ref or recipe and for a staging without files;
  *         SM_ENOSPC, SM_EIO: the workspace is as before.  When the disk fills between the
@@ -112,6 +113,7 @@ typedef struct sm_commit {
     sm_status (*before)(void *self, const sm_artifact *a, sm_err *err);
     void *self;
 } sm_commit;
+/** As sm_store_commit; what `before` returns besides. */
 SM_API sm_status sm_store_commit_after(sm_artifact *out, sm_store *s, const sm_commit *c,
                                        sm_err *err);
 

@@ -26,6 +26,8 @@ typedef struct sm_map {
     size_t len;
     void *handle;
 } sm_map;
+/** @return SM_ENOENT, SM_EIO, SM_EINVAL (no regular file); close with sm_map_close, after
+ * which data is gone.  Whoever shortens the file meanwhile makes reading it fatal. */
 SM_API sm_status sm_map_open(sm_map *out, const char *path, sm_err *err);
 SM_API void sm_map_close(sm_map *m);
 
@@ -44,8 +46,10 @@ SM_API sm_status sm_file_write_atomic(const char *path, const void *data, size_t
 
 /** A file being written; visible under `path` only after commit (as above). */
 typedef struct sm_file_writer sm_file_writer;
+/** @param mode  as above  @return SM_EINVAL, SM_EIO, SM_ENOENT (the directory), SM_ENOMEM */
 SM_API sm_status sm_file_writer_open(sm_file_writer **out, const char *path, unsigned mode,
                                      sm_err *err);
+/** Append.  @return SM_EIO, SM_ENOSPC */
 SM_API sm_status sm_file_writer_put(sm_file_writer *w, const void *data, size_t len,
                                     sm_err *err);
 /** The same for an output that a user names: a symbolic link stays and its target is written;
@@ -83,6 +87,7 @@ typedef struct sm_list {
     char **item;
     size_t n, cap;
 } sm_list;
+/** @return SM_ENOENT, SM_EIO, SM_ENOMEM */
 SM_API sm_status sm_list_files(sm_list *out, const char *dir, sm_err *err);
 /** Sorted names of what is in a directory itself, folders and links too, "." and ".." not.
  * SM_ENOENT when there is none. */
@@ -151,7 +156,8 @@ SM_API void sm_fp_leave(unsigned saved);
 /* ----------------------------------------------------- communication (ranks) */
 
 /**
- * Collectives as an interface; the one-process version is built in, MPI's is a plugin.
+ * Collectives as an interface.  The one-process version is built in and the only one that
+ * there is; the tests have one of threads.
  * Every entry is collective unless it says otherwise.  To add one: fill the table.
  */
 typedef struct sm_comm {

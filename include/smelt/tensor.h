@@ -151,6 +151,7 @@ typedef struct sm_slices {
 typedef struct sm_span {
     int64_t at, n;
 } sm_span;
+/** slice 0..n-1, run 0..n_run-1; the span may be empty. */
 SM_API sm_span sm_slice_span(const sm_slices *c, int32_t slice, int32_t run);
 
 /** A weight packed by slices: bytes, and the jobs that pack it (sm_sliced_n_jobs of them;
@@ -174,6 +175,7 @@ typedef struct sm_product {
     int64_t m, n;
     bool accumulate;
 } sm_product;
+/** Bytes of scratch for m rows and so many threads (the rows of one thread: 1). */
 SM_API size_t sm_sliced_scratch_bytes(const sm_prod *prod, int64_t m, const sm_slices *c,
                                       int n_threads);
 /** Serial, with the scratch of one thread; and threaded over tiles: the same bits. */
@@ -277,6 +279,7 @@ typedef struct sm_attn_kv {
     const void *k, *v;
     int64_t n_key; /* keys packed in all */
 } sm_attn_kv;
+/** Bytes of one packed block of keys, of values; 64-byte aligned. */
 SM_API size_t sm_attn_k_bytes(const sm_prod *prod, int64_t d_head);
 SM_API size_t sm_attn_v_bytes(const sm_prod *prod, int64_t d_head);
 /** Pack one block: n_key (1..64) rows of k and v with leading dimension ld. */
@@ -415,6 +418,7 @@ SM_API void sm_perm_build(sm_perm *p, const int32_t *expert, int64_t n_tok, int3
 typedef struct sm_perm_piece {
     sm_chunk packed, run;
 } sm_perm_piece;
+/** Serial, allocates nothing; rows.n is at least 1. */
 SM_API sm_perm_piece sm_perm_first_piece(const sm_perm *p, sm_chunk rows, int64_t *group);
 
 /* --------------------------------------------------------------- embedding */
@@ -442,9 +446,13 @@ typedef struct sm_embed_grad {
     const int32_t *order, *start;
     int64_t n_vocab, d, n_shard, shard_tok;
 } sm_embed_grad;
+/** Sort the tokens by id, those of one id ascending: id v has order[start[v] ..
+ * start[v+1]-1].  @param token [n_tok] in 0..n_vocab-1 */
 SM_API void sm_embed_sort(int32_t *order, int32_t *start, const int32_t *token,
                           int64_t n_tok, int64_t n_vocab);
+/** Bytes of scratch of one thread. */
 SM_API size_t sm_embed_scratch_bytes(int64_t d, int64_t n_shard);
+/** Compute it, as said above. */
 SM_API bool sm_embed_grad_run(sm_pool *pool, const sm_embed_grad *g, void *scratch);
 
 /* ------------------------------------------------- output head, cross-entropy */

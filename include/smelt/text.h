@@ -98,7 +98,9 @@ typedef struct sm_tokens {
     int32_t *id;
     size_t n, cap;
 } sm_tokens;
+/** Append; false, and nothing appended, without memory. */
 SM_API bool sm_tokens_push(sm_tokens *t, int32_t id);
+/** Release; it is as new. */
 SM_API void sm_tokens_free(sm_tokens *t);
 
 /**

@@ -72,14 +72,18 @@ SM_API void sm_trace_close(sm_trace_span *s, const char *name, int64_t count, do
 /** Begin a span on the calling thread's lane. */
 static inline sm_trace_span sm_trace_begin(sm_trace *t, int thread)
 {
-    sm_trace_span s = {.trace = t, .thread = thread};
+    sm_trace_span s; /* no initialiser by name: C++17 has none */
+    s.trace = t;
+    s.start_ns = s.covered_ns = 0;
+    s.thread = thread;
     if (t)
         sm_trace_open(&s);
     return s;
 }
 
 /** End the span under a name (static storage) and begin the next one. */
-static inline void sm_trace_lap(sm_trace_span *s, const char *name, double flops, double bytes)
+static inline void sm_trace_lap(sm_trace_span *s, const char *name, double flops,
+                                double bytes)
 {
     if (s->trace)
         sm_trace_close(s, name, 1, flops, bytes);
@@ -102,6 +106,7 @@ SM_API void sm_trace_spend_label(sm_trace *t);
 /* ----------------------------------------------------------------- reading
  * While nothing records. */
 
+/** Lanes. */
 SM_API int sm_trace_n_threads(const sm_trace *t);
 /** Sums by name, the largest own time first; returns how many, at most `max`. */
 SM_API size_t sm_trace_sums(const sm_trace *t, sm_trace_sum *out, size_t max);

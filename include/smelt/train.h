@@ -237,7 +237,7 @@ typedef struct sm_train_metrics {
     double lr;
     double grad_norm; /* before clipping                                             */
     double weight_norm;
-    double load_min; /* busiest and idlest expert over layers: its tokens / mean    */
+    double load_min; /* idlest and busiest expert over layers: its tokens / mean    */
     double load_max;
     double tok_per_s; /* of this step                                                */
     double step_ms;
@@ -246,7 +246,7 @@ typedef struct sm_train_metrics {
     bool has_eval;
     sm_bpb eval;
 } sm_train_metrics;
-/** One JSON object (a line of metrics.jsonl once dumped compactly); new reference. */
+/** All of them as one JSON object; new reference, NULL when out of memory. */
 SM_API json_t *sm_train_metrics_to_json(const sm_train_metrics *m);
 
 /** The complete state after `step` steps: everything the next step depends on.  Borrowed
@@ -371,6 +371,8 @@ typedef struct sm_train_plan {
     bool rerun_forward;      /* see the head of this file                             */
     double expected_seconds; /* flops / (ceiling * a share reached), 0: ceiling unknown */
 } sm_train_plan;
+/** ctx->pool says how many threads the scratch is for.
+ * @return SM_EINVAL as sm_train_config_check, SM_ENOMEM */
 SM_API sm_status sm_train_plan_make(sm_train_plan *out, const sm_ctx *ctx,
                                     const sm_train_config *c, sm_err *err);
 

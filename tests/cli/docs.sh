@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The pages of docs/commands are what the program says of itself: one a verb, no other; and
-# the examples on them name verbs and options that there are.
+# the commands on them, in the README and on the other pages name verbs and options that there
+# are.
 # Usage: docs.sh SMELT ROOT [--write]; --write makes them anew.
 SMELT=$1 ROOT=$2
 . "$(dirname "$0")/lib.sh"
@@ -51,7 +52,9 @@ check_example() {
   [ -f "pages/$verb.md" ] || { echo "no verb $verb"; return 1; }
   for word in "$@"; do
     key=${word%%=*}
-    if [ "$last" = --set ] && ! grep -rqF -- "| \`${key##*.}\` |" pages; then
+    if [ "$word" = --help ] || [ "$key" = STEP.OPTION ]; then
+      continue
+    elif [ "$last" = --set ] && ! grep -rqF -- "| \`${key##*.}\` |" pages; then
       echo "no step has $key"
       return 1
     elif [ "${word#--}" != "$word" ] && ! has_option "$verb" "$key"; then
@@ -61,6 +64,13 @@ check_example() {
     last=$word
   done
 }
+# Commands in fenced blocks, continued lines joined, or alone between backquotes (where those
+# with \n are what is signed).
+commands_of() {
+  sed -e ':a' -e '/\\$/{N;s/\\\n *//;ba' -e '}' "$@" |
+    sed -nE -e '/^```/,/^```/{s/^ *([A-Z_]+=[^ ]* )?(smelt [a-z][^|]*).*/\2/;s/  +#.*//;/^smelt /p;b' -e '}' \
+      -e 's/`(smelt [a-z][^`|]*)`/\n\1\n/gp' | grep -E '^smelt [a-z][^\\]*$'
+}
 n_example=0
 while read -r line; do
   set -f # an example may hold patterns
@@ -69,8 +79,9 @@ while read -r line; do
   set +f
   check "example: $line" check_example "$@"
   n_example=$((n_example + 1))
-done < <(sed -n '/^## Example/,/^```$/p' pages/*.md | grep -oE '^smelt [a-z][^|]*')
-check "there are examples" test "$n_example" -gt 20
+done < <(sed -n '/^## Example/,/^```$/p' pages/*.md | commands_of
+  commands_of "$ROOT"/{README,CONTRIBUTING}.md "$ROOT"/docs/*.md "$ROOT"/docs/formats/*.md | sort -u)
+check "there are examples" test "$n_example" -gt 100
 for wrong in 'data curate docs --min-words 20' 'run p.yaml --set curate.min_words=20' 'bake x'; do
   # shellcheck disable=SC2086
   if check_example smelt $wrong >/dev/null; then not_ok "smelt $wrong is found wrong"; else ok "smelt $wrong is found wrong"; fi

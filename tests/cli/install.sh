@@ -19,6 +19,10 @@ for f in bin/smelt share/man/man1/smelt.1 share/bash-completion/completions/smel
   check "$f" test -s "moved/$f"
 done
 check "the program runs" moved/bin/smelt version
+# so that two checkouts of one commit, wherever they are, give the same bytes
+for f in "$SMELT" "$build/libsmelt.so"; do
+  check "${f##*/} does not say where it was built" bash -c '! grep -qF "$1" "$2"' - "$ROOT" "$f"
+done
 
 PKG_CONFIG_PATH=$(dirname "$(find "$WORK/moved" -name smelt.pc)")
 export PKG_CONFIG_PATH
@@ -50,5 +54,19 @@ check "a program with the shared library" shared
 check "runs" env LD_LIBRARY_PATH="$(pkg-config --variable=libdir smelt)" ./shared
 check "a program with libsmelt.a" static
 check "runs without libsmelt.so" ./static
+cp "$ROOT/examples/generate.c" .
+# shellcheck disable=SC2046
+generate() { "$cc" -std=c17 -Wall -Wextra -Wpedantic -Werror generate.c $(pkg-config --cflags --libs smelt) -o generate; }
+check "examples/generate.c" generate
+tiny_corpus
+tiny_pipeline
+check "a release" "$SMELT" run tiny.yaml -q
+export LD_LIBRARY_PATH
+LD_LIBRARY_PATH=$(pkg-config --variable=libdir smelt)
+says() { [ "$(./generate release "$1")" = "$(smelt chat release --prompt "$1" --temperature 0 --max-tokens 32 -q)" ]; }
+check "continues as chat does" says "The files of"
+printf 'gate: strict\nrequire:\n  - {figure: heldout.bpb, max: 0.1}\n' > strict.yaml
+smelt gate tiny figures idx --gate strict.yaml -q > /dev/null
+check "refuses what no gate passed" bash -c '! ./generate tiny The 2> said; grep -q "no gate" said'
 check "without a workspace it says so" bash -c '! ./static /nowhere > said; grep -q nowhere said'
 finish

@@ -63,5 +63,30 @@ same "a wrong task" "" "$(asked noble everything)"
 if grep -q "got everything, want build, check or long" "$WORK/said"; then ok "is named"; else
   not_ok "is named" "$(cat "$WORK/said")"
 fi
+
+# refused PATTERN WORD...: bootstrap says so and asks apt for nothing.
+refused() {
+  rm -f "$WORK/asked"
+  SMELT_OS_RELEASE=$WORK/bookworm PATH=$WORK/bin "$ROOT/bootstrap" "${@:2}" 2>"$WORK/said"
+  if [ $? = 2 ] && [ ! -e "$WORK/asked" ] && grep -qe "$1" "$WORK/said"; then ok "refused: ${*:2}"; else
+    not_ok "refused: ${*:2}" "$(head -n 2 "$WORK/said")"
+  fi
+}
+refused "build: got twice, want nothing more" build twice
+refused "check: got often, want nothing or --long" check often
+refused "check: got often, want nothing more" check --long often
+refused "packages: got --lst, want --list" packages --lst
+refused "packages: got check, want nothing more" packages build check
+refused "demo: got --small, want --tiny" demo --small
+refused "demo: --source nowhere: cannot be read" demo --source nowhere
+
+# Paths are those of whoever calls, wherever that is.
+mkdir -p "$WORK/with blanks/documents"
+cd "$WORK/with blanks" || exit 2
+rm -f "$WORK/asked"
+SMELT_OS_RELEASE=$WORK/bookworm PATH=$WORK/bin "$ROOT/bootstrap" demo --source documents >/dev/null 2>"$WORK/said"
+if [ -e "$WORK/asked" ]; then ok "a path relative to where it is called"; else # it came to packages
+  not_ok "a path relative to where it is called" "$(cat "$WORK/said")"
+fi
 echo "1..$N"
 [ $FAILED = 0 ]
