@@ -40,8 +40,8 @@ asked() {
   sed -n 's/^apt-get -q install -y --no-install-recommends //p' "$WORK/asked" 2>/dev/null
 }
 
-BUILD="libc6-dev cmake ninja-build pkg-config libssl-dev libsqlite3-dev libzstd-dev libdeflate-dev libarchive-dev libutf8proc-dev libpcre2-dev libgumbo-dev libxxhash-dev libfyaml-dev libjansson-dev libmicrohttpd-dev liblzma-dev esbuild ca-certificates curl"
-CHECK="$BUILD libcmocka-dev bats mandoc man-db bsdextrautils shellcheck python3 zstd xz-utils"
+BUILD="libc6-dev cmake ninja-build pkg-config libssl-dev libsqlite3-dev libarchive-dev libutf8proc-dev libgumbo-dev libxxhash-dev libfyaml-dev libjansson-dev libmicrohttpd-dev esbuild ca-certificates curl"
+CHECK="$BUILD libcmocka-dev libpcre2-dev mandoc man-db bsdextrautils shellcheck python3 zstd xz-utils"
 PAGE="chromium fonts-dejavu-core nodejs npm"
 LONG="clang libclang-rt-dev llvm gcovr debootstrap libc++-dev"
 for name in bookworm trixie noble; do
