@@ -47,6 +47,17 @@ static void wilson_matches_newcombes_table(void **state)
     }
 }
 
+/* A score interval ends where proportions do: at 0 for none and at 1 for all, exactly. */
+static void wilson_ends_at_the_ends(void **state)
+{
+    (void)state;
+    for (int64_t n = 1; n <= 2000; n++) {
+        sm_interval none = sm_stat_proportion(0, n), all = sm_stat_proportion(n, n);
+        assert_true(none.low == 0 && all.high == 1);
+        assert_true(fabs(none.high + all.low - 1) < 1e-12); /* by symmetry */
+    }
+}
+
 /* The bootstrap interval of a mean is close to the normal one for many points. */
 static void bootstrap_is_near_the_normal_interval(void **state)
 {
@@ -403,6 +414,75 @@ static void a_weight_is_judged_on_the_other_half(void **state)
     sm_index_close(x);
 }
 
+/* A weight that helps one half only is chosen there and pays nothing on the other: it is not
+ * worth serving with. */
+static void a_weight_that_does_not_pay_is_none(void **state)
+{
+    (void)state;
+    sm_index *x = open_two_questions();
+    sm_ctx ctx = {0};
+    two_questions t = {.gap = {1, 1}, .least = {0.25, 1e9}};
+    sm_scorer scorer = {.self = &t, .score = from_a_weight_on};
+    sm_retrieval_config c = SM_RETRIEVAL_CONFIG_DEFAULT;
+    sm_question *q;
+    int64_t n;
+    json_t *f;
+    assert_int_equal(sm_eval_questions(&q, &n, x, NULL, NULL, NULL), SM_OK);
+    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, NULL), SM_OK);
+    json_decref(f);
+    for (int i = 0; i < 2; i++)
+        t.gap[asked(&t, q[i].text)] = lexical_gap(x, q[i].text, &c.rank);
+    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, NULL), SM_OK);
+    assert_true(value(f, "model_gain.mrr", "value") == 0);
+    assert_true(value(f, "w_model", "value") == 0);
+    assert_true(value(f, "w_model", "low") == 0 && value(f, "w_model", "high") == 0.25);
+    json_decref(f);
+    free(q);
+    sm_index_close(x);
+}
+
+/* Finds all texts alike. */
+static sm_status indifferent(void *self, const char *prefix, size_t n, const char *q,
+                             size_t nq, double *nats, int64_t *n_token, sm_err *err)
+{
+    (void)self, (void)prefix, (void)n, (void)q, (void)nq, (void)err;
+    *nats = -5;
+    *n_token = 1;
+    return SM_OK;
+}
+
+/* A model to which all is alike changes no order, also not of the hits that it did not read;
+ * and no more questions are asked than told. */
+static void hits_that_were_not_read_stay_below(void **state)
+{
+    (void)state;
+    sm_index *x = open_twins(48);
+    sm_ctx ctx = {0};
+    sm_scorer scorer = {.score = indifferent};
+    sm_retrieval_config c = SM_RETRIEVAL_CONFIG_DEFAULT;
+    sm_question *q;
+    int64_t n;
+    json_t *f;
+    int64_t n_all, m = 0;
+    c.rank.n_rerank = 2; /* neither is a right one */
+    assert_int_equal(sm_eval_questions(&q, &n_all, x, NULL, NULL, NULL), SM_OK);
+    for (int64_t i = 0; i < n_all; i++)
+        if (q[i].doc / 2 % 2) /* in no text: all pages tie */
+            q[m++] = q[i];
+    n = m;
+    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, NULL), SM_OK);
+    assert_true(value(f, "ask.mrr", "value") == value(f, "lexical.mrr", "value"));
+    assert_true(value(f, "model_gain.recall_at_5", "value") == 0);
+    assert_true(value(f, "ask.mrr", "n") == 24 && value(f, "ask.mrr", "value") > 0);
+    json_decref(f);
+    c.max_questions = 7;
+    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, NULL, NULL), SM_OK);
+    assert_true(value(f, "lexical.mrr", "n") == 7);
+    json_decref(f);
+    free(q);
+    sm_index_close(x);
+}
+
 /* Likes short sentences. */
 static sm_status brevity(void *self, const char *prefix, size_t n, const char *s, size_t ns,
                          double *nats, int64_t *n_token, sm_err *err)
@@ -509,6 +589,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wilson_matches_newcombes_table),
+        cmocka_unit_test(wilson_ends_at_the_ends),
         cmocka_unit_test(bootstrap_is_near_the_normal_interval),
         cmocka_unit_test(bootstrap_leaves_a_fortieth_out_on_each_side),
         cmocka_unit_test(an_interval_without_width_is_none),
@@ -516,6 +597,8 @@ int main(void)
         cmocka_unit_test(retrieval_separates_the_models_share),
         cmocka_unit_test(retrieval_figures_are_as_defined),
         cmocka_unit_test(a_weight_is_judged_on_the_other_half),
+        cmocka_unit_test(a_weight_that_does_not_pay_is_none),
+        cmocka_unit_test(hits_that_were_not_read_stay_below),
         cmocka_unit_test(pairs_are_counted_by_uid),
         cmocka_unit_test(a_tie_is_no_hit),
         cmocka_unit_test(faults_of_pairs_have_a_place),

@@ -78,7 +78,8 @@ static void a_verdict_says_what_was_checked(void **state)
                        "require:\n"
                        "  - {figure: a, min: 1, max: 2}\n"
                        "  - {figure: b, min: 4}\n"
-                       "  - {figure: c, max: 5, bound: high}\n";
+                       "  - {figure: c, max: 5, bound: high}\n"
+                       "  - {figure: d, min: 1, max: 2}\n";
     const char *want =
         "{\"gate\":\"g\",\"passed\":false,\"checks\":["
         "{\"figure\":\"a\",\"bound\":\"value\",\"why\":\"\",\"passed\":true,"
@@ -86,10 +87,12 @@ static void a_verdict_says_what_was_checked(void **state)
         "{\"figure\":\"b\",\"bound\":\"value\",\"why\":\"below the minimum\","
         "\"passed\":false,\"value\":3.5,\"min\":4.0},"
         "{\"figure\":\"c\",\"bound\":\"high\",\"why\":\"above the maximum\","
-        "\"passed\":false,\"value\":6.5,\"max\":5.0}]}";
+        "\"passed\":false,\"value\":6.5,\"max\":5.0},"
+        "{\"figure\":\"d\",\"bound\":\"value\",\"why\":\"above the maximum\","
+        "\"passed\":false,\"value\":2.5,\"min\":1.0,\"max\":2.0}]}";
     json_t *gate, *verdict, *wanted = json_loads(want, 0, NULL);
     json_t *f = json_loads("{\"a\":{\"value\":1.5},\"b\":{\"value\":3.5},"
-                           "\"c\":{\"value\":1,\"high\":6.5}}",
+                           "\"c\":{\"value\":1,\"high\":6.5},\"d\":{\"value\":2.5}}",
                            0, NULL);
     sm_buf b = {0};
     assert_int_equal(sm_gate_parse(&gate, text, strlen(text), "g", NULL), SM_OK);
