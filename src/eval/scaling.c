@@ -175,7 +175,7 @@ static double student(int64_t df)
                                2.228138851964939};
     if (df <= 10)
         return t[df - 1];
-    /* beyond the table Cornish and Fisher's expansion, right to four digits */
+    /* beyond the table Cornish and Fisher's expansion, low by less than a part in 1000 */
     double d = (double)df, z = NORMAL_975, z3 = z * z * z;
     return z + (z3 + z) / (4 * d) + (5 * z3 * z * z + 16 * z3 + 3 * z) / (96 * d * d);
 }

@@ -49,4 +49,19 @@ printf 'gate: g\nrequire:\n  - {figure: heldout.bpb, max: 20, bound: high}\n' > 
 expect 0 "gate passed" gate tiny several --gate high.yaml
 expect 1 "FAIL  heldout.bpb +high, want <= 20  the figure has no such bound" gate tiny one --gate high.yaml
 
+# ------------------------------------------ each page with a summary is a question
+questions() { # REF: how many were asked, and whether a weight was chosen
+  smelt eval tiny set idx --as "$1" --json -q "${@:2}" | python3 -c "
+import json, sys
+at = next(f['object'] for f in json.load(sys.stdin)['files'] if f['path'] == 'figures.json')
+f = json.load(open(f'.smelt/objects/{at[:2]}/{at[2:]}'))
+print(*(f[k]['n'] for k in ('bm25.mrr', 'lexical.recall_at_5', 'ask.mrr', 'w_model')))"
+}
+n=$(smelt data export set a.jsonl -q >/dev/null; python3 -c "
+import json
+print(sum(json.loads(line).get('summary', '') != '' for line in open('a.jsonl')))")
+check "some pages have a summary" test "$n" -ge 4
+check "all are asked" test "$(questions asked --no-unseen-only)" = "$n $n $n $n"
+check "or as many as told" test "$(questions two --no-unseen-only --questions 2)" = "2 2 2 2"
+
 finish

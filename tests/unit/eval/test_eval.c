@@ -47,6 +47,17 @@ static void wilson_matches_newcombes_table(void **state)
     }
 }
 
+/* A score interval ends where proportions do: at 0 for none and at 1 for all, exactly. */
+static void wilson_ends_at_the_ends(void **state)
+{
+    (void)state;
+    for (int64_t n = 1; n <= 2000; n++) {
+        sm_interval none = sm_stat_proportion(0, n), all = sm_stat_proportion(n, n);
+        assert_true(none.low == 0 && all.high == 1);
+        assert_true(fabs(none.high + all.low - 1) < 1e-12); /* by symmetry */
+    }
+}
+
 /* The bootstrap interval of a mean is close to the normal one for many points. */
 static void bootstrap_is_near_the_normal_interval(void **state)
 {
@@ -88,6 +99,53 @@ static void an_interval_without_width_is_none(void **state)
     assert_null(strchr(table.data, '['));
     sm_buf_free(&table);
     json_decref(figures);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The percentile interval leaves 2.5 % of the resamples out on either side: 100 of 4000. */
+static void bootstrap_leaves_a_fortieth_out_on_each_side(void **state)
+{
+    (void)state;
+    enum { N = 50, R = 4000 };
+    static double x[N], mean[R];
+    sm_interval v;
+    for (int i = 0; i < N; i++)
+        x[i] = sm_rng_normal(2, SM_STREAM_TEST, 0, (uint64_t)i);
+    for (uint32_t r = 0; r < R; r++) {
+        mean[r] = 0;
+        for (uint64_t i = 0; i < N; i++)
+            mean[r] += x[sm_rng_below(N, 7, SM_STREAM_BOOT, r, i)];
+        mean[r] /= N;
+    }
+    qsort(mean, R, sizeof *mean, compare_doubles);
+    assert_int_equal(sm_stat_bootstrap_mean(&v, x, N, R, 7, NULL), SM_OK);
+    assert_true(fabs(v.low - mean[100]) < 1e-12 && mean[99] < mean[100]);
+    assert_true(fabs(v.high - mean[R - 101]) < 1e-12 && mean[R - 101] < mean[R - 100]);
+}
+
+/* An interval has both ends or is none, and the table shows the ends that it has. */
+static void half_an_interval_is_none(void **state)
+{
+    (void)state;
+    const sm_interval row[] = {
+        {1, 0.5, INFINITY, 3}, {1, -INFINITY, 2, 3}, {1, 0.5, 1.5, 3}};
+    for (int i = 0; i < 3; i++) {
+        json_t *figures = json_object();
+        sm_buf table = {0};
+        assert_true(sm_figure_set(figures, "x", &row[i], "share"));
+        const json_t *x = json_object_get(figures, "x");
+        assert_int_equal(json_object_get(x, "low") != NULL, i == 2);
+        assert_int_equal(json_object_get(x, "high") != NULL, i == 2);
+        assert_true(sm_eval_table(&table, figures));
+        assert_int_equal(strstr(table.data, "[   0.5000,    1.5000]") != NULL, i == 2);
+        sm_buf_free(&table);
+        json_decref(figures);
+    }
 }
 
 static double value(const json_t *figures, const char *name, const char *key)
@@ -184,6 +242,247 @@ static void retrieval_separates_the_models_share(void **state)
     free(path);
 }
 
+/* n pages, of which two and two have one summary: "alpha KEY0", "alpha KEY0", "alpha KEY1"...;
+ * where KEY stands in no text, all pages answer a question alike and the first are listed. */
+static sm_index *open_twins(int n)
+{
+    sm_buf b = {0};
+    sm_index *x = NULL;
+    for (int i = 0; i < n; i++)
+        sm_buf_printf(&b,
+                      "{\"doc\":\"%032d\",\"title\":\"T\",\"summary\":\"alpha key%d\","
+                      "\"heading\":\"D\",\"text\":\"alpha %s%d body\"}\n",
+                      i, i / 2, i % 4 ? "word" : "key", i / 2);
+    char *path = sm_path_join(dir, "twins.jsonl");
+    assert_int_equal(sm_file_write_atomic(path, b.data, b.len, 0644, NULL), SM_OK);
+    assert_int_equal(sm_index_open(&x, path, NULL, false, NULL), SM_OK);
+    sm_buf_free(&b);
+    free(path);
+    return x;
+}
+
+/* Recall at 1 and 5 and the mean reciprocal rank (Manning, Raghavan and Schuetze,
+ * "Introduction to Information Retrieval", 8) from the lists that a search gives. */
+static void define_figures(double want[3], int n_of[3], sm_index *x, const sm_question *q,
+                           int64_t n, const sm_rank *rank)
+{
+    memset(want, 0, 3 * sizeof *want);
+    memset(n_of, 0, 3 * sizeof *n_of);
+    for (int64_t i = 0; i < n; i++) {
+        sm_hit hit[20];
+        int32_t n_hit, at = 0;
+        assert_int_equal(sm_index_search(x, q[i].text, rank, NULL, hit, 20, &n_hit, NULL),
+                         SM_OK);
+        while (
+            at < n_hit &&
+            strcmp(q[i].text,
+                   sm_index_passage(x, sm_index_first_passage(x, hit[at].doc)).summary))
+            at++;
+        want[0] += at < n_hit && at < 1;
+        want[1] += at < n_hit && at < 5;
+        want[2] += at < n_hit ? 1.0 / (at + 1) : 0;
+        n_of[at == n_hit ? 0 : at < 5 ? 1 : 2]++;
+    }
+    for (int k = 0; k < 3; k++)
+        want[k] /= (double)n;
+}
+
+static void retrieval_figures_are_as_defined(void **state)
+{
+    (void)state;
+    sm_index *x = open_twins(48);
+    sm_ctx ctx = {0};
+    sm_retrieval_config c = SM_RETRIEVAL_CONFIG_DEFAULT;
+    const sm_rank plain = {.whole_page_only = true};
+    const char *const name[] = {"recall_at_1", "recall_at_5", "mrr"};
+    sm_question *q;
+    int64_t n;
+    json_t *f;
+    double base[3], lexical[3];
+    int n_of[3]; /* questions without an answer, with one among five, with one below */
+    assert_int_equal(sm_eval_questions(&q, &n, x, NULL, NULL, NULL), SM_OK);
+    define_figures(lexical, n_of, x, q, n, &c.rank);
+    define_figures(base, n_of, x, q, n, &plain);
+    assert_true(n_of[0] > 0 && n_of[1] > 0 && n_of[2] > 0);
+    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, NULL, NULL), SM_OK);
+    for (int k = 0; k < 3; k++) {
+        char at[40];
+        snprintf(at, sizeof at, "bm25.%s", name[k]);
+        assert_true(fabs(value(f, at, "value") - base[k]) < 1e-12);
+        snprintf(at, sizeof at, "lexical.%s", name[k]);
+        assert_true(fabs(value(f, at, "value") - lexical[k]) < 1e-12);
+        snprintf(at, sizeof at, "lexical_gain.%s", name[k]);
+        assert_true(fabs(value(f, at, "value") - (lexical[k] - base[k])) < 1e-12);
+    }
+    json_decref(f);
+    free(q);
+    sm_index_close(x);
+}
+
+/* Two questions; a page without a summary stands above the right page of each by `gap`.
+ * The model makes that up from the weight `least` on. */
+typedef struct two_questions {
+    const char *first; /* the question that is asked first */
+    double gap[2], least[2];
+} two_questions;
+
+static int asked(two_questions *t, const char *question)
+{
+    if (!t->first)
+        t->first = question;
+    return t->first != question && strcmp(t->first, question) != 0;
+}
+
+static sm_status from_a_weight_on(void *self, const char *prefix, size_t n, const char *q,
+                                  size_t nq, double *nats, int64_t *n_token, sm_err *err)
+{
+    two_questions *t = self;
+    int k = asked(t, q);
+    (void)n, (void)nq, (void)err;
+    *nats = strstr(prefix, "decoy") ? -1 - t->gap[k] / (0.9 * t->least[k]) : -1;
+    *n_token = 1;
+    return SM_OK;
+}
+
+static void put_page(sm_buf *b, int doc, const char *summary, const char *text)
+{
+    sm_buf_printf(b,
+                  "{\"doc\":\"%032d\",\"title\":\"T\",\"summary\":\"%s\","
+                  "\"heading\":\"D\",\"text\":\"%s\"}\n",
+                  doc, summary, text);
+}
+
+static sm_index *open_two_questions(void)
+{
+    sm_buf b = {0};
+    sm_index *x = NULL;
+    put_page(&b, 0, "red apple", "apple and some more");
+    put_page(&b, 1, "", "decoy red apple");
+    put_page(&b, 2, "blue pear", "pear and some more");
+    put_page(&b, 3, "", "decoy blue pear");
+    for (int i = 4; i < 12; i++)
+        put_page(&b, i, "", "none of them");
+    char *path = sm_path_join(dir, "two.jsonl");
+    assert_int_equal(sm_file_write_atomic(path, b.data, b.len, 0644, NULL), SM_OK);
+    assert_int_equal(sm_index_open(&x, path, NULL, false, NULL), SM_OK);
+    sm_buf_free(&b);
+    free(path);
+    return x;
+}
+
+static double lexical_gap(sm_index *x, const char *question, const sm_rank *rank)
+{
+    sm_hit hit[20];
+    int32_t n = 0;
+    assert_int_equal(sm_index_search(x, question, rank, NULL, hit, 20, &n, NULL), SM_OK);
+    assert_int_equal(n, 2);
+    assert_true(hit[0].doc % 2 == 1 && hit[0].lexical > hit[1].lexical);
+    return hit[0].lexical - hit[1].lexical;
+}
+
+/*
+ * Crossed halves, by hand.  The model puts question 0 right from weight 0.25 on and question
+ * 1 from weight 1 on.  So 0.25 is what question 0 alone would choose and 1 what question 1
+ * would: question 0 is judged at 1 and gains, question 1 at 0.25 and does not.  Were a
+ * question judged at the weight that it chose itself, both would gain.
+ */
+static void a_weight_is_judged_on_the_other_half(void **state)
+{
+    (void)state;
+    sm_index *x = open_two_questions();
+    sm_ctx ctx = {0};
+    two_questions t = {.gap = {1, 1}, .least = {0.25, 1}};
+    sm_scorer scorer = {.self = &t, .score = from_a_weight_on};
+    sm_retrieval_config c = SM_RETRIEVAL_CONFIG_DEFAULT;
+    sm_question *q;
+    int64_t n;
+    json_t *f;
+    assert_int_equal(sm_eval_questions(&q, &n, x, NULL, NULL, NULL), SM_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, NULL), SM_OK);
+    json_decref(f); /* now t.first is known */
+    for (int i = 0; i < 2; i++)
+        t.gap[asked(&t, q[i].text)] = lexical_gap(x, q[i].text, &c.rank);
+    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, NULL), SM_OK);
+    assert_true(value(f, "lexical.recall_at_1", "value") == 0);
+    assert_true(value(f, "ask.recall_at_1", "value") == 0.5);
+    assert_true(value(f, "model_gain.mrr", "value") == 0.25);
+    assert_true(value(f, "w_model", "value") == 1);
+    assert_true(value(f, "w_model", "low") == 0.25 && value(f, "w_model", "high") == 1);
+    json_decref(f);
+    free(q);
+    sm_index_close(x);
+}
+
+/* A weight that helps one half only is chosen there and pays nothing on the other: it is not
+ * worth serving with. */
+static void a_weight_that_does_not_pay_is_none(void **state)
+{
+    (void)state;
+    sm_index *x = open_two_questions();
+    sm_ctx ctx = {0};
+    two_questions t = {.gap = {1, 1}, .least = {0.25, 1e9}};
+    sm_scorer scorer = {.self = &t, .score = from_a_weight_on};
+    sm_retrieval_config c = SM_RETRIEVAL_CONFIG_DEFAULT;
+    sm_question *q;
+    int64_t n;
+    json_t *f;
+    assert_int_equal(sm_eval_questions(&q, &n, x, NULL, NULL, NULL), SM_OK);
+    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, NULL), SM_OK);
+    json_decref(f);
+    for (int i = 0; i < 2; i++)
+        t.gap[asked(&t, q[i].text)] = lexical_gap(x, q[i].text, &c.rank);
+    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, NULL), SM_OK);
+    assert_true(value(f, "model_gain.mrr", "value") == 0);
+    assert_true(value(f, "w_model", "value") == 0);
+    assert_true(value(f, "w_model", "low") == 0 && value(f, "w_model", "high") == 0.25);
+    json_decref(f);
+    free(q);
+    sm_index_close(x);
+}
+
+/* Finds all texts alike. */
+static sm_status indifferent(void *self, const char *prefix, size_t n, const char *q,
+                             size_t nq, double *nats, int64_t *n_token, sm_err *err)
+{
+    (void)self, (void)prefix, (void)n, (void)q, (void)nq, (void)err;
+    *nats = -5;
+    *n_token = 1;
+    return SM_OK;
+}
+
+/* A model to which all is alike changes no order, also not of the hits that it did not read;
+ * and no more questions are asked than told. */
+static void hits_that_were_not_read_stay_below(void **state)
+{
+    (void)state;
+    sm_index *x = open_twins(48);
+    sm_ctx ctx = {0};
+    sm_scorer scorer = {.score = indifferent};
+    sm_retrieval_config c = SM_RETRIEVAL_CONFIG_DEFAULT;
+    sm_question *q;
+    int64_t n;
+    json_t *f;
+    int64_t n_all, m = 0;
+    c.rank.n_rerank = 2; /* neither is a right one */
+    assert_int_equal(sm_eval_questions(&q, &n_all, x, NULL, NULL, NULL), SM_OK);
+    for (int64_t i = 0; i < n_all; i++)
+        if (q[i].doc / 2 % 2) /* in no text: all pages tie */
+            q[m++] = q[i];
+    n = m;
+    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, NULL), SM_OK);
+    assert_true(value(f, "ask.mrr", "value") == value(f, "lexical.mrr", "value"));
+    assert_true(value(f, "model_gain.recall_at_5", "value") == 0);
+    assert_true(value(f, "ask.mrr", "n") == 24 && value(f, "ask.mrr", "value") > 0);
+    json_decref(f);
+    c.max_questions = 7;
+    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, NULL, NULL), SM_OK);
+    assert_true(value(f, "lexical.mrr", "n") == 7);
+    json_decref(f);
+    free(q);
+    sm_index_close(x);
+}
+
 /* Likes short sentences. */
 static sm_status brevity(void *self, const char *prefix, size_t n, const char *s, size_t ns,
                          double *nats, int64_t *n_token, sm_err *err)
@@ -271,14 +570,37 @@ static void faults_of_pairs_have_a_place(void **state)
                        "faults.jsonl:2: sentence_good: got 23 tokens");
 }
 
+/* A pair counts when the good sentence is the more likely one (Warstadt et al.): not when
+ * both are as likely. */
+static void a_tie_is_no_hit(void **state)
+{
+    (void)state;
+    json_t *f;
+    assert_int_equal(run_pairs(&f,
+                               "{\"sentence_good\":\"ab\",\"sentence_bad\":\"ba\","
+                               "\"UID\":\"x\"}\n",
+                               0, NULL),
+                     SM_OK);
+    assert_true(value(f, "pairs.accuracy", "value") == 0);
+    json_decref(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wilson_matches_newcombes_table),
+        cmocka_unit_test(wilson_ends_at_the_ends),
         cmocka_unit_test(bootstrap_is_near_the_normal_interval),
+        cmocka_unit_test(bootstrap_leaves_a_fortieth_out_on_each_side),
         cmocka_unit_test(an_interval_without_width_is_none),
+        cmocka_unit_test(half_an_interval_is_none),
         cmocka_unit_test(retrieval_separates_the_models_share),
+        cmocka_unit_test(retrieval_figures_are_as_defined),
+        cmocka_unit_test(a_weight_is_judged_on_the_other_half),
+        cmocka_unit_test(a_weight_that_does_not_pay_is_none),
+        cmocka_unit_test(hits_that_were_not_read_stay_below),
         cmocka_unit_test(pairs_are_counted_by_uid),
+        cmocka_unit_test(a_tie_is_no_hit),
         cmocka_unit_test(faults_of_pairs_have_a_place),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);

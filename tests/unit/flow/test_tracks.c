@@ -418,6 +418,34 @@ static void what_is_known_is_refused_before_training(void **state)
     expect_refusal(f, NULL, "track dense-0.001: eval_docs: got 0");
 }
 
+/* A run's options are its own: its seed, its steps, evaluations at equal parts of them, and
+ * the share of them that is warm-up. */
+static void options_of_runs_are_those_declared(void **state)
+{
+    const fixture *f = *state;
+    tracks_file file = {0};
+    tracks_runs runs = {0};
+    sm_err err = {0};
+    declare(f, "name: own\nbudget_steps: 400\nseeds: [5, 9]\nwarmup_frac: 0.1\n");
+    assert_int_equal(tracks_read(&file, f->file, &err), SM_OK);
+    assert_int_equal(tracks_facts(&file, &f->ctx, f->store, &err), SM_OK);
+    assert_int_equal(tracks_resolve(&file, &f->ctx, f->store, f->out, &err), SM_OK);
+    if (tracks_runs_make(&runs, &file, &f->ctx, f->store, &err))
+        fail_msg("%s", err.msg);
+    assert_int_equal(runs.n, 6);
+    for (int i = 0; i < runs.n; i++) {
+        const json_t *o = runs.run[i].options;
+        assert_int_equal(sm_json_int(o, "seed"), i < 3 ? 5 : 9);
+        assert_int_equal(sm_json_int(o, "n_steps"), 400);
+        assert_int_equal(sm_json_int(o, "eval_steps"), 100);
+        assert_int_equal(sm_json_int(o, "warmup_steps"), 40);
+        for (int j = 0; j < i; j++)
+            assert_string_not_equal(runs.run[i].recipe, runs.run[j].recipe);
+    }
+    tracks_runs_free(&runs);
+    tracks_free(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +459,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_known_is_refused_before_training, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(faults_have_positions, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(options_of_runs_are_those_declared, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

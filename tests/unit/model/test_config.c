@@ -283,6 +283,32 @@ static void test_check_slices(void **state)
     expect_bad(c, "n_vocab");
 }
 
+/* The ends of a range belong to it; what is beyond them does not. */
+static void test_ends_of_ranges(void **state)
+{
+    (void)state;
+#define ENDS(field, low, below, high, above)                      \
+    do {                                                          \
+        sm_model_config c = scout;                                \
+        c.field = (low);                                          \
+        assert_int_equal(sm_model_config_check(&c, NULL), SM_OK); \
+        c.field = (high);                                         \
+        assert_int_equal(sm_model_config_check(&c, NULL), SM_OK); \
+        c.field = (below);                                        \
+        expect_bad(c, #field);                                    \
+        c.field = (above);                                        \
+        expect_bad(c, #field);                                    \
+    } while (0)
+    ENDS(n_layer, 1, 0, 1024, 1025);
+    ENDS(d_ff, 1, 0, 1 << 20, (1 << 20) + 1);
+    ENDS(attn_chunk, 0, -1, 1 << 26, (1 << 26) + 1);
+    ENDS(nope_every, 0, -1, 1024, 1025);
+    ENDS(max_ctx, 1, 0, 1 << 24, (1 << 24) + 1);
+    ENDS(rope_theta, 1, 0.99f, 1e12f, 1.01e12f);
+    ENDS(attn_temp_floor, 1, 0.99f, 1e9f, 1.01e9f);
+#undef ENDS
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_own_fields),
         cmocka_unit_test(test_check_names_field),
         cmocka_unit_test(test_check_slices),
+        cmocka_unit_test(test_ends_of_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

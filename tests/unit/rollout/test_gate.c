@@ -70,11 +70,52 @@ static void verdicts_follow_the_thresholds(void **state)
     assert_false(passes("{}"));
 }
 
+/* A verdict says what was held against what, and how each check went. */
+static void a_verdict_says_what_was_checked(void **state)
+{
+    (void)state;
+    const char *text = "gate: g\n"
+                       "require:\n"
+                       "  - {figure: a, min: 1, max: 2}\n"
+                       "  - {figure: b, min: 4}\n"
+                       "  - {figure: c, max: 5, bound: high}\n"
+                       "  - {figure: d, min: 1, max: 2}\n";
+    const char *want =
+        "{\"gate\":\"g\",\"passed\":false,\"checks\":["
+        "{\"figure\":\"a\",\"bound\":\"value\",\"why\":\"\",\"passed\":true,"
+        "\"value\":1.5,\"min\":1.0,\"max\":2.0},"
+        "{\"figure\":\"b\",\"bound\":\"value\",\"why\":\"below the minimum\","
+        "\"passed\":false,\"value\":3.5,\"min\":4.0},"
+        "{\"figure\":\"c\",\"bound\":\"high\",\"why\":\"above the maximum\","
+        "\"passed\":false,\"value\":6.5,\"max\":5.0},"
+        "{\"figure\":\"d\",\"bound\":\"value\",\"why\":\"above the maximum\","
+        "\"passed\":false,\"value\":2.5,\"min\":1.0,\"max\":2.0}]}";
+    json_t *gate, *verdict, *wanted = json_loads(want, 0, NULL);
+    json_t *f = json_loads("{\"a\":{\"value\":1.5},\"b\":{\"value\":3.5},"
+                           "\"c\":{\"value\":1,\"high\":6.5},\"d\":{\"value\":2.5}}",
+                           0, NULL);
+    sm_buf b = {0};
+    assert_int_equal(sm_gate_parse(&gate, text, strlen(text), "g", NULL), SM_OK);
+    assert_int_equal(sm_gate_check(&verdict, gate, f, NULL), SM_OK);
+    assert_true(json_equal(verdict, wanted));
+    assert_true(sm_gate_report(&b, verdict));
+    assert_non_null(strstr(b.data, "pass  a "));
+    assert_non_null(strstr(b.data, "1.5000, want >= 1, want <= 2"));
+    assert_non_null(strstr(b.data, "3.5000, want >= 4  below the minimum"));
+    assert_non_null(strstr(b.data, "6.5000, want <= 5  above the maximum"));
+    sm_buf_free(&b);
+    json_decref(gate);
+    json_decref(f);
+    json_decref(verdict);
+    json_decref(wanted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_files_are_named_with_their_place),
         cmocka_unit_test(verdicts_follow_the_thresholds),
+        cmocka_unit_test(a_verdict_says_what_was_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

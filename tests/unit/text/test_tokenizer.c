@@ -216,6 +216,82 @@ static void llama4_ids_follow_the_definition(void **state)
     sm_tokenizer_free(t);
 }
 
+static void put_base64(sm_buf *out, const char *s, size_t n)
+{
+    static const char digit[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t x = 0;
+        for (size_t k = 0; k < 3; k++)
+            x = x << 8 | (i + k < n ? (unsigned char)s[i + k] : 0);
+        for (size_t k = 0; k < 4; k++)
+            sm_buf_putc(out, k <= n - i ? digit[x >> (18 - 6 * k) & 63] : '=');
+    }
+}
+
+/* A tiktoken file of the 256 bytes and of n words, each of two that are there already. */
+static char *make_ranks(int n)
+{
+    static char word[1024][64];
+    size_t len[1024], n_word = 256;
+    sm_buf b = {0};
+    for (size_t i = 0; i < 256; i++) {
+        word[i][0] = (char)i;
+        len[i] = 1;
+    }
+    for (uint64_t i = 0; n_word < 256 + (size_t)n; i++) {
+        uint64_t of = 4 + n_word - 256; /* a to d, or a word */
+        size_t part[2], at = 0, is_new = 1;
+        for (uint64_t k = 0; k < 2; k++) {
+            size_t r = sm_rng_below(of, 22, SM_STREAM_TEST, (uint32_t)k, i);
+            part[k] = r < 4 ? 'a' + r : 252 + r;
+        }
+        if (len[part[0]] + len[part[1]] > 40)
+            continue;
+        for (int k = 0; k < 2; at += len[part[k++]])
+            memcpy(word[n_word] + at, word[part[k]], len[part[k]]);
+        for (size_t w = 0; w < n_word && is_new; w++)
+            is_new = len[w] != at || memcmp(word[w], word[n_word], at) != 0;
+        len[n_word] = at;
+        n_word += is_new;
+    }
+    for (size_t i = 0; i < n_word; i++) {
+        put_base64(&b, word[i], len[i]);
+        sm_buf_printf(&b, " %zu\n", i);
+    }
+    assert_false(b.failed);
+    return b.data;
+}
+
+/* The same with a vocabulary of our own, which is there without any data: words long enough
+ * for the heap, of letters that nearly all pairs of merge. */
+static void made_up_ids_follow_the_definition(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/smelt-text-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char *path = sm_path_join(dir, "t.model"), *ranks = make_ranks(600);
+    assert_int_equal(sm_file_write_atomic(path, ranks, strlen(ranks), 0600, NULL), SM_OK);
+    sm_tokenizer *t = load_tiktoken(path, SM_PRETOK_O200K, NULL);
+    sm_idmap rank = {0};
+    assert_int_equal(sm_tokenizer_n_vocab(t), 856);
+    assert_int_equal(sm_tokenizer_index(&rank, t, NULL), SM_OK);
+    for (uint32_t step = 0; step < 200; step++) {
+        char s[600];
+        size_t n = 1 + (size_t)sm_rng_below(step % 2 ? 40 : sizeof s, 23, SM_STREAM_TEST,
+                                            step, 9999);
+        for (size_t i = 0; i < n; i++)
+            s[i] = (char)('a' + sm_rng_below(1 + step % 5, 23, SM_STREAM_TEST, step, i));
+        check_definition(t, &rank, s, n);
+        check_round_trip(t, s, n);
+    }
+    sm_idmap_free(&rank);
+    sm_tokenizer_free(t);
+    assert_int_equal(sm_remove_tree(dir, NULL), SM_OK);
+    free(path);
+    free(ranks);
+}
+
 /* ----------------------------------------------------------- threads, hostility */
 
 typedef struct encode_task {
@@ -305,6 +381,7 @@ int main(void)
         cmocka_unit_test(llama3_ids_are_those_of_llama_cpp),
         cmocka_unit_test(gpt2_json_equals_the_original_files),
         cmocka_unit_test(llama4_ids_follow_the_definition),
+        cmocka_unit_test(made_up_ids_follow_the_definition),
         cmocka_unit_test(threads_share_a_tokenizer),
         cmocka_unit_test(long_words_take_no_quadratic_time),
         cmocka_unit_test(random_bytes_round_trip),
