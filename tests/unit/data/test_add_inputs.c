@@ -522,6 +522,26 @@ static void test_links(void **state)
     room_close(&r);
 }
 
+/* A path that is given is read whatever its name says; in a directory the name decides. */
+static void test_named(void **state)
+{
+    (void)state;
+    static const char text[] = "/* The program that the user asks for. */\n";
+    room r;
+    sm_err e = {0};
+    room_open(&r, 1);
+    room_puts(&r, "d/prog.c", text);
+    room_puts(&r, "d/notes.txt", "The notes that lie beside it.\n");
+    if (add_paths(&r, "d/prog.c", "named", 1, &e) || add_paths(&r, "d", "below", 1, &e))
+        fail_msg("%s", e.msg);
+    assert_true(contains(&r, "named", "the user asks for"));
+    assert_false(contains(&r, "below", "the user asks for"));
+    room_puts(&r, "code/prog.c", text);
+    assert_int_equal(add_paths(&r, "code", "none", 1, &e), SM_EINVAL);
+    assert_non_null(strstr(e.msg, "; 1 code"));
+    room_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +550,7 @@ int main(void)
         cmocka_unit_test(test_changed),        cmocka_unit_test(test_remembered),
         cmocka_unit_test(test_too_young),      cmocka_unit_test(test_archive_names),
         cmocka_unit_test(test_unreadable),     cmocka_unit_test(test_links),
+        cmocka_unit_test(test_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
