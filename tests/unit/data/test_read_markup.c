@@ -138,7 +138,7 @@ static void test_detect(void **state)
                  {"libfoo.so.6", ".x", SM_FORMAT_PLAIN},
                  {NULL, "<!DOCTYPE html><p>", SM_FORMAT_HTML},
                  {NULL, ".Dd x\n", SM_FORMAT_MAN},
-                 {"style.css", "a{}", SM_FORMAT_UNKNOWN},
+                 {"data.json", "{}", SM_FORMAT_PLAIN} /* names are judged before */,
                  {"empty", "", SM_FORMAT_UNKNOWN}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(
