@@ -173,7 +173,10 @@ static sm_status spool_document(add_state *a, add_origin *o, const char *in,
     sm_document_write_tail(&w->tail, d);
     if (w->head.failed || w->tail.failed)
         return sm_fail(err, SM_ENOMEM, "%s: no memory to write it", d->path);
-    sm_status s = sm_spool_put(a->spool, id, f->index, complete, &w->head, &w->tail, err);
+    sm_spool_record r = {
+        .folder = f->index, .is_complete = complete, .text_bytes = d->text_len};
+    memcpy(r.key, id, sizeof r.key);
+    sm_status s = sm_spool_put(a->spool, r, &w->head, &w->tail, err);
     if (s)
         return s;
     pthread_mutex_lock(&a->lock);

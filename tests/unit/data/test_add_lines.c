@@ -164,7 +164,8 @@ static void test_no_record(void **state)
     room_open(&r, 1);
     room_puts(&r, "x.jsonl", "[{\"text\": \"A list of records.\"}]\n");
     assert_int_equal(run_add(&r, "x.jsonl", "out", "", NULL, &e), SM_EINVAL);
-    assert_non_null(strstr(e.msg, "1 error(s), the first: x.jsonl#1: got JSON of another"));
+    assert_non_null(
+        strstr(e.msg, "1 error(s), the first: x.jsonl#1: got JSON of another"));
     room_close(&r);
 }
 
