@@ -40,6 +40,8 @@ static void test_markdown_blocks(void **state)
        "x\n\n    int *a;\n\n    # no\n\ny\n\n    code\n      in\n\nz\n");
     md("| a | b |\n|---|:-:|\n| 1 | `x|` |\n\n> quote\n> on\n\n***\nend\n",
        "a | b\n1 | `x | `\n\nquote on\n\nend\n");
+    md("foo[^1] bar\n\n[^1]: The note.\n    more\n[^b]: Second.\n[^c]:\n[^ x\n",
+       "foo bar\n\nThe note. more\n\nSecond.\n\n[^ x\n");
     md("[ref]: http://x\n[a][ref] and [b] #tag\n#tag\n", "a and [b] #tag #tag\n");
 }
 
