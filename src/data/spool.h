@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * A spool: records of bytes put from several threads into an unlinked temporary file, read
- * back in the order of their keys.  Memory is 80 bytes a record; the bytes are the page
+ * back in the order of their keys.  Memory is 72 bytes a record; the bytes are the page
  * cache's.  Nothing is left behind by a crash.
  */
 #ifndef SMELT_DATA_SPOOL_H
