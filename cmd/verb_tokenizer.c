@@ -171,9 +171,14 @@ const verb verb_tokenizer_encode = {
 /* ------------------------------------------------------------------ decode */
 
 /* Ids separated by anything that is no digit, so that JSON arrays are taken too. */
-static sm_status parse_ids(sm_tokens *out, const char *text, sm_err *err)
+static sm_status parse_ids(sm_tokens *out, const sm_buf *text, sm_err *err)
 {
-    for (const char *p = text; *(p += strcspn(p, "-0123456789"));) {
+    const char *p = text->data ? text->data : "", *last = p + text->len;
+    while ((p += strcspn(p, "-0123456789")) < last) {
+        if (!*p) { /* a NUL separates too */
+            p++;
+            continue;
+        }
         char *end;
         long long v = strtoll(p, &end, 10);
         if (end == p || v < 0 || v > INT32_MAX)
@@ -196,16 +201,22 @@ static sm_status read_ids(sm_tokens *out, const args *in, sm_err *err)
     if (in->n_pos < 2)
         s = read_stdin(&text, err);
     if (!s)
-        s = parse_ids(out, text.data ? text.data : "", err);
+        s = parse_ids(out, &text, err);
     sm_buf_free(&text);
     return s;
 }
 
-/* {"text": ...}; bytes that are no UTF-8 are no text and stand as U+FFFD. */
+/* {"text": ...}; bytes that are no UTF-8 are no text and stand as U+FFFD; a NUL is one. */
 static int print_decoded(const sm_buf *text)
 {
-    return app_print_json(
-        json_pack("{s:o}", "text", sm_json_string(text->data ? text->data : "")));
+    sm_buf clean = {0};
+    bool ok = sm_buf_puts(&clean, "") &&
+              sm_utf8_put_clean(&clean, text->data ? text->data : "", text->len);
+    int rc = app_print_json(
+        ok ? json_pack("{s:o}", "text", json_stringn_nocheck(clean.data, clean.len))
+           : NULL);
+    sm_buf_free(&clean);
+    return rc;
 }
 
 static int run_decode(app *a, const verb *self, const args *in)

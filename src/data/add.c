@@ -271,11 +271,11 @@ static sm_status write_documents(add_state *a, const char *staging, sm_err *err)
 }
 
 static sm_status write_report(add_state *a, add_origin *const *sorted,
-                              const char *staging, size_t n_duplicates, json_t *figures,
-                              sm_err *err)
+                              const char *staging, sm_spool_repeats repeats,
+                              json_t *figures, sm_err *err)
 {
     sm_buf text = {0};
-    json_t *report = sm_add_report(a, sorted, n_duplicates);
+    json_t *report = sm_add_report(a, sorted, repeats);
     char *path = sm_path_join(staging, "source.json");
     sm_status s = path ? sm_json_pretty(&text, report, err)
                        : sm_fail(err, SM_ENOMEM, "%s: out of memory", staging);
@@ -290,27 +290,51 @@ static sm_status write_report(add_state *a, add_origin *const *sorted,
     return s;
 }
 
+/* Nothing to write: say what became of what was read. */
+static sm_status no_document(add_state *a, add_origin *const *sorted, sm_err *err)
+{
+    json_t *report = sm_add_report(a, sorted, (sm_spool_repeats){0}), *first = NULL, *n,
+           *o;
+    const char *key;
+    size_t i;
+    sm_buf why = {0};
+    json_object_foreach(json_object_get(report, "skipped"), key, n)
+        sm_buf_printf(&why, "; %lld %s", (long long)json_integer_value(n), key);
+    json_array_foreach(json_object_get(report, "containers"), i, o) if (!first) first =
+        json_array_get(json_object_get(o, "errors"), 0);
+    if (first)
+        sm_buf_printf(&why, "; %lld error(s), the first: %s: %s",
+                      (long long)sm_json_int(report, "errors"),
+                      json_string_value(json_array_get(first, 0)),
+                      json_string_value(json_array_get(first, 1)));
+    sm_status s =
+        sm_fail(err, SM_EINVAL, "no document in %zu file(s) below %s%s", a->items.n,
+                a->items.group[0], why.data && !why.failed ? why.data : "");
+    sm_buf_free(&why);
+    json_decref(report);
+    return s;
+}
+
 /* Everything is read: settle what depends on the whole, then write. */
 static sm_status write_all(add_state *a, const char *staging, json_t *figures,
                            sm_err *err)
 {
     add_origin **sorted = sm_add_sort_origins(a);
     uint32_t *rank = sm_alloc(a->n_folder + 1, sizeof *rank);
-    size_t n_duplicates = 0;
+    sm_spool_repeats repeats = {0};
     sm_status s = SM_OK;
     for (size_t i = 0; sorted && rank && i < a->n_folder; i++)
         rank[i] = a->folder[i]->origin->rank;
     if (!sorted || !rank || !sm_add_settle_licences(sorted, a))
         s = sm_fail(err, SM_ENOMEM, "data add: out of memory");
     if (!s)
-        s = sm_spool_seal(a->spool, rank, &n_duplicates, err);
+        s = sm_spool_seal(a->spool, rank, &repeats, err);
     if (!s && sm_spool_n(a->spool) == 0)
-        s = sm_fail(err, SM_EINVAL, "no document in %zu file(s) below %s",
-                    a->items.n, a->items.group[0]);
+        s = no_document(a, sorted, err);
     if (!s)
         s = write_documents(a, staging, err);
     if (!s)
-        s = write_report(a, sorted, staging, n_duplicates, figures, err);
+        s = write_report(a, sorted, staging, repeats, figures, err);
     free(sorted);
     free(rank);
     return s;
@@ -369,7 +393,7 @@ json_t *sm_data_add_facts(const sm_ctx *ctx, const json_t *options, sm_err *err)
             goto done;
         }
     }
-    out = json_pack("{s:O,s:i}", "inputs", list, "readers", 3);
+    out = json_pack("{s:O,s:i}", "inputs", list, "readers", 4);
 done:
     json_decref(list);
     sm_add_items_free(&items);

@@ -157,7 +157,8 @@ add_origin **sm_add_sort_origins(add_state *a);
 /** Settle each origin's and folder's licence, following doc links between packages. */
 bool sm_add_settle_licences(add_origin *const *sorted, const add_state *a);
 /** The content of source.json; new reference. */
-json_t *sm_add_report(const add_state *a, add_origin *const *sorted, size_t n_duplicates);
+json_t *sm_add_report(const add_state *a, add_origin *const *sorted,
+                      sm_spool_repeats repeats);
 
 /** Turn one entry into documents (or counts).  Frees nothing.  Thread-safe. */
 sm_status sm_add_entry(add_state *a, const add_item *item, const sm_entry *e,

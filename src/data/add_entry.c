@@ -173,7 +173,10 @@ static sm_status spool_document(add_state *a, add_origin *o, const char *in,
     sm_document_write_tail(&w->tail, d);
     if (w->head.failed || w->tail.failed)
         return sm_fail(err, SM_ENOMEM, "%s: no memory to write it", d->path);
-    sm_status s = sm_spool_put(a->spool, id, f->index, complete, &w->head, &w->tail, err);
+    sm_spool_record r = {
+        .folder = f->index, .is_complete = complete, .text_bytes = d->text_len};
+    memcpy(r.key, id, sizeof r.key);
+    sm_status s = sm_spool_put(a->spool, r, &w->head, &w->tail, err);
     if (s)
         return s;
     pthread_mutex_lock(&a->lock);
@@ -189,19 +192,27 @@ static const char *or_empty(const char *s)
     return s ? s : "";
 }
 
+/* The ISO 639-1 code that a declared language begins with ("en-GB", "EN"); NULL where it
+ * has none ("eng_Latn", "english"). */
+static const char *declared_language(const char *lang, char code[3])
+{
+    size_t n = strspn(lang, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    if (n != 2)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        code[i] = (char)(lang[i] | 0x20);
+    code[n] = 0;
+    return code;
+}
+
 /* The detector decides; what the document declares counts only where it cannot. */
-static const char *language(const sm_extract *x, char code[4])
+static const char *language(const sm_extract *x, char code[3])
 {
     const char *lang = sm_lang_detect(x->text.data, x->text.len);
     if (strcmp(lang, "und") != 0 || !x->lang)
         return lang;
-    size_t n = strspn(x->lang, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
-    if (n != 2)
-        return lang;
-    for (size_t i = 0; i < n; i++)
-        code[i] = (char)(x->lang[i] | 0x20);
-    code[n] = 0;
-    return code;
+    const char *declared = declared_language(x->lang, code);
+    return declared ? declared : lang;
 }
 
 static bool only_space(const sm_buf *text)
@@ -242,7 +253,7 @@ static sm_status take_document(add_state *a, add_origin *o, const sm_entry *e,
         sm_add_origin_count(a, o, "empty", true);
         goto done;
     }
-    char lang[4];
+    char lang[3];
     if (!e->package_at)
         own_licence(&w.licence, e->data, e->len);
     bool own = w.licence.len > 0;
@@ -297,7 +308,9 @@ static sm_status take_record(add_state *a, add_origin *o, const json_t *j,
         return SM_OK;
     }
     const char *licence = first_string(j, "licence", "license", NULL);
-    const char *lang = first_string(j, "lang", "language", NULL);
+    char code[3];
+    const char *lang =
+        declared_language(or_empty(first_string(j, "lang", "language", NULL)), code);
     written w = {0};
     if (licence)
         sm_licence_of_text(&w.licence, licence, strlen(licence));
@@ -312,7 +325,7 @@ static sm_status take_record(add_state *a, add_origin *o, const json_t *j,
                      .package = or_empty(first_string(j, "package", NULL, NULL)),
                      .version = or_empty(first_string(j, "version", NULL, NULL)),
                      .licence = licence && *licence ? licence : a->licence,
-                     .lang = lang && *lang ? lang : sm_lang_detect(text, len),
+                     .lang = lang ? lang : sm_lang_detect(text, len),
                      .reason = "",
                      .detail = "",
                      .text = text,
@@ -322,12 +335,41 @@ static sm_status take_record(add_state *a, add_origin *o, const json_t *j,
     return s;
 }
 
+/* One line as JSON; NULL, with the error noted, when it is none, and of a blank one.
+ * Numbers are not used: one beyond 64 bits (a hash) is no reason to lose the record. */
+static json_t *parse_line(add_state *a, add_origin *o, const char *line, size_t len,
+                          const char *path)
+{
+    json_error_t why;
+    if (strspn(line, " \t\r") >= len)
+        return NULL;
+    json_t *j =
+        json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &why);
+    bool is_nul = !j && json_error_code(&why) == json_error_null_character;
+    if (!j)
+        sm_add_origin_error(a, o, path, is_nul ? "NUL (\\u0000) in a string" : why.text);
+    else if (!json_is_object(j))
+        sm_add_origin_error(a, o, path, "got JSON of another kind, want an object");
+    if (json_is_object(j))
+        return j;
+    json_decref(j);
+    return NULL;
+}
+
+/* Bytes of the mark that some programs put before the first line of UTF-8. */
+static size_t byte_order_mark(const sm_entry *e)
+{
+    static const char mark[] = "\xEF\xBB\xBF";
+    size_t n = sizeof mark - 1;
+    return e->line == 1 && e->len >= n && memcmp(e->data, mark, n) == 0 ? n : 0;
+}
+
 static sm_status take_lines(add_state *a, add_origin *o, const sm_entry *e, sm_err *err)
 {
     sm_status s = SM_OK;
     sm_buf path = {0};
     int64_t number = e->line;
-    const char *p = e->data, *end = e->data + e->len;
+    const char *p = e->data + byte_order_mark(e), *end = e->data + e->len;
     for (; p < end && !s; number++) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         size_t len = (size_t)((nl ? nl : end) - p);
@@ -336,18 +378,8 @@ static sm_status take_lines(add_state *a, add_origin *o, const sm_entry *e, sm_e
             s = sm_fail(err, SM_ENOMEM, "%s: out of memory", e->path);
             break;
         }
-        json_error_t why;
-        json_t *j = NULL;
-        size_t blank = strspn(p, " \t\r");
-        if (blank < len) {
-            j = json_loadb(p, len, JSON_REJECT_DUPLICATES, &why);
-            if (!j)
-                sm_add_origin_error(a, o, path.data, why.text);
-        }
-        if (j && !json_is_object(j))
-            sm_add_origin_error(a, o, path.data,
-                                "got JSON of another kind, want an object");
-        else if (j)
+        json_t *j = parse_line(a, o, p, len, path.data);
+        if (j)
             s = take_record(a, o, j, path.data, err);
         json_decref(j);
         p += len + 1;

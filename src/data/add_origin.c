@@ -245,7 +245,8 @@ static json_t *origin_json(add_origin *o, json_t *formats, json_t *skipped)
     return j;
 }
 
-json_t *sm_add_report(const add_state *a, add_origin *const *sorted, size_t n_duplicates)
+json_t *sm_add_report(const add_state *a, add_origin *const *sorted,
+                      sm_spool_repeats repeats)
 {
     json_t *out = json_object(), *list = json_array();
     json_t *formats = json_object(), *skipped = json_object();
@@ -258,10 +259,10 @@ json_t *sm_add_report(const add_state *a, add_origin *const *sorted, size_t n_du
         json_array_append_new(list, origin_json(sorted[i], formats, skipped));
     }
     json_object_set_new(out, "name", json_string(a->name));
-    json_object_set_new(out, "documents",
-                        json_integer(documents - (int64_t)n_duplicates));
-    json_object_set_new(out, "text_bytes", json_integer(bytes));
-    json_object_set_new(out, "repeated", json_integer((int64_t)n_duplicates));
+    json_object_set_new(out, "documents", json_integer(documents - (int64_t)repeats.n));
+    json_object_set_new(out, "text_bytes",
+                        json_integer(bytes - (int64_t)repeats.text_bytes));
+    json_object_set_new(out, "repeated", json_integer((int64_t)repeats.n));
     json_object_set_new(out, "aliases", json_integer(aliases));
     json_object_set_new(out, "errors", json_integer(errors));
     json_object_set_new(out, "formats", formats);

@@ -357,9 +357,8 @@ static sm_status take_file(sm_container *c, sm_entry *e, const char *name, bool 
         e->kind = SM_ENTRY_COPYRIGHT;
         return read_whole(c, e, CONTROL_MAX, err);
     }
-    bool inner_raw =
-        l->is_raw && l->index > 0; /* was judged as an entry of the level below */
-    const char *why = inner_raw ? NULL : c->filter(c->filter_self, name, in_package);
+    /* A raw level has the name of what holds it, which was judged before it was opened. */
+    const char *why = l->is_raw ? NULL : c->filter(c->filter_self, name, in_package);
     if (why) {
         e->kind = SM_ENTRY_SKIPPED;
         e->why = why;

@@ -68,9 +68,13 @@ static const language languages[] = {
 };
 #define N_LANGUAGE (sizeof languages / sizeof *languages)
 
+enum { MAX_LISTED = 640 };
+
+/* The words of all languages, chained by their first byte; places count from 1, 0 is none. */
 typedef struct words {
-    uint64_t word[640];
-    uint8_t lang[640], bit[640];
+    uint64_t word[MAX_LISTED];
+    uint8_t lang[MAX_LISTED], bit[MAX_LISTED];
+    uint16_t first[256], next[MAX_LISTED];
     size_t n;
 } words;
 
@@ -85,14 +89,17 @@ static uint64_t pack(const char *s, size_t n)
 static void load(words *w)
 {
     w->n = 0;
+    memset(w->first, 0, sizeof w->first);
     for (size_t i = 0; i < N_LANGUAGE; i++) {
         const char *p = languages[i].words;
         for (uint8_t bit = 0; *p; bit++) {
             size_t n = strcspn(p, " ");
-            if (n <= 8 && w->n < sizeof w->lang) {
+            if (n <= 8 && w->n < MAX_LISTED) {
                 w->lang[w->n] = (uint8_t)i;
                 w->bit[w->n] = bit & 31;
+                w->next[w->n] = w->first[(unsigned char)*p];
                 w->word[w->n++] = pack(p, n);
+                w->first[(unsigned char)*p] = (uint16_t)w->n;
             }
             p += n + (p[n] == ' ');
         }
@@ -174,11 +181,13 @@ static void count_word(tally *t, const words *w, const char *s, size_t n)
     if (n > 8 || n == 1)
         return; /* a single letter is as likely a variable */
     uint64_t v = pack(s, n);
-    for (size_t i = 0; i < w->n; i++)
-        if (w->word[i] == v) {
-            t->hits[w->lang[i]]++;
-            t->seen[w->lang[i]] |= 1u << w->bit[i];
-        }
+    for (size_t at = w->first[(unsigned char)*s]; at; at = w->next[at - 1]) {
+        size_t i = at - 1;
+        if (w->word[i] != v)
+            continue;
+        t->hits[w->lang[i]]++;
+        t->seen[w->lang[i]] |= 1u << w->bit[i];
+    }
 }
 
 static void count_sample(tally *t, const words *w, const char *text, size_t len)

@@ -13,7 +13,8 @@
  * "Expat" -> "MIT".  Unknown names come through with odd characters as '-'. */
 bool sm_licence_name(sm_buf *out, const char *name, size_t len);
 
-/** "GPL-2+ or Artistic, and BSD-3-clause" -> terms pushed to `terms`. */
+/** "GPL-2+ or Artistic, and BSD-3-clause" -> terms pushed to `terms`.  Words with no operator
+ * between them are one name, never a choice: "BSD (3 clause)". */
 bool sm_licence_expression(sm_list *terms, const char *text, size_t len);
 
 /** The licence whose full text this is, by its title in the first lines (static), and the

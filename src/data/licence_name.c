@@ -31,6 +31,9 @@ static const alias aliases[] = {
     {"bsd-4", "BSD-4-Clause"},
     {"apache", "Apache-2.0"},
     {"apache-2", "Apache-2.0"},
+    {"apache2", "Apache-2.0"},
+    {"apache-2-llvm-exceptions", "Apache-2.0"},
+    {"mpl-2", "MPL-2.0"},
     {"postgresql", "PostgreSQL"},
     {"public-domain", "public-domain"},
     {"publicdomain", "public-domain"},
@@ -144,9 +147,32 @@ static bool push_choice(sm_list *terms, sm_list *choice)
     return ok;
 }
 
+/* Add a word to the name under way: with no operator between them words are one name, be
+ * it in brackets: "Apache 2.0", "BSD (3 clause)". */
+static bool add_word(sm_buf *name, const char *word, size_t n)
+{
+    if (name->len > 0)
+        sm_buf_putc(name, '-');
+    return sm_buf_put(name, word, n);
+}
+
+/* The name is complete: an alternative. */
+static bool push_name(sm_list *choice, sm_buf *words)
+{
+    sm_buf name = {0};
+    bool ok = !words->failed;
+    if (ok && words->len > 0)
+        ok = sm_licence_name(&name, words->data, words->len) &&
+             sm_list_push(choice, name.data);
+    sm_buf_free(&name);
+    sm_buf_clear(words);
+    return ok;
+}
+
 bool sm_licence_expression(sm_list *terms, const char *text, size_t len)
 {
     sm_list choice = {0};
+    sm_buf name = {0};
     bool ok = true, exception = false;
     size_t i = 0;
     while (i < len && ok) {
@@ -155,21 +181,20 @@ bool sm_licence_expression(sm_list *terms, const char *text, size_t len)
             n++;
         const char *w = text + i;
         bool comma = n == 0 && (text[i] == ',' || text[i] == ';');
-        if (comma || is_word(w, n, "and")) {
-            ok = push_choice(terms, &choice);
-            exception = false;
-        } else if (is_word(w, n, "or") || is_word(w, n, "and/or")) {
+        bool ends_term = comma || is_word(w, n, "and");
+        if (ends_term || is_word(w, n, "or") || is_word(w, n, "and/or")) {
+            ok = push_name(&choice, &name) && (!ends_term || push_choice(terms, &choice));
             exception = false;
         } else if (is_word(w, n, "with")) {
             exception = true; /* an exception only widens what is allowed */
         } else if (n > 0 && !exception) {
-            sm_buf name = {0};
-            ok = sm_licence_name(&name, w, n) && sm_list_push(&choice, name.data);
-            sm_buf_free(&name);
+            ok = add_word(&name, w, n);
         }
         i += n ? n : 1;
     }
+    ok = ok && push_name(&choice, &name);
     ok = push_choice(terms, &choice) && ok;
+    sm_buf_free(&name);
     return ok;
 }
 

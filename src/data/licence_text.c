@@ -184,9 +184,12 @@ static bool find_spdx(sm_list *terms, const char *text, size_t len)
     if (!p)
         return true;
     p += sizeof tag - 1;
-    size_t line = strcspn(p, "\r\n");
+    /* up to the end of a comment: what no expression has, or "-->" */
+    size_t line =
+        strspn(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                  " \t()+-._:,/");
     for (size_t i = 0; i + 1 < line; i++)
-        if ((p[i] == '*' && p[i + 1] == '/') || (p[i] == '-' && p[i + 1] == '-'))
+        if (p[i] == '-' && p[i + 1] == '-')
             line = i;
     return sm_licence_expression(terms, p, line);
 }

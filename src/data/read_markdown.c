@@ -320,6 +320,18 @@ static bool is_reference(const char *s, size_t n)
     return close && close + 1 < s + n && close[1] == ':';
 }
 
+/* Bytes of "[^label]: ", which begins the text of a note; 0 when there is none. */
+static size_t note_mark(const char *s, size_t n)
+{
+    const char *close = n > 4 && s[0] == '[' && s[1] == '^' ? memchr(s, ']', n) : NULL;
+    size_t used = close ? (size_t)(close - s) + 1 : n;
+    if (used >= n || s[used] != ':')
+        return 0;
+    for (used++; used < n && (s[used] == ' ' || s[used] == '\t');)
+        used++;
+    return used;
+}
+
 static void block_line(markdown *m, line_cursor *c, const char *s, size_t n)
 {
     size_t bytes, column = line_indent(s, n, &bytes);
@@ -344,7 +356,14 @@ static void block_line(markdown *m, line_cursor *c, const char *s, size_t n)
         close_levels(m, column);
     m->was_blank = false;
     const char *rest;
-    size_t n_rest, content;
+    size_t n_rest, content, mark = note_mark(s, n);
+    if (mark > 0) {
+        flush(m);
+        s += mark;
+        n -= mark;
+        if (n == 0)
+            return;
+    }
     if (setext_heading(m, s, n))
         return;
     if (is_rule(s, n)) {

@@ -220,10 +220,6 @@ sm_format sm_format_detect(const char *path, const char *data, size_t len)
             found = found ? found : by_name[i].format; /* the first row that fits wins */
     if (found != SM_FORMAT_UNKNOWN)
         return found;
-    static const char *const never[] = {".css", ".js", ".map", ".svg", ".json", ".xml"};
-    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
-        if (has_suffix(name, n, never[i]))
-            return SM_FORMAT_UNKNOWN;
     if (looks_like_man(data, len))
         return SM_FORMAT_MAN;
     return looks_like_html(data, len) ? SM_FORMAT_HTML : SM_FORMAT_PLAIN;

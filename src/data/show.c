@@ -182,12 +182,15 @@ static void put_errors(sm_buf *out, const json_t *summary)
     const json_t *errors = json_object_get(summary, "errors");
     if (json_array_size(errors) == 0)
         return;
-    sm_buf_puts(out, "\nfiles that could not be read\n");
+    sm_buf_puts(out, "\ncould not be read\n");
     json_array_foreach((json_t *)(uintptr_t)errors, i, e)
     {
         sm_buf_printf(out, "  %s: %s\n", json_string_value(json_array_get(e, 0)),
                       json_string_value(json_array_get(e, 1)));
     }
+    int64_t more = sm_json_int(summary, "n_errors") - (int64_t)i;
+    if (more > 0)
+        sm_buf_printf(out, "  ... and %lld more\n", (long long)more);
 }
 
 static void put_summary(sm_buf *out, const json_t *summary)

@@ -268,6 +268,7 @@ static sm_status gather_source(json_t *out, const sm_ctx *ctx, const sm_data_fil
     tally(out, d);
     json_object_set(out, "skipped", json_object_get(source, "skipped"));
     json_object_set_new(out, "errors", all_errors(source));
+    json_object_set_new(out, "n_errors", json_integer(sm_json_int(source, "errors")));
     json_object_set_new(out, "aliases", json_integer(sm_json_int(source, "aliases")));
     json_object_set_new(out, "samples",
                         json_pack("{s:o}", "kept",

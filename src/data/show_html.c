@@ -45,7 +45,7 @@ static const char style[] =
     "th{text-align:left;color:var(--soft);font-weight:500}"
     "td,th{padding:4px 8px 4px 0;border-bottom:1px solid var(--line);vertical-align:top}"
     "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
-    "td.w{overflow-wrap:anywhere}"
+    "td.w{overflow-wrap:anywhere;min-width:12em}"
     "details{border-bottom:1px solid var(--line);padding:8px 0}"
     "summary{cursor:pointer;overflow-wrap:anywhere}"
     "summary small{color:var(--soft)}"
@@ -291,6 +291,31 @@ static void put_skipped(sm_buf *out, const json_t *summary)
     sm_buf_puts(out, "</table></section>\n");
 }
 
+static void put_errors(sm_buf *out, const json_t *summary)
+{
+    enum { MOST = 20 };
+    size_t i;
+    json_t *e;
+    const json_t *errors = json_object_get(summary, "errors");
+    if (json_array_size(errors) == 0)
+        return;
+    sm_buf_puts(out, "<section class=\"card\"><h2>Could not be read</h2><table>\n");
+    json_array_foreach((json_t *)(uintptr_t)errors, i, e)
+    {
+        if (i == MOST)
+            break;
+        sm_buf_puts(out, "<tr><td class=\"w\">");
+        sm_html_put(out, json_string_value(json_array_get(e, 0)));
+        sm_buf_puts(out, "</td><td class=\"w\">");
+        sm_html_put(out, json_string_value(json_array_get(e, 1)));
+        sm_buf_puts(out, "</td></tr>\n");
+    }
+    int64_t more = sm_json_int(summary, "n_errors") - (int64_t)i;
+    if (more > 0)
+        sm_buf_printf(out, "<tr><td>… and %lld more</td></tr>\n", (long long)more);
+    sm_buf_puts(out, "</table></section>\n");
+}
+
 bool sm_show_html(sm_buf *out, const json_t *summary)
 {
     sm_buf_puts(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
@@ -316,6 +341,7 @@ bool sm_show_html(sm_buf *out, const json_t *summary)
     put_table(out, summary, "formats", "Formats", 12);
     put_skipped(out, summary);
     sm_buf_puts(out, "</div>\n");
+    put_errors(out, summary);
     put_pairs(out, summary);
     put_samples(out, summary, "kept", "Samples, kept");
     put_samples(out, summary, "rejected", "Samples, rejected");

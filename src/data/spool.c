@@ -68,14 +68,11 @@ static bool grow(sm_spool *s)
     return true;
 }
 
-sm_status sm_spool_put(sm_spool *s, const char key[33], uint32_t folder, bool is_complete,
-                       const sm_buf *head, const sm_buf *tail, sm_err *err)
+sm_status sm_spool_put(sm_spool *s, sm_spool_record r, const sm_buf *head,
+                       const sm_buf *tail, sm_err *err)
 {
-    sm_spool_record r = {.folder = folder,
-                         .is_complete = is_complete,
-                         .head_bytes = head->len,
-                         .tail_bytes = tail->len};
-    memcpy(r.key, key, sizeof r.key);
+    r.head_bytes = head->len;
+    r.tail_bytes = tail->len;
     pthread_mutex_lock(&s->lock);
     sm_status st =
         grow(s) ? SM_OK : sm_fail(err, SM_ENOMEM, "spool of documents: no memory");
@@ -111,7 +108,7 @@ static bool precedes(const sm_spool *s, const sm_spool_record *x,
     return c ? c < 0 : n < m;
 }
 
-static void drop_repeated(sm_spool *s, const uint32_t *rank, size_t *n_dropped)
+static void drop_repeated(sm_spool *s, const uint32_t *rank, sm_spool_repeats *dropped)
 {
     size_t kept = 0;
     for (size_t i = 0; i < s->n; i++) {
@@ -120,16 +117,18 @@ static void drop_repeated(sm_spool *s, const uint32_t *rank, size_t *n_dropped)
             s->record[kept++] = s->record[i];
             continue;
         }
-        ++*n_dropped;
+        dropped->n++;
+        dropped->text_bytes += last->text_bytes;
         if (precedes(s, &s->record[i], last, rank))
             *last = s->record[i];
     }
     s->n = kept;
 }
 
-sm_status sm_spool_seal(sm_spool *s, const uint32_t *rank, size_t *n_dropped, sm_err *err)
+sm_status sm_spool_seal(sm_spool *s, const uint32_t *rank, sm_spool_repeats *dropped,
+                        sm_err *err)
 {
-    *n_dropped = 0;
+    *dropped = (sm_spool_repeats){0};
     if (s->bytes == 0)
         return SM_OK;
     void *p = mmap(NULL, s->bytes, PROT_READ, MAP_PRIVATE, s->fd, 0);
@@ -138,7 +137,7 @@ sm_status sm_spool_seal(sm_spool *s, const uint32_t *rank, size_t *n_dropped, sm
     s->map = p;
     if (s->n > 1)
         qsort(s->record, s->n, sizeof *s->record, compare_records);
-    drop_repeated(s, rank, n_dropped);
+    drop_repeated(s, rank, dropped);
     return SM_OK;
 }
 

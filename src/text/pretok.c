@@ -34,18 +34,28 @@ static const char O200K[] =
 static const char LLAMA3[] =
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
     " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-static const char CL100K[] =
+/* As published: possessive, also {1,3}+, which Oniguruma (Hugging Face) takes for a repeated
+ * {1,3}, and with a $ that it takes for the end of any line. */
+static const char CL100K_PUBLISHED[] =
     "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+|"
     " ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s";
+/* The same cuts in what every engine reads alike. */
+static const char CL100K[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
+    " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s+(?![\\s\\S])|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 /* Spellings, the one that is written first of its kind. */
 static const struct {
     sm_pretokenizer kind;
     const char *regex;
 } SPELLINGS[] = {
-    {SM_PRETOK_GPT2, GPT2},     {SM_PRETOK_GPT2, GPT2_BRACKETS},
-    {SM_PRETOK_O200K, O200K},   {SM_PRETOK_GPT2, GPT2_POSSESSIVE},
-    {SM_PRETOK_LLAMA3, LLAMA3}, {SM_PRETOK_CL100K, CL100K},
+    {SM_PRETOK_GPT2, GPT2},
+    {SM_PRETOK_GPT2, GPT2_BRACKETS},
+    {SM_PRETOK_O200K, O200K},
+    {SM_PRETOK_GPT2, GPT2_POSSESSIVE},
+    {SM_PRETOK_LLAMA3, LLAMA3},
+    {SM_PRETOK_CL100K, CL100K},
+    {SM_PRETOK_CL100K, CL100K_PUBLISHED},
 };
 enum { N_SPELLING = sizeof SPELLINGS / sizeof SPELLINGS[0] };
 

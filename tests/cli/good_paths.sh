@@ -150,6 +150,7 @@ expect 0 "index [0-9a-f]{12}" index set
 text='naïve — list open files'
 check "encode and decode are inverse" bash -c '[ "$(printf %s "$2" | "$1" tokenizer encode tok | "$1" tokenizer decode tok)" = "$2" ]' - "$SMELT" "$text"
 expect 0 '"text": ' tokenizer decode tok 1 2 --json
+expect 0 '"text": "A.u0000B"' tokenizer decode tok 65 0 66 --json
 check "a model has its tokenizer" bash -c '[ "$(printf %s "$2" | "$1" tokenizer encode tiny | "$1" tokenizer decode tiny)" = "$2" ]' - "$SMELT" "$text"
 expect 0 "heldout.bpb" eval tiny set --heldout-docs 1 --as quick
 expect 1 "gate FAILED" gate tiny figures --gate strict.yaml

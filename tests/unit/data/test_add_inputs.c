@@ -522,6 +522,48 @@ static void test_links(void **state)
     room_close(&r);
 }
 
+/* A path that is given is read whatever its name says; in a directory the name decides. */
+static void test_named(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"page\": \"what the user asks for\"}\n";
+    room r;
+    sm_err e = {0};
+    room_open(&r, 1);
+    room_puts(&r, "d/prog.json", text);
+    room_puts(&r, "d/notes.txt", "The notes that lie beside it.\n");
+    if (add_paths(&r, "d/prog.json", "named", 1, &e) ||
+        add_paths(&r, "d", "below", 1, &e))
+        fail_msg("%s", e.msg);
+    assert_true(contains(&r, "named", "the user asks for"));
+    assert_false(contains(&r, "below", "the user asks for"));
+    room_puts(&r, "code/prog.json", text);
+    assert_int_equal(add_paths(&r, "code", "none", 1, &e), SM_EINVAL);
+    assert_non_null(strstr(e.msg, "; 1 code"));
+    room_close(&r);
+}
+
+/* A document that two paths hold is counted once, and so is its text. */
+static void test_repeated(void **state)
+{
+    (void)state;
+    room r;
+    sm_err e = {0};
+    size_t len;
+    room_open(&r, 1);
+    room_puts(&r, "d/a.txt", "A text of 25 bytes here.\n");
+    if (add_paths(&r, "d d d", "out", 1, &e))
+        fail_msg("%s", e.msg);
+    char *text = room_get(&r, "out/source.json", &len);
+    json_t *j = json_loads(text, 0, NULL);
+    assert_int_equal(json_integer_value(json_object_get(j, "documents")), 1);
+    assert_int_equal(json_integer_value(json_object_get(j, "text_bytes")), 25);
+    assert_int_equal(json_integer_value(json_object_get(j, "repeated")), 2);
+    json_decref(j);
+    free(text);
+    room_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_changed),        cmocka_unit_test(test_remembered),
         cmocka_unit_test(test_too_young),      cmocka_unit_test(test_archive_names),
         cmocka_unit_test(test_unreadable),     cmocka_unit_test(test_links),
+        cmocka_unit_test(test_named),          cmocka_unit_test(test_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

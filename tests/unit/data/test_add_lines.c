@@ -125,13 +125,56 @@ static void test_in_archive(void **state)
     room_close(&r);
 }
 
+/* What writers of JSONL put around and between the texts costs no record. */
+static void test_odd_records(void **state)
+{
+    (void)state;
+    static const char lines[] =
+        "\xEF\xBB\xBF{\"text\": \"The first line, after a mark.\", \"lang\": \"EN\"}\r\n"
+        "{\"text\": \"A simhash is in it.\", \"hash\": 18446744073709551615}\n"
+        "{\"text\": \"The language is a region's.\", \"language\": \"pt-BR\"}\n"
+        "{\"text\": \"The house of the cat and the dog is on the hill by the river.\", "
+        "\"language\": \"eng_Latn\"}\n"
+        "{\"text\": \"a\\u0000b\"}\n";
+    room r;
+    sm_err e = {0};
+    room_open(&r, 1);
+    room_put(&r, "x.jsonl", lines, sizeof lines - 1);
+    json_t *f = json_object();
+    if (run_add(&r, "x.jsonl", "out", "", f, &e))
+        fail_msg("%s", e.msg);
+    assert_int_equal(figure(f, "documents"), 4);
+    assert_int_equal(figure(f, "errors"), 1);
+    assert_true(holds(&r, "out/source.json", "\"x.jsonl#5\""));
+    assert_true(holds(&r, "out/source.json", "NUL (\\\\u0000) in a string"));
+    assert_true(holds(&r, "out/documents.jsonl", "\"lang\":\"pt\""));
+    assert_true(holds(&r, "out/documents.jsonl", "\"lang\":\"en\""));
+    assert_false(holds(&r, "out/documents.jsonl", "EN\""));
+    assert_false(holds(&r, "out/documents.jsonl", "eng_Latn"));
+    json_decref(f);
+    room_close(&r);
+}
+
+/* Where nothing is left, the first reason is told. */
+static void test_no_record(void **state)
+{
+    (void)state;
+    room r;
+    sm_err e = {0};
+    room_open(&r, 1);
+    room_puts(&r, "x.jsonl", "[{\"text\": \"A list of records.\"}]\n");
+    assert_int_equal(run_add(&r, "x.jsonl", "out", "", NULL, &e), SM_EINVAL);
+    assert_non_null(
+        strstr(e.msg, "1 error(s), the first: x.jsonl#1: got JSON of another"));
+    room_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_small_limit),
-        cmocka_unit_test(test_long_lines),
-        cmocka_unit_test(test_exact_limit),
-        cmocka_unit_test(test_in_archive),
+        cmocka_unit_test(test_small_limit), cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_exact_limit), cmocka_unit_test(test_in_archive),
+        cmocka_unit_test(test_odd_records), cmocka_unit_test(test_no_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -450,6 +450,37 @@ static void test_show_is_fit_for_a_terminal(void **state)
     room_close(&r);
 }
 
+/* What could not be read is shown, on the page as on the terminal, and how much is not. */
+static void test_show_errors(void **state)
+{
+    (void)state;
+    room r;
+    sm_err e = {0};
+    room_open(&r, 1);
+    room_puts(&r, "documents.jsonl", "{\"text\":\"One.\",\"path\":\"a.txt\"}\n");
+    room_puts(&r, "source.json",
+              "{\"errors\": 5, \"containers\": [{\"path\": \"x\", \"errors\": "
+              "[[\"x#1\", \"<bad>\"], [\"x#2\", \"worse\"]]}]}");
+    char *documents = room_path(&r, "documents.jsonl");
+    char *source = room_path(&r, "source.json");
+    sm_data_files f = {.name = "s", .documents = documents, .source = source};
+    json_t *o = options(sm_data_show_options, "{}");
+    static const char *const want[2][2] = {{"x#1: <bad>", "... and 3 more"},
+                                           {"&lt;bad&gt;", "… and 3 more"}};
+    for (int i = 0; i < 2; i++) {
+        sm_buf out = {0};
+        if (sm_data_show(&out, &r.ctx, &f, i ? SM_DATA_HTML : SM_DATA_TEXT, o, &e))
+            fail_msg("%s", e.msg);
+        assert_non_null(strstr(out.data, want[i][0]));
+        assert_non_null(strstr(out.data, want[i][1]));
+        sm_buf_free(&out);
+    }
+    json_decref(o);
+    free(documents);
+    free(source);
+    room_close(&r);
+}
+
 static void test_export_diff(void **state)
 {
     (void)state;
@@ -513,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_json_line),
         cmocka_unit_test(test_show),
         cmocka_unit_test(test_show_is_fit_for_a_terminal),
+        cmocka_unit_test(test_show_errors),
         cmocka_unit_test(test_export_diff),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

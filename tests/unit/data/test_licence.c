@@ -86,11 +86,32 @@ static void test_common_licences(void **state)
     }
 }
 
+/* Words with no operator between them are one name: never a choice of its words. */
+static void test_names_of_words(void **state)
+{
+    (void)state;
+    static const char *const all[][2] = {
+        {"Apache 2.0", "Apache-2.0"},
+        {"BSD (2 clause)", "BSD-2-Clause"},
+        {"BSD (3 clause) or MPL-2", "(BSD-3-Clause OR MPL-2.0)"},
+        {"MIT/X Consortium License", "MIT-X-Consortium-License"},
+        {"Apache-2-LLVM-exceptions, and Apache2", "Apache-2.0"},
+        {"GPL-2+ with OpenSSL exception or LGPL", "(GPL-2.0-or-later OR LGPL)"},
+        {"(MIT OR ISC) AND Zlib", "(ISC OR MIT) AND Zlib"},
+        {"# SPDX-License-Identifier: MIT #}\n", "MIT"},
+        {"/* SPDX-License-Identifier: MIT OR ISC */\n", "(ISC OR MIT)"},
+        {"<!-- SPDX-License-Identifier: CC-BY-4.0 -->\n", "CC-BY-4.0"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        want(all[i][0], strlen(all[i][0]), all[i][1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_beginnings),
         cmocka_unit_test(test_common_licences),
+        cmocka_unit_test(test_names_of_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,6 +40,8 @@ static void test_markdown_blocks(void **state)
        "x\n\n    int *a;\n\n    # no\n\ny\n\n    code\n      in\n\nz\n");
     md("| a | b |\n|---|:-:|\n| 1 | `x|` |\n\n> quote\n> on\n\n***\nend\n",
        "a | b\n1 | `x | `\n\nquote on\n\nend\n");
+    md("foo[^1] bar\n\n[^1]: The note.\n    more\n[^b]: Second.\n[^c]:\n[^ x\n",
+       "foo bar\n\nThe note. more\n\nSecond.\n\n[^ x\n");
     md("[ref]: http://x\n[a][ref] and [b] #tag\n#tag\n", "a and [b] #tag #tag\n");
 }
 
@@ -138,7 +140,7 @@ static void test_detect(void **state)
                  {"libfoo.so.6", ".x", SM_FORMAT_PLAIN},
                  {NULL, "<!DOCTYPE html><p>", SM_FORMAT_HTML},
                  {NULL, ".Dd x\n", SM_FORMAT_MAN},
-                 {"style.css", "a{}", SM_FORMAT_UNKNOWN},
+                 {"data.json", "{}", SM_FORMAT_PLAIN} /* names are judged before */,
                  {"empty", "", SM_FORMAT_UNKNOWN}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(

@@ -213,11 +213,15 @@ static void long_s_is_an_s(void **state)
 static void every_spelling_is_cut_as_it_says(void **state)
 {
     const fixture *f = *state;
-    static const char *const SPELLED[] = {
+    const char *const SPELLED[] = {
         "'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|"
         "\\s+(?!\\S)|\\s",
         "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+|"
-        " ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s"};
+        " ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
+        sm_pretok_regex(SM_PRETOK_GPT2),
+        sm_pretok_regex(SM_PRETOK_O200K),
+        sm_pretok_regex(SM_PRETOK_LLAMA3),
+        sm_pretok_regex(SM_PRETOK_CL100K)};
     static const char CHARS[] = " \n\r\ta1!";
     for (size_t k = 0; k < sizeof SPELLED / sizeof SPELLED[0]; k++) {
         sm_pretokenizer kind;
@@ -237,6 +241,17 @@ static void every_spelling_is_cut_as_it_says(void **state)
         }
         pcre2_code_free(g.re[kind]);
     }
+}
+
+/* Possessive quantifiers and $ mean other things to Oniguruma, which Hugging Face's tokenizers
+ * run, and nothing to JavaScript. */
+static void what_is_written_means_the_same_to_every_engine(void **state)
+{
+    (void)state;
+    static const char *const DIFFER[] = {"?+", "*+", "++", "3}+", "$"};
+    for (int kind = 0; kind < N_KIND; kind++)
+        for (size_t i = 0; i < sizeof DIFFER / sizeof DIFFER[0]; i++)
+            assert_null(strstr(sm_pretok_regex((sm_pretokenizer)kind), DIFFER[i]));
 }
 
 static void any_bytes_are_cut_without_loss(void **state)
@@ -333,6 +348,7 @@ int main(void)
         cmocka_unit_test(corpus_matches_pcre2),
         cmocka_unit_test(long_s_is_an_s),
         cmocka_unit_test(every_spelling_is_cut_as_it_says),
+        cmocka_unit_test(what_is_written_means_the_same_to_every_engine),
         cmocka_unit_test(any_bytes_are_cut_without_loss),
         cmocka_unit_test(hostile_text_takes_linear_time),
     };
