@@ -17,13 +17,13 @@ release debian 'Debian GNU/Linux' bookworm
 release debian 'Debian GNU/Linux' trixie
 release ubuntu Ubuntu noble
 
-# Tools that note what they are asked; gcc and zip are there already, universe if the file is.
+# Tools that note what they are asked; gcc is there already, universe if the file is.
 mkdir "$WORK/bin"
 # shellcheck disable=SC2016
 {
   printf '#!/bin/sh\necho "apt-get $*" >> "%s/asked"\n' "$WORK" > "$WORK/bin/apt-get"
   printf '#!/bin/sh\ntest -e "%s/universe"\n' "$WORK" > "$WORK/bin/apt-cache"
-  printf '#!/bin/sh\ncase $3 in gcc|zip) echo "install ok installed";; *) exit 1;; esac\n' \
+  printf '#!/bin/sh\ncase $3 in gcc) echo "install ok installed";; *) exit 1;; esac\n' \
     > "$WORK/bin/dpkg-query"
   printf '#!/bin/sh\nexec "$@"\n' > "$WORK/bin/sudo"
 }

@@ -2,7 +2,7 @@
 /*
  * The learning-rate range test: rates rise as they should, it does not depend on threads,
  * a loss that breaks ends it in order, and a run at its suggestion learns more than runs
- * far below and far above.  libs: m
+ * far below and far above.
  */
 #include <math.h>
 

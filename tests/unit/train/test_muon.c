@@ -4,7 +4,7 @@
  * Jacobi): the iteration must map each singular value by its polynomial and leave the
  * vectors.  Then the step against the formulas in double, what it moves and what it
  * leaves to AdamW, memory, and the determinism contract: rungs, threads, micro-batches,
- * ranks, interruptions.  libs: m
+ * ranks, interruptions.
  */
 #include <math.h>
 

@@ -4,7 +4,7 @@
  * Models of width 64 to 512 take a few steps at one learning rate; how far the residual
  * stream after each layer and the logits have moved must not depend on the width.  The
  * same check must fail without width transfer, or it would check nothing.  Activations
- * come from a forward pass of its own, in double.  libs: m
+ * come from a forward pass of its own, in double.
  */
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Schedule, gradient norm, AdamW against a plain double version of the paper's algorithm
- * and against PyTorch to the bit, router bias.  libs: m
+ * and against PyTorch to the bit, router bias.
  */
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The loop: it learns; it resumes to the same bits after any interruption; NaN and bad
- * input stop it by name; metrics, plan and held-out figures are consistent.  libs: m
+ * input stop it by name; metrics, plan and held-out figures are consistent.
  */
 #include <math.h>
 
