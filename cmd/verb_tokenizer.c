@@ -22,13 +22,14 @@ const verb verb_tokenizer_train = {
 const verb verb_tokenizer_import = {
     .name = "tokenizer import",
     .usage = "FILE",
-    .summary = "take a tokenizer.json from elsewhere, to train with",
+    .summary = "take a tokenizer from elsewhere, to train with",
     .details =
-        "The file is checked and written in smelt's own form: byte-level BPE as Hugging\n"
-        "Face writes it.  Special tokens that training needs and the file lacks are "
-        "added\n"
-        "behind its last id.",
-    .example = "smelt tokenizer import llama/tokenizer.json --as llama-tokenizer",
+        "FILE is a tokenizer.json of Hugging Face or, with --pretok, a file of tiktoken\n"
+        "(a token in base64 and its rank a line).  It is checked and written in smelt's\n"
+        "own form: byte-level BPE as Hugging Face writes it.  Special tokens that\n"
+        "training needs and the file lacks are added behind its last id.",
+    .example = "smelt tokenizer import llama/tokenizer.json --as llama-tokenizer\n"
+               "smelt tokenizer import cl100k_base.tiktoken --pretok cl100k --as cl100k",
     .options = step_verb_options,
     .step = "tokenizer.import",
     .pos_option = "file",

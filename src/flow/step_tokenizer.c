@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Step tokenizer.train: the training part of a dataset into tokenizer.json. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "internal.h"
 #include "smelt/data.h"
 #include "smelt/text.h"
 #include "steps.h"
-
-#define MAX_SPECIAL 256
 
 static const sm_option options[] = {
     {.key = "vocab_size",
@@ -21,7 +20,7 @@ static const sm_option options[] = {
     {.key = "pretok",
      .type = SM_OPT_ENUM,
      .def = "o200k",
-     .choices = "gpt2|o200k|llama3",
+     .choices = FLOW_PRETOK,
      .help = "how text is cut before merging",
      .affects_result = true},
     {.key = "min_count",
@@ -39,28 +38,46 @@ static const sm_option options[] = {
     SM_OPTION_END,
 };
 
-static sm_pretokenizer pretok_of(const char *name)
+int flow_pretok(const char *name)
 {
-    if (name[0] == 'g')
-        return SM_PRETOK_GPT2;
-    return name[0] == 'l' ? SM_PRETOK_LLAMA3 : SM_PRETOK_O200K;
+    static const struct {
+        const char *name;
+        sm_pretokenizer kind;
+    } known[] = {{"gpt2", SM_PRETOK_GPT2},
+                 {"o200k", SM_PRETOK_O200K},
+                 {"llama3", SM_PRETOK_LLAMA3},
+                 {"cl100k", SM_PRETOK_CL100K}};
+    size_t i = 0;
+    while (i + 1 < sizeof known / sizeof *known && strcmp(known[i].name, name) != 0)
+        i++;
+    return (int)known[i].kind;
+}
+
+sm_status flow_special(const char *out[FLOW_MAX_SPECIAL + 1], const json_t *list,
+                       sm_err *err)
+{
+    size_t n = json_array_size(list);
+    if (n > FLOW_MAX_SPECIAL)
+        return sm_fail(err, SM_EINVAL, "special: got %zu tokens, want at most %d", n,
+                       FLOW_MAX_SPECIAL);
+    for (size_t i = 0; i < n; i++)
+        out[i] = json_string_value(json_array_get(list, i));
+    out[n] = NULL;
+    return SM_OK;
 }
 
 static sm_status train(sm_tokenizer **out, const sm_step_io *io, sm_dataset *d,
                        sm_err *err)
 {
-    const char *special[MAX_SPECIAL + 1] = {NULL};
-    const json_t *list = sm_opt_list(io->options, "special");
-    size_t n = json_array_size(list);
-    if (n > MAX_SPECIAL)
-        return sm_fail(err, SM_EINVAL, "special: got %zu tokens, want at most %d", n,
-                       MAX_SPECIAL);
-    for (size_t i = 0; i < n; i++)
-        special[i] = json_string_value(json_array_get(list, i));
-    sm_bpe_train_config c = {.vocab_size = (int32_t)sm_opt_int(io->options, "vocab_size"),
-                             .pretok = pretok_of(sm_opt_str(io->options, "pretok")),
-                             .min_count = sm_opt_int(io->options, "min_count"),
-                             .special = special};
+    const char *special[FLOW_MAX_SPECIAL + 1];
+    sm_status s = flow_special(special, sm_opt_list(io->options, "special"), err);
+    if (s)
+        return s;
+    sm_bpe_train_config c = {
+        .vocab_size = (int32_t)sm_opt_int(io->options, "vocab_size"),
+        .pretok = (sm_pretokenizer)flow_pretok(sm_opt_str(io->options, "pretok")),
+        .min_count = sm_opt_int(io->options, "min_count"),
+        .special = special};
     sm_text_source text = sm_dataset_text(d);
     return sm_bpe_train(out, io->ctx, &text, &c, err);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Step tokenizer.import: a tokenizer.json from elsewhere, checked and written as smelt
- * writes its own, so that equal tokenizers are one artifact however their files look.
+ * Step tokenizer.import: a tokenizer.json or a tiktoken file from elsewhere, checked and
+ * written as smelt writes its own, so that equal tokenizers are one artifact however their
+ * files look.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,16 @@ static const sm_option options[] = {
     {.key = "file",
      .type = SM_OPT_PATH,
      .def = NULL,
-     .help = "a tokenizer.json of Hugging Face: byte-level BPE",
+     .help = "a tokenizer.json of Hugging Face or a file of tiktoken: byte-level BPE",
      .affects_result = false},
+    {.key = "pretok",
+     .type = SM_OPT_ENUM,
+     .def = "own",
+     .choices = "own|" FLOW_PRETOK,
+     .help =
+         "how text is cut before merging; own: as the file says, which one of tiktoken "
+         "does not",
+     .affects_result = true},
     {.key = "special",
      .type = SM_OPT_LIST,
      .def = "<|begin_of_text|>,<|end_of_text|>",
@@ -67,16 +76,13 @@ static sm_status complete(json_t *file, int *n_added, const sm_tokenizer *t,
 }
 
 /* Read it as it is, then again with what was added. */
-static sm_status read_file(sm_tokenizer **out, int *n_added, const sm_step_io *io,
-                           const char *path, sm_err *err)
+static sm_status read_json(sm_tokenizer **out, int *n_added, const sm_step_io *io,
+                           const char *path, const char *text, size_t len, sm_err *err)
 {
-    char *text = NULL, *more = NULL;
-    size_t len = 0;
+    char *more = NULL;
     json_t *file = NULL;
     sm_tokenizer *t = NULL;
-    sm_status s = sm_file_read(&text, &len, path, MAX_FILE_BYTES, err);
-    if (!s)
-        s = sm_tokenizer_read(&t, text, len, path, err);
+    sm_status s = sm_tokenizer_read(&t, text, len, path, err);
     if (!s)
         s = sm_json_parse(&file, text, len, path, err);
     if (!s)
@@ -95,6 +101,45 @@ static sm_status read_file(sm_tokenizer **out, int *n_added, const sm_step_io *i
     sm_tokenizer_free(t);
     json_decref(file);
     free(more);
+    return s;
+}
+
+static sm_status read_tiktoken(sm_tokenizer **out, int *n_added, const sm_step_io *io,
+                               const char *path, sm_err *err)
+{
+    const char *special[FLOW_MAX_SPECIAL + 1];
+    const json_t *list = sm_opt_list(io->options, "special");
+    sm_status s = flow_special(special, list, err);
+    if (s)
+        return s;
+    *n_added = (int)json_array_size(list);
+    int kind = flow_pretok(sm_opt_str(io->options, "pretok"));
+    return sm_tokenizer_load_tiktoken(out, path, (sm_pretokenizer)kind, special, err);
+}
+
+/* One of JSON begins with a brace, which is no letter of base64. */
+static sm_status read_file(sm_tokenizer **out, int *n_added, const sm_step_io *io,
+                           const char *path, sm_err *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    bool is_own = !strcmp(sm_opt_str(io->options, "pretok"), "own");
+    sm_status s = sm_file_read(&text, &len, path, MAX_FILE_BYTES, err);
+    if (s)
+        return s;
+    bool is_json = text[strspn(text, " \t\r\n")] == '{';
+    if (is_json && is_own)
+        s = read_json(out, n_added, io, path, text, len, err);
+    else if (is_json)
+        s = sm_fail(err, SM_EINVAL,
+                    "pretok: got %s, want own: %s says itself how text is cut",
+                    sm_opt_str(io->options, "pretok"), path);
+    else if (is_own)
+        s = sm_fail(err, SM_EINVAL,
+                    "%s: no JSON; a file of tiktoken needs --pretok (" FLOW_PRETOK ")",
+                    path);
+    else
+        s = read_tiktoken(out, n_added, io, path, err);
     free(text);
     return s;
 }
@@ -132,7 +177,7 @@ const sm_step step_tokenizer_import = {
     .version = 1,
     .output = "tokenizer",
     .inputs = "",
-    .help = "a tokenizer.json from elsewhere, checked and in smelt's form",
+    .help = "a tokenizer from elsewhere, checked and in smelt's form",
     .options = options,
     .facts = facts,
     .run = run,

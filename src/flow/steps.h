@@ -18,6 +18,14 @@ extern const sm_step step_eval;
 extern const sm_step step_gate;
 
 struct sm_tokenizer;
+/** Special tokens of one step. */
+#define FLOW_MAX_SPECIAL 256
+/** A list of texts as a NULL-terminated array, borrowed from it; SM_EINVAL for too many. */
+sm_status flow_special(const char *out[FLOW_MAX_SPECIAL + 1], const json_t *list,
+                       sm_err *err);
+/** Value of a sm_pretokenizer by its option's choice. */
+#define FLOW_PRETOK "gpt2|o200k|llama3|cl100k"
+int flow_pretok(const char *name);
 /** Write staging/tokenizer.json. */
 sm_status flow_write_tokenizer(const sm_step_io *io, const struct sm_tokenizer *t,
                                sm_err *err);

@@ -53,6 +53,8 @@ check "the pipeline" smelt run tiny.yaml -q
 check "a second version of each" smelt run tiny.yaml -q --set train.n_steps=6 \
   --set data.add.exclude=LICENSE.txt
 smelt show unix-tokenizer tokenizer.json > llama/tokenizer.json
+for b in {0..255}; do printf '%s %s\n' "$(printf "\\x$(printf %02x "$b")" | base64)" "$b"; done \
+  > cl100k_base.tiktoken
 smelt audit checkpoint elsewhere/audit.json > /dev/null
 printf 'in: [unix, unix-tokenizer]\nas: unix-moe\noptions: {n_layer: 2}\n' > config.yaml
 

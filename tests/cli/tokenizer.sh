@@ -31,4 +31,19 @@ bad 2 "got 0 words, want FILE" tokenizer import
 bad 1 "nowhere.json: No such file" tokenizer import nowhere.json
 bad 1 "cut.json" tokenizer import cut.json
 bad 1 "wordpiece.json: .*WordPiece" tokenizer import wordpiece.json
+
+# tiktoken: the bytes, then "th", "he" and "the"; special tokens behind them
+python3 - > own.tiktoken << 'EOF'
+import base64
+for rank, token in enumerate([bytes([b]) for b in range(256)] + [b"th", b"he", b"the"]):
+    print(base64.b64encode(token).decode(), rank)
+EOF
+expect 0 "vocab 261, added 2" tokenizer import own.tiktoken --pretok cl100k --as ranks
+ids() { printf 'the hen' | smelt tokenizer encode ranks | tr -s ' \n' ' '; }
+check "its ranks are ids" test "$(ids)" = "258 32 257 110 "
+expect 0 "ranks: same bits" replay ranks
+bad 2 "own.tiktoken: no JSON; a file of tiktoken needs --pretok" tokenizer import own.tiktoken
+bad 2 "pretok: got gpt2, want own" tokenizer import flat.json --pretok gpt2
+printf 'AA== 0\nnot base64 1\n' > bad.tiktoken
+bad 1 "bad.tiktoken: line 2: " tokenizer import bad.tiktoken --pretok gpt2
 finish
