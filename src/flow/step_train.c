@@ -181,6 +181,19 @@ static sm_status tell_own(const sm_step_io *io, const sm_model_config *c, sm_err
     return s;
 }
 
+/* Evaluations were asked for, and there is nothing to score. */
+static void warn_unscored(const sm_step_io *io, const material *m)
+{
+    int64_t steps = sm_opt_int(io->options, "eval_steps");
+    if (steps > 0 && !m->heldout_data)
+        sm_log_line(io->ctx->log, SM_LOG_WARN,
+                    "train: eval_steps: got %lld with %s, so nothing is evaluated",
+                    (long long)steps,
+                    sm_opt_int(io->options, "eval_docs") > 0
+                        ? "a dataset that holds no document out"
+                        : "eval_docs 0");
+}
+
 static sm_status run(const sm_step_io *io, sm_err *err)
 {
     material m = {0};
@@ -195,6 +208,8 @@ static sm_status run(const sm_step_io *io, sm_err *err)
                             err);
     if (!s)
         s = tell_own(io, &m.config.model, err);
+    if (!s)
+        warn_unscored(io, &m);
     if (!s)
         s = curve_open(&k, io, &m.config, err);
     if (!s)
