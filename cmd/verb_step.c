@@ -232,6 +232,23 @@ static void print_result(const step_request *r, const sm_flow_result *got)
     print_figures(got->figures);
 }
 
+static bool ends_with(const char *key, const char *end)
+{
+    size_t n = strlen(key), m = strlen(end);
+    return n > m && !strcmp(key + n - m, end);
+}
+
+/* What is longer than an hour also as people count it. */
+static void print_number(const char *key, double v)
+{
+    int64_t minutes = v < 1e15 ? (int64_t)(v / 60 + 0.5) : 0;
+    if (ends_with(key, "_seconds") && minutes >= 60)
+        printf("  %-20s %.0f (%" PRId64 " h %02d min)\n", key, v, minutes / 60,
+               (int)(minutes % 60));
+    else
+        printf("  %-20s %.4g\n", key, v);
+}
+
 /* "total_bytes  1.2 GB": the plan as a table. */
 static int print_plan(const app *a, json_t *plan)
 {
@@ -243,14 +260,13 @@ static int print_plan(const app *a, json_t *plan)
            json_is_true(json_object_get(plan, "made_before")) ? " (made before)" : "");
     json_object_foreach(json_object_get(plan, "plan"), key, v)
     {
-        size_t n = strlen(key);
         char size[32];
-        if (n > 6 && !strcmp(key + n - 6, "_bytes"))
+        if (ends_with(key, "_bytes"))
             printf("  %-20s %s\n", key, human_bytes(size, json_integer_value(v)));
         else if (json_is_integer(v))
             printf("  %-20s %" PRId64 "\n", key, (int64_t)json_integer_value(v));
         else if (json_is_real(v))
-            printf("  %-20s %.4g\n", key, json_real_value(v));
+            print_number(key, json_real_value(v));
         else
             printf("  %-20s %s\n", key, json_is_true(v) ? "yes" : "no");
     }

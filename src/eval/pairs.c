@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Minimal pairs in BLiMP's form (Warstadt et al., TACL 2020). */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pairs.h"
@@ -41,18 +42,37 @@ static sm_status check_uid(const char *uid, const char *where, sm_err *err)
     return SM_OK;
 }
 
+/* The string of a key, which is not empty. */
+static sm_status read_text(const char **out, const json_t *o, const char *key,
+                           const char *where, sm_err *err)
+{
+    const json_t *v = json_object_get(o, key);
+    *out = json_string_value(v);
+    if (*out && **out)
+        return SM_OK;
+    char *got = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    sm_status s =
+        sm_fail(err, SM_ECORRUPT, "%s: %s: got %.60s, want a string that is not empty",
+                where, key, got ? got : "none");
+    free(got);
+    return s;
+}
+
 static sm_status score_line(tally *t, const json_t *o, const char *where, int64_t max_pairs,
                             const sm_scorer *scorer, sm_err *err)
 {
     static const char *const keys[] = {"sentence_good", "sentence_bad", "UID"};
     const char *v[3];
-    for (int k = 0; k < 3; k++) {
-        v[k] = json_string_value(json_object_get(o, keys[k]));
-        if (!v[k] || !*v[k])
-            return sm_fail(err, SM_ECORRUPT, "%s: %s: got none, want a string", where,
-                           keys[k]);
-    }
-    sm_status s = check_uid(v[2], where, err);
+    if (!json_is_object(o))
+        return sm_fail(err, SM_ECORRUPT,
+                       "%s: got a line that is no object, want "
+                       "{\"sentence_good\": ...}",
+                       where);
+    sm_status s = SM_OK;
+    for (int k = 0; k < 3 && !s; k++)
+        s = read_text(&v[k], o, keys[k], where, err);
+    if (!s)
+        s = check_uid(v[2], where, err);
     if (s)
         return s;
     json_t *seen = json_object_get(t->by_uid, v[2]);
@@ -68,19 +88,30 @@ static sm_status score_line(tally *t, const json_t *o, const char *where, int64_
     return count(t, v[2], nats[0] > nats[1], err);
 }
 
+/* White space alone, as the blank lines of a file with CR LF. */
+static bool is_blank(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r')
+            return false;
+    return true;
+}
+
 static sm_status score_text(tally *t, const sm_ctx *ctx, const char *text, size_t size,
                             const char *name, int64_t max_pairs, const sm_scorer *scorer,
                             sm_err *err)
 {
     const char *p = text, *end = p + size;
     sm_status s = SM_OK;
+    if (size >= 3 && !memcmp(p, "\xef\xbb\xbf", 3)) /* a byte order mark */
+        p += 3;
     for (int64_t line = 1; p < end && !s; line++) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         size_t len = (size_t)((nl ? nl : end) - p);
         char where[SM_ERR_MAX];
         snprintf(where, sizeof where, "%s:%lld", name, (long long)line);
         json_t *o = NULL;
-        if (len > 0)
+        if (!is_blank(p, len))
             s = sm_json_parse(&o, p, len, where, err);
         if (o && !s)
             s = score_line(t, o, where, max_pairs, scorer, err);

@@ -24,7 +24,7 @@ static const sm_option eval_options[] = {
     {.key = "questions", .type = SM_OPT_INT, .def = "0", .min = 0, .max = 1e9,
      .help = "NAME lines asked as questions; 0: all that qualify", .affects_result = true},
     {.key = "unseen_only", .type = SM_OPT_BOOL, .def = "true",
-     .help = "ask only for pages that the model was not trained on",
+     .help = "ask only for pages that the model was not trained on; --no-unseen-only: of all",
      .affects_result = true},
     {.key = "pairs", .type = SM_OPT_PATH, .def = "",
      .help = "minimal pairs, JSONL as BLiMP's", .affects_result = false},

@@ -10,7 +10,6 @@
  * Step train.states: the same run, of which the states are the result.  `keep_states`
  * makes both in one run.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,23 +167,6 @@ static sm_status train(sm_model **model, sm_train_summary *summary, const materi
     return sm_train_run(model, summary, io->ctx, &m->config, &t, err);
 }
 
-/* What is about to begin, where it takes more than a minute. */
-static sm_status announce(const sm_step_io *io, const sm_train_config *c, sm_err *err)
-{
-    sm_train_plan p;
-    sm_status s = sm_train_plan_make(&p, io->ctx, c, err);
-    if (s || p.expected_seconds < 60)
-        return s;
-    int64_t minutes = (int64_t)(p.expected_seconds / 60 + 0.5);
-    sm_log_line(io->ctx->log, SM_LOG_INFO,
-                "train: %.3g M parameters active of %.3g M, %" PRId64
-                " steps of %lld tokens: some %" PRId64 " h %02d min and %.1f GB here",
-                1e-6 * (double)p.n_active, 1e-6 * (double)p.n_param, sm_train_end(c),
-                (long long)p.tok_per_step, minutes / 60, (int)(minutes % 60),
-                1e-9 * (double)p.total_bytes);
-    return SM_OK;
-}
-
 /* A model that other programs would load as another one, and no word of theirs. */
 static sm_status tell_own(const sm_step_io *io, const sm_model_config *c, sm_err *err)
 {
@@ -197,6 +179,19 @@ static sm_status tell_own(const sm_step_io *io, const sm_model_config *c, sm_err
                     sm_model_config_type(c), own.data);
     sm_buf_free(&own);
     return s;
+}
+
+/* Evaluations were asked for, and there is nothing to score. */
+static void warn_unscored(const sm_step_io *io, const material *m)
+{
+    int64_t steps = sm_opt_int(io->options, "eval_steps");
+    if (steps > 0 && !m->heldout_data)
+        sm_log_line(io->ctx->log, SM_LOG_WARN,
+                    "train: eval_steps: got %lld with %s, so nothing is evaluated",
+                    (long long)steps,
+                    sm_opt_int(io->options, "eval_docs") > 0
+                        ? "a dataset that holds no document out"
+                        : "eval_docs 0");
 }
 
 static sm_status run(const sm_step_io *io, sm_err *err)
@@ -214,7 +209,7 @@ static sm_status run(const sm_step_io *io, sm_err *err)
     if (!s)
         s = tell_own(io, &m.config.model, err);
     if (!s)
-        s = announce(io, &m.config, err);
+        warn_unscored(io, &m);
     if (!s)
         s = curve_open(&k, io, &m.config, err);
     if (!s)

@@ -55,7 +55,8 @@ const sm_option train_options[] = {
     FLOAT("attn_temp_floor", "8192", 1, 1e9,
           "positions per step of the query temperature"),
     FLOAT("norm_eps", "1e-5", 1e-12, 1, "epsilon of the norms"),
-    BOOL("tied", "true", "the output head shares the embedding"),
+    BOOL("tied", "true",
+         "the output head shares the embedding; --no-tied: it has weights of its own"),
     INT("n_slice", "1", 1, 64,
         "slices of heads, hidden units and vocabulary, so that ranks can share a layer "
         "and"

@@ -450,6 +450,11 @@ json_t *sm_model_config_to_json(const sm_model_config *c)
     return o;
 }
 
+static bool has_nope_layer(const sm_model_config *c)
+{
+    return c->nope_every > 0 && c->nope_every <= c->n_layer;
+}
+
 /* Do the logits depend on a field, the others being what they are?  n_slice and max_ctx say
  * in which order and how far. */
 static bool matters(const sm_model_config *c, const char *name)
@@ -460,6 +465,12 @@ static bool matters(const sm_model_config *c, const char *name)
         return false;
     if (!strcmp(name, "d_ff"))
         return c->n_expert == 0 || c->moe_every > 1;
+    if (!strcmp(name, "attn_temp_floor"))
+        return c->attn_temp_scale > 0 && has_nope_layer(c);
+    if (!strcmp(name, "nope_every"))
+        return has_nope_layer(c);
+    if (!strcmp(name, "rope_interleaved"))
+        return c->nope_every != 1;
     for (size_t i = 0; i < sizeof of_experts / sizeof *of_experts; i++)
         if (!strcmp(name, of_experts[i]))
             return c->n_expert > 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The numbers of --dry-run: what a run takes, worked out before anything is allocated. */
+/* The numbers of --dry-run: what a run takes, worked out before anything is allocated; and
+ * what is said of them as it begins. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "train_internal.h"
@@ -68,4 +71,66 @@ sm_status sm_train_plan_make(sm_train_plan *out, const sm_ctx *ctx,
     }
     sm_model_free(m);
     return s;
+}
+
+/* -------------------------------------------------------------- what is said */
+
+/* "some 1 h 05 min" for what takes more than a minute, else nothing. */
+static const char *duration(char out[48], double seconds)
+{
+    int64_t minutes = (int64_t)(seconds / 60 + 0.5);
+    *out = 0;
+    if (seconds >= 60)
+        snprintf(out, 48, "some %" PRId64 " h %02d min", minutes / 60,
+                 (int)(minutes % 60));
+    return out;
+}
+
+static void announce_new(const sm_ctx *ctx, const sm_train_plan *p, int64_t end)
+{
+    char time[48];
+    if (*duration(time, p->expected_seconds))
+        sm_log_line(
+            ctx->log, SM_LOG_INFO,
+            "train: %.3g M parameters active of %.3g M, %lld steps of %lld tokens: "
+            "%s and %.1f GB here",
+            1e-6 * (double)p->n_active, 1e-6 * (double)p->n_param, (long long)end,
+            (long long)p->tok_per_step, time, 1e-9 * (double)p->total_bytes);
+}
+
+static void announce_rest(const sm_ctx *ctx, const sm_train_plan *p, int64_t done,
+                          int64_t end)
+{
+    char time[48];
+    duration(time, p->expected_seconds * (double)(end - done) / (double)end);
+    sm_log_line(ctx->log, SM_LOG_INFO,
+                "train: resumed from the checkpoint of step %lld of %lld%s%s",
+                (long long)done, (long long)end, *time ? ": left are " : "", time);
+}
+
+/* Told to find a size that fits, and the smallest does not. */
+static void warn_memory(const sm_ctx *ctx, const sm_train_config *c,
+                        const sm_train_plan *p)
+{
+    size_t pass = p->activation_bytes + p->packed_bytes;
+    if (c->micro_shards == 0 && pass > c->memory_bytes)
+        sm_log_line(ctx->log, SM_LOG_WARN,
+                    "train: one shard at a time takes %.0f MB of activations, packed "
+                    "weights and scratch; memory_mb allows %.0f",
+                    1e-6 * (double)pass, 1e-6 * (double)c->memory_bytes);
+}
+
+sm_status train_announce(const sm_ctx *ctx, const sm_train_config *c, int64_t done,
+                         sm_err *err)
+{
+    sm_train_plan p;
+    sm_status s = sm_train_plan_make(&p, ctx, c, err);
+    if (s)
+        return s;
+    warn_memory(ctx, c, &p);
+    if (done > 0)
+        announce_rest(ctx, &p, done, sm_train_end(c));
+    else
+        announce_new(ctx, &p, sm_train_end(c));
+    return SM_OK;
 }

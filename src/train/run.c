@@ -127,9 +127,8 @@ static sm_status resume(run *r, sm_err *err)
     if (!s && sum != step * ranks)
         s = sm_fail(err, SM_EIO, "train: ranks see different checkpoints in %s",
                     r->io->scratch ? r->io->scratch : "segments");
-    if (!s && step > 0 && !r->io->segment)
-        sm_log_line(r->ctx->log, SM_LOG_INFO, "resumed from the checkpoint of step %lld",
-                    (long long)step);
+    if (!s && !r->io->segment)
+        s = train_announce(r->ctx, r->config, step, err);
     r->summary.resumed_step = r->saved_step = step;
     if (!s && step > 0)
         r->summary.last = measure(r, &r->state.last, step - 1, 0);
@@ -337,7 +336,9 @@ static sm_status loop(run *r, sm_err *err)
             s = sm_fail(err, SM_ECANCEL,
                         "train: stopped on request after step %lld of %lld%s",
                         (long long)step + 1, (long long)end,
-                        keeps_checkpoints(r) ? "; a checkpoint is saved" : "");
+                        keeps_checkpoints(r)
+                            ? "; a checkpoint is saved, and the same run goes on from it"
+                            : "");
         if (s)
             return s;
     }

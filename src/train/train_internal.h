@@ -104,10 +104,10 @@ typedef struct train_optim {
     int64_t n_block;
     int64_t *tensor_block; /* [n_param_tensors+1] first block of each tensor */
     int64_t *group;        /* [n_group+1] first block of each group          */
-    int64_t n_group;       /* whole blocks, whole rows, a multiple of 64 of them, or what is
+    int64_t n_group;  /* whole blocks, whole rows, a multiple of 64 of them, or what is
                               left of a tensor: what a task moves and packs  */
-    double *partial;       /* [n_block] */
-    train_muon *muon;      /* NULL: AdamW alone */
+    double *partial;  /* [n_block] */
+    train_muon *muon; /* NULL: AdamW alone */
 } train_optim;
 
 /** @param ctx its kernels and the number of its threads decide Muon's scratch */
@@ -192,6 +192,11 @@ sm_status train_step_run(train_step_result *out, train_step *t, int64_t step,
  * neither data nor optimizer nor weights (the model may be a shape). */
 sm_status train_step_layout(train_step *t, const sm_ctx *ctx, const sm_train_config *c,
                             sm_model *model, sm_err *err);
+
+/** Say what is about to begin or, after `done` steps, what is left: the time where that is
+ * more than a minute, and a warning where the smallest pass is larger than memory_bytes. */
+sm_status train_announce(const sm_ctx *ctx, const sm_train_config *c, int64_t done,
+                         sm_err *err);
 
 /* ------------------------------------------------------------ checkpoints */
 

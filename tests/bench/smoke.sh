@@ -27,7 +27,8 @@ wrong "no such figure" train.no_such
 wrong "want one of" --group nonsense
 wrong "torch=PATH" --peer llama=x train.contract_cost
 wrong "no such file" --peer torch=/nonexistent train.contract_cost
-wrong "at least 1" --pairs 0 train.contract_cost
+wrong "got .*--pairs 0 .*at least 1" --pairs 0 train.contract_cost
+wrong "got --threads 9999 .*want threads of 1 to 256" --threads 9999 train.contract_cost
 
 # the program that measures steps: wrong numbers, too
 wrong_step() {

@@ -58,6 +58,7 @@ check "a plan of 5e10 parameters allocates none of them" bash -c \
   'ulimit -v $1; smelt=$2; shift 2; "$smelt" train "$@" --dry-run --json |
    python3 -c "import json, sys; assert json.load(sys.stdin)[\"plan\"][\"parameters\"] > 5e10"' \
   - "$limit" "$SMELT" "${huge[@]}"
+expect 0 'expected_seconds +[0-9]+ \([0-9]+ h [0-9]{2} min\)' train "${huge[@]}" --dry-run
 check "a dry run leaves nothing" bash -c '! "$1" status | grep -q model' - "$SMELT"
 
 # ------------------------------------------------------------------ a pipeline

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Muon and width transfer from the command line: memory in the plan, replay; train --find-lr.
+# Muon and width transfer from the command line: memory in the plan, replay; train --find-lr;
+# evaluations that cannot be.
 # Usage: optimizer.sh SMELT ROOT
 SMELT=$1 ROOT=$2
 . "$(dirname "$0")/lib.sh"
@@ -22,6 +23,13 @@ END
 expect 0 "^m: model" train "${shape[@]}" --optimizer muon --mup-base-width 32 --as m
 expect 0 "m: same bits" replay m
 expect 2 "optimizer" train "${shape[@]}" --optimizer lion
+
+# evaluations that cannot be are said
+expect 0 "warning: train: eval_steps: got 4 with eval_docs 0, so nothing is evaluated" \
+  train "${shape[@]}" --eval-steps 4 --eval-docs 0 --as unscored
+smelt data curate docs --heldout-frac 0 --as all -q >/dev/null
+expect 0 "got 4 with a dataset that holds no document out" \
+  train all "${shape[@]:1}" --eval-steps 4 --as unscored
 
 smelt status >before.txt
 smelt train "${shape[@]}" --optimizer muon --find-lr --find-lr-steps 40 --find-lr-min 1e-4 \

@@ -524,6 +524,26 @@ static void pairs_are_counted_by_uid(void **state)
     assert_int_equal(run_pairs(&f, "", 0, &err), SM_EINVAL);
 }
 
+/* As editors of other systems leave a file: a byte order mark, CR LF, blank lines. */
+static void blank_lines_of_pairs_are_skipped(void **state)
+{
+    (void)state;
+    json_t *f;
+    sm_err err;
+    const char *text =
+        "\xef\xbb\xbf{\"sentence_good\":\"a\",\"sentence_bad\":\"aa\","
+        "\"UID\":\"x\"}\r\n\r\n \t\n"
+        "{\"sentence_good\":\"aa\",\"sentence_bad\":\"a\",\"UID\":\"x\"}\r\n";
+    assert_int_equal(run_pairs(&f, text, 0, &err), SM_OK);
+    assert_true(value(f, "pairs.x", "value") == 0.5);
+    json_decref(f);
+    assert_int_equal(run_pairs(&f, "\r\n", 0, &err), SM_EINVAL);
+    assert_int_equal(run_pairs(&f, "\n[1]\n", 0, &err), SM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "pairs.jsonl:2: got a line that is no object"));
+    assert_int_equal(run_pairs(&f, "{\"sentence_good\":7}", 0, &err), SM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "sentence_good: got 7, want a string"));
+}
+
 /* Refuses long sentences, as an engine does whose context they exceed. */
 static sm_status short_only(void *self, const char *prefix, size_t n, const char *s,
                             size_t ns, double *nats, int64_t *n_token, sm_err *err)
@@ -601,6 +621,7 @@ int main(void)
         cmocka_unit_test(hits_that_were_not_read_stay_below),
         cmocka_unit_test(pairs_are_counted_by_uid),
         cmocka_unit_test(a_tie_is_no_hit),
+        cmocka_unit_test(blank_lines_of_pairs_are_skipped),
         cmocka_unit_test(faults_of_pairs_have_a_place),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);

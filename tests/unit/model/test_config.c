@@ -203,7 +203,14 @@ static void test_own_fields(void **state)
     c.n_expert = 0; /* a dense twin keeps the fields */
     c.router_bias = false;
     expect_own(&c, "llama4_text", "rope_interleaved false");
+    c.nope_every = 1; /* nothing rotates */
+    expect_own(&c, "llama4_text", "");
+    c.nope_every = c.n_layer + 1;
+    c.rope_interleaved = true;
+    expect_own(&c, "llama4_text", "");
     c = (sm_model_config)SM_MODEL_CONFIG_DEFAULT;
+    expect_own(&c, "llama", "");
+    c.attn_temp_floor = 8192; /* of a temperature that is off, as smelt train gives it */
     expect_own(&c, "llama", "");
     c.n_expert = 8; /* of every layer: no other program looks for d_ff */
     c.k_expert = 2;
@@ -312,14 +319,10 @@ static void test_ends_of_ranges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_published_sizes),
-        cmocka_unit_test(test_exact_count),
-        cmocka_unit_test(test_views),
-        cmocka_unit_test(test_flops),
-        cmocka_unit_test(test_json_round_trip),
-        cmocka_unit_test(test_reads_scout),
-        cmocka_unit_test(test_own_fields),
-        cmocka_unit_test(test_check_names_field),
+        cmocka_unit_test(test_published_sizes), cmocka_unit_test(test_exact_count),
+        cmocka_unit_test(test_views),           cmocka_unit_test(test_flops),
+        cmocka_unit_test(test_json_round_trip), cmocka_unit_test(test_reads_scout),
+        cmocka_unit_test(test_own_fields),      cmocka_unit_test(test_check_names_field),
         cmocka_unit_test(test_check_slices),
         cmocka_unit_test(test_ends_of_ranges),
     };

@@ -136,7 +136,7 @@ static void resumes(sm_train_config c)
     w = (watch){.stop_at = 17};
     assert_int_equal(train(&got, &sum, &w, &c, dir, &err), SM_ECANCEL);
     assert_non_null(strstr(err.msg, "after step 17 of 30"));
-    assert_non_null(strstr(w.said, "resumed from the checkpoint of step 10"));
+    assert_string_equal(w.said, "train: resumed from the checkpoint of step 10 of 30\n");
     assert_int_equal(sum.n_steps_run, 7);
     w = (watch){.kill_at = 28};
     c.micro_shards = 2; /* elsewhere, with less memory */
@@ -157,6 +157,60 @@ static void resumes(sm_train_config c)
     assert_true(sum.last.load_max == last.load_max && sum.last.n_tok == last.n_tok);
     assert_memory_equal(&sum.last.eval, &last.eval, sizeof last.eval);
     OK(sm_remove_tree(dir, &err));
+}
+
+/* What takes more than a minute says how long it will be, and after a resume how long the
+ * rest will. */
+static void test_says_what_is_left(void **state)
+{
+    (void)state;
+    sm_train_config c = tiny_dense();
+    sm_train_plan p;
+    sm_train_summary sum;
+    uint64_t h;
+    sm_err err;
+    char dir[32], want[80];
+    watch w = {.stop_at = 10};
+    sm_ctx ctx = make_ctx(NULL, 2);
+    c.n_steps = 40;
+    c.ceiling_gflops = 1;
+    OK(sm_train_plan_make(&p, &ctx, &c, &err));
+    free_ctx(&ctx);
+    c.ceiling_gflops = p.expected_seconds / (100 * 60); /* a machine that takes as long */
+    make_dir(dir);
+    assert_int_equal(train(&h, &sum, &w, &c, dir, &err), SM_ECANCEL);
+    snprintf(want, sizeof want,
+             " 40 steps of %lld tokens: some 1 h 40 min and 0.0 GB here\n",
+             (long long)p.tok_per_step);
+    assert_non_null(strstr(w.said, want));
+    assert_non_null(strstr(err.msg, "after step 10 of 40; a checkpoint is saved, and the "
+                                    "same run goes on from it"));
+    w = (watch){.stop_at = 11};
+    assert_int_equal(train(&h, &sum, &w, &c, dir, &err), SM_ECANCEL);
+    assert_string_equal(w.said,
+                        "train: resumed from the checkpoint of step 10 of 40: left "
+                        "are some 1 h 15 min\n");
+    OK(sm_remove_tree(dir, &err));
+}
+
+/* Memory that not even one shard fits: it runs, and says what it takes. */
+static void test_warns_of_memory(void **state)
+{
+    (void)state;
+    sm_train_config c = tiny_dense();
+    sm_train_summary sum;
+    uint64_t h;
+    sm_err err;
+    watch w = {0};
+    c.n_steps = 5;
+    c.checkpoint_steps = 0;
+    c.memory_bytes = 1000;
+    OK(train(&h, &sum, &w, &c, NULL, &err));
+    assert_non_null(strstr(w.said, "train: one shard at a time takes "));
+    w = (watch){0};
+    c.micro_shards = 1; /* as told */
+    OK(train(&h, &sum, &w, &c, NULL, &err));
+    assert_string_equal(w.said, "");
 }
 
 static void test_resume_dense(void **state)
@@ -406,6 +460,8 @@ int main(void)
         cmocka_unit_test(test_overfits_llama4),
         cmocka_unit_test(test_overfits_mixtral),
         cmocka_unit_test(test_resume_dense),
+        cmocka_unit_test(test_says_what_is_left),
+        cmocka_unit_test(test_warns_of_memory),
         cmocka_unit_test(test_resume_moe),
         cmocka_unit_test(test_resume_without_saving),
         cmocka_unit_test(test_stop_in_last_evaluation),
