@@ -36,6 +36,9 @@ SM_API void sm_map_close(sm_map *m);
 SM_API sm_status sm_file_open_regular(int *fd, size_t *size, const char *path, int flags,
                                       sm_err *err);
 
+/** What the name of a file begins with that is not finished, or that a crash left. */
+#define SM_TEMP_PREFIX ".sm-tmp-"
+
 /** Write a file so that a crash at any instruction leaves the old file or the new one:
  * temporary file in the same directory, fsync, rename, fsync of the directory.
  * @param mode permission bits of the new file, e.g. 0644 */
@@ -44,8 +47,8 @@ SM_API sm_status sm_file_write_atomic(const char *path, const void *data, size_t
 
 /** A file being written; visible under `path` only after commit (as above). */
 typedef struct sm_file_writer sm_file_writer;
-SM_API sm_status sm_file_writer_open(sm_file_writer **out, const char *path, unsigned mode,
-                                     sm_err *err);
+SM_API sm_status sm_file_writer_open(sm_file_writer **out, const char *path,
+                                     unsigned mode, sm_err *err);
 SM_API sm_status sm_file_writer_put(sm_file_writer *w, const void *data, size_t len,
                                     sm_err *err);
 /** The same for an output that a user names: a symbolic link stays and its target is written;
