@@ -73,9 +73,9 @@ typedef struct sm_artifact_file {
 
 /** An immutable result: sorted files, and the recipe that made it. */
 typedef struct sm_artifact {
-    char kind[24];     /* "source", "dataset", "tokenizer", "model", ... */
-    sm_id content;     /* SHA-256 of canonical JSON [[path, object id], ...] */
-    sm_id recipe;      /* SHA-256 of the canonical recipe                 */
+    char kind[24]; /* "source", "dataset", "tokenizer", "model", ... */
+    sm_id content; /* SHA-256 of canonical JSON [[path, object id], ...] */
+    sm_id recipe;  /* SHA-256 of the canonical recipe                 */
     json_t *recipe_json;
     sm_artifact_file *file;
     size_t n_file;
@@ -118,7 +118,8 @@ SM_API sm_status sm_store_commit_after(sm_artifact *out, sm_store *s, const sm_c
 /** Find by ref ("docs", "docs@v3", "unix:stable"), content id or its prefix (>= 8 digits).
  * 64 hex digits are an id and never a ref; a ref wins over a shorter prefix.
  * SM_ENOENT names the nearest ref; SM_EINVAL when a prefix is ambiguous. */
-SM_API sm_status sm_store_find(sm_artifact *out, sm_store *s, const char *ref, sm_err *err);
+SM_API sm_status sm_store_find(sm_artifact *out, sm_store *s, const char *ref,
+                               sm_err *err);
 /** Find by the id of a lineage node: that content as that recipe made it.  SM_ENOENT when
  * there is none, such as for a node of kind "missing". */
 SM_API sm_status sm_store_find_node(sm_artifact *out, sm_store *s, const sm_id *node,
@@ -195,7 +196,8 @@ SM_API sm_status sm_store_verify(sm_store *s, const char *ref,
  * "files" is a count.  Where several have made an input, the first counts.  An input that
  * is not here, or is here only as a result of this one, has kind "missing" and its content
  * id.  New reference. */
-SM_API sm_status sm_store_lineage(json_t **out, sm_store *s, const char *ref, sm_err *err);
+SM_API sm_status sm_store_lineage(json_t **out, sm_store *s, const char *ref,
+                                  sm_err *err);
 /** Drawings of such a graph, appended to `out`: a tree in UTF-8 for the terminal, DOT for
  * Graphviz, a self-contained SVG (boxes are <g class="node" data-id="...">; colours follow
  * the reader's light or dark preference).  Texts are escaped.
@@ -226,6 +228,10 @@ SM_API sm_status sm_audit_verify(sm_store *s, const char *checkpoint_path,
 /** Write {"n","head","time","key","signature"} to keep elsewhere; refused with SM_ECORRUPT
  * when the log is not whole. */
 SM_API sm_status sm_audit_checkpoint(sm_store *s, const char *out_path, sm_err *err);
+
+/** The public key that checks this workspace's signatures, as PEM; malloc'd.  SM_ECORRUPT:
+ * keys/ed25519.pub is not a key as init wrote it. */
+SM_API sm_status sm_store_public_key(char **pem, sm_store *s, sm_err *err);
 
 /** Sign / check bytes with the workspace's Ed25519 key.  SM_EDENIED: the signature does not
  * match, or the private key is readable by others (want mode 0600). */

@@ -61,6 +61,8 @@ char *store_path(const sm_store *s, const char *rel);
 /* The nearest directory at or above `dir` with a .smelt; malloc'd, NULL when none. */
 char *store_find_root(const char *dir);
 sm_status store_nomem(sm_err *err);
+/* A file of the workspace that is no regular file, or too large: damage, not wrong usage. */
+sm_status store_damage(sm_status st, sm_err *err);
 /* fsync of a directory, so that its entries survive a crash. */
 sm_status store_sync_dir(const char *path, sm_err *err);
 /* flock of .smelt/lock, counted: nested calls are free. */

@@ -19,6 +19,15 @@ sm_status store_nomem(sm_err *err)
     return sm_fail(err, SM_ENOMEM, "store: out of memory");
 }
 
+sm_status store_damage(sm_status st, sm_err *err)
+{
+    if (st != SM_EINVAL)
+        return st;
+    if (err)
+        err->status = SM_ECORRUPT;
+    return SM_ECORRUPT;
+}
+
 void store_enter(sm_store *s)
 {
     pthread_mutex_lock(&s->mutex);
@@ -102,7 +111,7 @@ static sm_status check_format(const sm_store *s, sm_err *err)
     char *path = store_path(s, "format");
     if (!path)
         return store_nomem(err);
-    sm_status st = sm_file_read(&text, NULL, path, 4096, err);
+    sm_status st = store_damage(sm_file_read(&text, NULL, path, 4096, err), err);
     if (!st && strcmp(text, STORE_FORMAT) != 0)
         st = sm_fail(err, SM_ECORRUPT, "%s: got \"%.40s\", want \"%.*s\"", path, text,
                      (int)sizeof STORE_FORMAT - 2, STORE_FORMAT);
