@@ -186,7 +186,7 @@ static sm_status refuse_busy(const char *at, sm_err *err)
 }
 
 /* A catalog that still says where the log ended is a witness: without it, a log that was
- * cut or written anew would look whole. */
+ * cut or written anew would look whole, and one that cannot be read would look empty. */
 static sm_status refuse_bad_log(const char *dir, sm_err *err)
 {
     sm_err why = {0};
@@ -197,7 +197,7 @@ static sm_status refuse_bad_log(const char *dir, sm_err *err)
     st = knows ? sm_audit_verify(s, NULL, NULL, &why) : SM_OK;
     sm_store_close(s);
     if (st != SM_ECORRUPT)
-        return SM_OK;
+        return st ? sm_fail(err, st, "%s", why.msg) : SM_OK;
     return sm_fail(err, SM_EDENIED,
                    "refused: the catalog is a witness that the log is not whole: %.300s; "
                    "to go on without it, move catalog.db away",

@@ -203,8 +203,9 @@ static sm_status mutex_init(pthread_mutex_t *m, sm_err *err)
     return rc == 0 ? SM_OK : store_nomem(err);
 }
 
-/* Open root/.smelt; takes `root` (malloc'd) whatever the outcome. */
-static sm_status open_at(sm_store **out, char *root, sm_err *err)
+/* Open root/.smelt; takes `root` (malloc'd) whatever the outcome.  is_new: init has yet to
+ * write the first record. */
+static sm_status open_at(sm_store **out, char *root, bool is_new, sm_err *err)
 {
     sm_store *s = sm_alloc(1, sizeof *s);
     if (!s || mutex_init(&s->mutex, err)) {
@@ -220,7 +221,7 @@ static sm_status open_at(sm_store **out, char *root, sm_err *err)
         st = open_lock(s, err);
     if (!st)
         st = open_catalog(s, err);
-    if (!st)
+    if (!st && !is_new)
         st = change_recover(s, err);
     if (st) {
         sm_store_close(s);
@@ -260,7 +261,7 @@ sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err)
             err, SM_ENOENT,
             "no workspace (.smelt) in %s or above it; make one with: smelt init",
             dir ? dir : "the current directory");
-    return open_at(out, root, err);
+    return open_at(out, root, false, err);
 }
 
 void sm_store_close(sm_store *s)
@@ -326,7 +327,7 @@ static sm_status start_log(char *parent, sm_err *err)
     sm_store *s = NULL;
     char key[65];
     json_t *detail = NULL;
-    sm_status st = open_at(&s, parent, err);
+    sm_status st = open_at(&s, parent, true, err);
     if (st)
         return st;
     st = key_public_hex(key, s, err);
