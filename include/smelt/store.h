@@ -51,10 +51,10 @@ typedef struct sm_rebuilt {
 
 /** Put a damaged catalog.db aside and make it again from the audit log and the objects.
  * Metrics are carried over row by row, from both ends as far as they can be read.  `dir`
- * as for open; no other process may have the workspace open.  A catalog that is gone is
+ * as for open.  A catalog that is gone is
  * made by open itself.
  * @param[out] out  may be NULL; unchanged after an error
- * @return SM_EDENIED when another process is making something there, and when the catalog
+ * @return SM_EDENIED when another process has the workspace open, and when the catalog
  *         can still tell that the log was cut or rewritten: making it again would hide
  *         that */
 SM_API sm_status sm_store_rebuild(sm_rebuilt *out, const char *dir, sm_err *err);
