@@ -100,7 +100,7 @@ static sm_status apply_one(verifier *v, const audit_record *rec, sm_err *err)
             return st;
     }
     st = apply_record(v->mem, v->s, rec, &inner);
-    if (st == SM_ECORRUPT) /* the object is named by the object check */
+    if (st == SM_ECORRUPT || st == SM_EIO) /* the object check names it */
         return catalog_run(v->mem, err, "INSERT OR IGNORE INTO unread VALUES(?,?)", "ss",
                            json_string_value(json_object_get(rec->detail, "manifest")),
                            json_string_value(json_object_get(rec->detail, "content")));
