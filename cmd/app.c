@@ -64,6 +64,7 @@ void app_catch_signals(void)
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write past the limit fails, and says which file */
 }
 
 /* ------------------------------------------------------------ log, context */

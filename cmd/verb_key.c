@@ -12,15 +12,14 @@ static int run(app *a, const verb *self, const args *in)
     sm_err err = {0};
     sm_store *store;
     char *path = NULL, *text = NULL;
-    size_t len = 0;
     sm_id id;
     sm_status s = app_store(&store, a, &err);
     if (!s && !(path = sm_path_join(sm_store_dir(store), "keys/ed25519.pub")))
         s = sm_fail(&err, SM_ENOMEM, "key: out of memory");
     if (!s)
-        s = sm_file_read(&text, &len, path, 1 << 16, &err);
+        s = sm_store_public_key(&text, store, &err);
     if (!s)
-        s = sm_id_of_bytes(&id, text, len, &err);
+        s = sm_id_of_bytes(&id, text, strlen(text), &err);
     if (s) {
         free(path);
         return app_fail(a, s, &err);

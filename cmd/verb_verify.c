@@ -93,7 +93,7 @@ const verb verb_verify = {
         "--rebuild puts catalog.db aside as catalog-damaged-TIME.db and makes it again; the\n"
         "log records that.  Metrics are in no log: those that the damaged file still yields\n"
         "are carried over, and what is lost is said.  It is refused while another process\n"
-        "works in the workspace, and where the catalog can still tell that the log was cut or\n"
+        "has the workspace open, and where the catalog can still tell that the log was cut or\n"
         "rewritten.",
     .example = "smelt verify\nsmelt verify unix-moe\nsmelt verify --rebuild",
     .options = options,

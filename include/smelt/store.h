@@ -51,10 +51,10 @@ typedef struct sm_rebuilt {
 
 /** Put a damaged catalog.db aside and make it again from the audit log and the objects.
  * Metrics are carried over row by row, from both ends as far as they can be read.  `dir`
- * as for open; no other process may have the workspace open.  A catalog that is gone is
+ * as for open.  A catalog that is gone is
  * made by open itself.
  * @param[out] out  may be NULL; unchanged after an error
- * @return SM_EDENIED when another process is making something there, and when the catalog
+ * @return SM_EDENIED when another process has the workspace open, and when the catalog
  *         can still tell that the log was cut or rewritten: making it again would hide
  *         that */
 SM_API sm_status sm_store_rebuild(sm_rebuilt *out, const char *dir, sm_err *err);
@@ -73,9 +73,9 @@ typedef struct sm_artifact_file {
 
 /** An immutable result: sorted files, and the recipe that made it. */
 typedef struct sm_artifact {
-    char kind[24];     /* "source", "dataset", "tokenizer", "model", ... */
-    sm_id content;     /* SHA-256 of canonical JSON [[path, object id], ...] */
-    sm_id recipe;      /* SHA-256 of the canonical recipe                 */
+    char kind[24]; /* "source", "dataset", "tokenizer", "model", ... */
+    sm_id content; /* SHA-256 of canonical JSON [[path, object id], ...] */
+    sm_id recipe;  /* SHA-256 of the canonical recipe                 */
     json_t *recipe_json;
     sm_artifact_file *file;
     size_t n_file;
@@ -120,7 +120,8 @@ SM_API sm_status sm_store_commit_after(sm_artifact *out, sm_store *s, const sm_c
 /** Find by ref ("docs", "docs@v3", "unix:stable"), content id or its prefix (>= 8 digits).
  * 64 hex digits are an id and never a ref; a ref wins over a shorter prefix.
  * SM_ENOENT names the nearest ref; SM_EINVAL when a prefix is ambiguous. */
-SM_API sm_status sm_store_find(sm_artifact *out, sm_store *s, const char *ref, sm_err *err);
+SM_API sm_status sm_store_find(sm_artifact *out, sm_store *s, const char *ref,
+                               sm_err *err);
 /** Find by the id of a lineage node: that content as that recipe made it.  SM_ENOENT when
  * there is none, such as for a node of kind "missing". */
 SM_API sm_status sm_store_find_node(sm_artifact *out, sm_store *s, const sm_id *node,
@@ -197,7 +198,8 @@ SM_API sm_status sm_store_verify(sm_store *s, const char *ref,
  * "files" is a count.  Where several have made an input, the first counts.  An input that
  * is not here, or is here only as a result of this one, has kind "missing" and its content
  * id.  New reference. */
-SM_API sm_status sm_store_lineage(json_t **out, sm_store *s, const char *ref, sm_err *err);
+SM_API sm_status sm_store_lineage(json_t **out, sm_store *s, const char *ref,
+                                  sm_err *err);
 /** Drawings of such a graph, appended to `out`: a tree in UTF-8 for the terminal, DOT for
  * Graphviz, a self-contained SVG (boxes are <g class="node" data-id="...">; colours follow
  * the reader's light or dark preference).  Texts are escaped.
@@ -228,6 +230,10 @@ SM_API sm_status sm_audit_verify(sm_store *s, const char *checkpoint_path,
 /** Write {"n","head","time","key","signature"} to keep elsewhere; refused with SM_ECORRUPT
  * when the log is not whole. */
 SM_API sm_status sm_audit_checkpoint(sm_store *s, const char *out_path, sm_err *err);
+
+/** The public key that checks this workspace's signatures, as PEM; malloc'd.  SM_ECORRUPT:
+ * keys/ed25519.pub is not a key as init wrote it. */
+SM_API sm_status sm_store_public_key(char **pem, sm_store *s, sm_err *err);
 
 /** Sign / check bytes with the workspace's Ed25519 key.  SM_EDENIED: the signature does not
  * match, or the private key is readable by others (want mode 0600). */

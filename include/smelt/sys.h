@@ -38,6 +38,9 @@ SM_API void sm_map_close(sm_map *m);
 SM_API sm_status sm_file_open_regular(int *fd, size_t *size, const char *path, int flags,
                                       sm_err *err);
 
+/** What the name of a file begins with that is not finished, or that a crash left. */
+#define SM_TEMP_PREFIX ".sm-tmp-"
+
 /** Write a file so that a crash at any instruction leaves the old file or the new one:
  * temporary file in the same directory, fsync, rename, fsync of the directory.
  * @param mode permission bits of the new file, e.g. 0644 */

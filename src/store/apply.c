@@ -18,6 +18,14 @@ static sm_status put_ref(sqlite3 *db, const audit_record *rec, const json_t *ref
                        sm_json_text(ref, "tag"), manifest, content, rec->time, rec->n);
 }
 
+/* An object that is gone, or not what its name says, is damage.  One that cannot be read now
+ * (a failing disk, too many open files, no memory) may be whole: its rows must not be left
+ * out for good. */
+static sm_status as_damage(sm_status st)
+{
+    return st == SM_EIO || st == SM_ENOMEM ? st : SM_ECORRUPT;
+}
+
 static sm_status put_files(sqlite3 *db, const char *manifest, const sm_artifact *a,
                            sm_err *err)
 {
@@ -60,7 +68,7 @@ static sm_status put_run(sqlite3 *db, sm_store *s, const audit_record *rec,
                        (long long)rec->n);
     sm_status st = object_load_json(&run, &text, s, &id, err);
     if (st)
-        return SM_ECORRUPT;
+        return as_damage(st);
     const char *name = sm_json_text(run, "id");
     st = catalog_run(db, err, "INSERT OR IGNORE INTO run VALUES(?,?,?,?,?)", "issss",
                      rec->n, *name ? name : object, manifest, object, text);
@@ -95,7 +103,7 @@ static sm_status apply_commit(sqlite3 *db, sm_store *s, const audit_record *rec,
     if (!st)
         st = object_load_json(&json, &recipe, s, &a.recipe, err);
     if (st) {
-        st = st == SM_ENOMEM ? st : SM_ECORRUPT;
+        st = as_damage(st);
         goto done;
     }
     st = put_artifact(db, rec, manifest, text, recipe, &a, err);

@@ -99,7 +99,7 @@ static sm_status log_open(int *fd, char **path, const sm_store *s, int flags, sm
     *path = store_path(s, LOG_NAME);
     if (!*path)
         return store_nomem(err);
-    sm_status st = sm_file_open_regular(fd, NULL, *path, flags, err);
+    sm_status st = store_damage(sm_file_open_regular(fd, NULL, *path, flags, err), err);
     if (st) {
         free(*path);
         *path = NULL;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "internal.h"
 
@@ -80,13 +81,27 @@ static void distrust(sqlite3 *db)
     (void)db;
 }
 
+/* SQLite names no file that it could not open. */
+static sm_status fail_open(sm_err *err, sqlite3 *db, const char *path)
+{
+    struct stat info;
+    if (!db)
+        return store_nomem(err);
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return sm_fail(err, SM_ECORRUPT,
+                       "%s: got %s, want a regular file; " STORE_REBUILD_HINT, path,
+                       S_ISDIR(info.st_mode) ? "a directory" : "a special file");
+    sm_status st = catalog_fail(err, db, "open");
+    return sm_fail(err, st, "%s: open: %s", path, sqlite3_errmsg(db));
+}
+
 sm_status catalog_open(sqlite3 **out, const char *path, bool durable, sm_err *err)
 {
     sqlite3 *db = NULL;
     sm_status st = SM_OK;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
     if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK) {
-        st = db ? catalog_fail(err, db, "open") : store_nomem(err);
+        st = fail_open(err, db, path);
         goto done;
     }
     sqlite3_busy_timeout(db, 60000);

@@ -28,12 +28,15 @@ static sm_status log_size(int64_t *out, const sm_store *s, sm_err *err)
     if (!path)
         return store_nomem(err);
     sm_status st = SM_OK;
-    if (stat(path, &info) == 0)
-        *out = (int64_t)info.st_size;
-    else if (errno != ENOENT)
-        st = sm_fail_errno(err, errno, "%s", path);
+    if (stat(path, &info) != 0)
+        st = errno == ENOENT
+                 ? sm_fail(err, SM_ECORRUPT, "%s: the audit log is missing", path)
+                 : sm_fail_errno(err, errno, "%s", path);
+    else if (!S_ISREG(info.st_mode))
+        st = sm_fail(err, SM_ECORRUPT, "%s: got %s, want a regular file", path,
+                     S_ISDIR(info.st_mode) ? "a directory" : "a special file");
     else
-        st = sm_fail(err, SM_ECORRUPT, "%s: the audit log is missing", path);
+        *out = (int64_t)info.st_size;
     free(path);
     return st;
 }
@@ -203,16 +206,33 @@ sm_status change_end(sm_store *s, sm_status st, sm_err *err)
     return st;
 }
 
+/* init's record is in the log before the workspace can be seen, so a log without records
+ * is one that was lost; with an empty catalog beside it nothing says what there was. */
+static sm_status fail_lost(sm_store *s, sm_status st, const sm_err *why, sm_err *err)
+{
+    if (st)
+        return sm_fail(err, st, "%s; the catalog has seen no record of it either",
+                       why->msg);
+    return sm_fail(err, SM_ECORRUPT,
+                   "%s/audit/log.jsonl: got no records, and the catalog has seen none; "
+                   "want the log back from a copy",
+                   s->dir);
+}
+
 sm_status change_recover(sm_store *s, sm_err *err)
 {
     audit_head head;
     int64_t size = 0;
+    sm_err why = {0};
     sm_status st = catalog_head(&head, s->db, err);
     if (st)
         return st;
-    /* A log that is shorter or gone is for verify to report: reading must stay possible.
-     */
-    if (log_size(&size, s, NULL) || size <= head.bytes)
+    st = log_size(&size, s, &why);
+    if (head.n == 0 && (st || size == 0))
+        return fail_lost(s, st, &why, err);
+    /* A log that is shorter or gone is for verify to report: what the catalog has seen can
+     * still be read. */
+    if (st || size <= head.bytes)
         return SM_OK;
     st = begin(s, true, err);
     if (st && st != SM_ENOMEM) /* who cannot sign can still read */

@@ -151,12 +151,33 @@ static sm_status record_artifact(sm_store *s, const char *event, const sm_artifa
     return st;
 }
 
+static bool is_temporary(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return strncmp(slash ? slash + 1 : path, SM_TEMP_PREFIX, strlen(SM_TEMP_PREFIX)) == 0;
+}
+
+/* The files of a result.  A temporary that could not be removed is none of them, and to leave
+ * it out in silence would hide that the disk fails. */
+static sm_status list_results(sm_list *out, const char *staging, sm_err *err)
+{
+    sm_status st = sm_list_files(out, staging, err);
+    if (!st && out->n == 0)
+        st = sm_fail(err, SM_EINVAL, "%s: got no files, want at least one", staging);
+    for (size_t i = 0; i < out->n && !st; i++)
+        if (is_temporary(out->item[i]))
+            st =
+                sm_fail(err, SM_EIO,
+                        "%s/%s: got a temporary file that could not be removed, want the "
+                        "files of a result",
+                        staging, out->item[i]);
+    return st;
+}
+
 static sm_status take_files(sm_artifact *a, sm_store *s, const char *staging, sm_err *err)
 {
     sm_list list = {0};
-    sm_status st = sm_list_files(&list, staging, err);
-    if (!st && list.n == 0)
-        st = sm_fail(err, SM_EINVAL, "%s: got no files, want at least one", staging);
+    sm_status st = list_results(&list, staging, err);
     if (!st && !(a->file = sm_alloc(list.n, sizeof *a->file)))
         st = store_nomem(err);
     for (size_t i = 0; i < list.n && !st; i++) {

@@ -45,6 +45,7 @@ struct sm_store {
     pthread_mutex_t mutex;
     int lock_fd;
     int lock_depth;
+    int open_fd;   /* `format`, flock'd: shared by each open handle, alone by a rebuild */
     json_t *whole; /* object ids whose bytes this handle has hashed (whole.c) */
     char *session; /* .smelt/tmp/s-..., holds this handle's staging directories */
     int session_fd;
@@ -61,6 +62,13 @@ char *store_path(const sm_store *s, const char *rel);
 /* The nearest directory at or above `dir` with a .smelt; malloc'd, NULL when none. */
 char *store_find_root(const char *dir);
 sm_status store_nomem(sm_err *err);
+/* A file of the workspace that is no regular file, or too large: damage, not wrong usage. */
+sm_status store_damage(sm_status st, sm_err *err);
+/* flock dir/format: LOCK_SH waits for a rebuild to end; LOCK_EX is SM_EDENIED while a handle is
+ * open anywhere.  Closing *fd lets go. */
+sm_status store_hold(int *fd, const char *dir, int how, sm_err *err);
+/* sm_store_open for who holds the workspace alone. */
+sm_status store_open_held(sm_store **out, const char *dir, sm_err *err);
 /* fsync of a directory, so that its entries survive a crash. */
 sm_status store_sync_dir(const char *path, sm_err *err);
 /* flock of .smelt/lock, counted: nested calls are free. */
@@ -68,8 +76,6 @@ sm_status store_lock(sm_store *s, sm_err *err);
 void store_unlock(sm_store *s);
 /* Remove the staging directories of processes that are gone. */
 void store_clean_staging(sm_store *s);
-/* Does a process that lives have a staging directory below this tmp/? */
-sm_status store_has_session(bool *out, const char *tmp, sm_err *err);
 
 /* ------------------------------------------------------------ hash.c, key.c */
 

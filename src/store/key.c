@@ -100,11 +100,11 @@ static sm_status pem_load(EVP_PKEY **out, sm_store *s, const char *name, bool is
         return store_nomem(err);
     if (stat(path, &info) != 0) {
         st = sm_fail_errno(err, errno, "%s", path);
-    } else if (is_private && (info.st_mode & 0777) != 0600) {
+    } else if (is_private && S_ISREG(info.st_mode) && (info.st_mode & 0777) != 0600) {
         st = sm_fail(err, SM_EDENIED, "%s: got mode %04o, want 0600", path,
                      (unsigned)(info.st_mode & 0777));
     } else {
-        st = sm_file_read(&text, &len, path, 65536, err);
+        st = store_damage(sm_file_read(&text, &len, path, 65536, err), err);
     }
     if (st)
         goto done;
@@ -186,6 +186,28 @@ sm_status key_verify(sm_store *s, sm_err *err)
                      "%s/keys: ed25519.pub is not the public key of ed25519.pem", s->dir);
     EVP_PKEY_free(key);
     EVP_PKEY_free(pub);
+    return st;
+}
+
+static sm_status public_pem(char **pem, sm_store *s, sm_err *err)
+{
+    EVP_PKEY *pub;
+    char *text = NULL;
+    sm_status st = key_public(&pub, s, err);
+    if (st)
+        return st;
+    BIO *bio = pem_of(pub, false);
+    long n = bio ? BIO_get_mem_data(bio, &text) : 0;
+    *pem = n > 0 ? sm_strndup(text, (size_t)n) : NULL;
+    BIO_free(bio);
+    return *pem ? SM_OK : store_nomem(err);
+}
+
+sm_status sm_store_public_key(char **pem, sm_store *s, sm_err *err)
+{
+    store_enter(s);
+    sm_status st = public_pem(pem, s, err);
+    store_leave(s);
     return st;
 }
 

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A damaged catalog: put aside, made again by open, metrics carried over. */
+/*
+ * A damaged catalog: put aside, made again by open, metrics carried over.
+ *
+ * SQLite finds the log of a database by its name: a process that has the old catalog open would
+ * mix it up with the new one's.  So nobody else may have the workspace open meanwhile; who opens
+ * it waits.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -64,7 +71,7 @@ static sm_status make_again(sm_store **s, const char *dir, const char *catalog,
                             const char *aside, sm_err *err)
 {
     sm_status st = move_catalog(catalog, aside, err);
-    if (!st && (st = sm_store_open(s, dir, err)))
+    if (!st && (st = store_open_held(s, dir, err)))
         move_catalog(aside, catalog, NULL);
     return st;
 }
@@ -171,33 +178,19 @@ static sm_status carry_metrics(sm_rebuilt *told, sm_store *s, const char *aside,
 
 /* --------------------------------------------------------------------- rebuild */
 
-static sm_status refuse_busy(const char *at, sm_err *err)
-{
-    char *tmp = sm_path_join(at, "tmp");
-    if (!tmp)
-        return store_nomem(err);
-    bool busy = false;
-    sm_status st = store_has_session(&busy, tmp, err);
-    free(tmp);
-    return !st && busy
-               ? sm_fail(err, SM_EDENIED,
-                         "%s: another process is making something in it; want none", at)
-               : st;
-}
-
 /* A catalog that still says where the log ended is a witness: without it, a log that was
- * cut or written anew would look whole. */
+ * cut or written anew would look whole, and one that cannot be read would look empty. */
 static sm_status refuse_bad_log(const char *dir, sm_err *err)
 {
     sm_err why = {0};
     audit_head head;
     sm_store *s = NULL;
-    sm_status st = sm_store_open(&s, dir, NULL);
+    sm_status st = store_open_held(&s, dir, NULL);
     bool knows = !st && !catalog_head(&head, s->db, NULL);
     st = knows ? sm_audit_verify(s, NULL, NULL, &why) : SM_OK;
     sm_store_close(s);
     if (st != SM_ECORRUPT)
-        return SM_OK;
+        return st ? sm_fail(err, st, "%s", why.msg) : SM_OK;
     return sm_fail(err, SM_EDENIED,
                    "refused: the catalog is a witness that the log is not whole: %.300s; "
                    "to go on without it, move catalog.db away",
@@ -209,9 +202,10 @@ sm_status sm_store_rebuild(sm_rebuilt *out, const char *dir, sm_err *err)
     sm_rebuilt told = {0};
     char *at = NULL, *catalog = NULL, *aside = NULL;
     sm_store *s = NULL;
+    int alone = -1;
     sm_status st = find_dir(&at, dir, err);
     if (!st)
-        st = refuse_busy(at, err);
+        st = store_hold(&alone, at, LOCK_EX, err);
     if (!st)
         st = refuse_bad_log(dir, err);
     if (!st)
@@ -223,6 +217,8 @@ sm_status sm_store_rebuild(sm_rebuilt *out, const char *dir, sm_err *err)
     if (!st && out)
         *out = told;
     sm_store_close(s);
+    if (alone >= 0)
+        close(alone);
     free(aside);
     free(catalog);
     free(at);

@@ -86,23 +86,6 @@ static void clean_all(const char *tmp, DIR *d)
     }
 }
 
-sm_status store_has_session(bool *out, const char *tmp, sm_err *err)
-{
-    sm_list names;
-    *out = false;
-    sm_status st = sm_list_entries(&names, tmp, err);
-    for (size_t i = 0; i < names.n && !st && !*out; i++) {
-        if (strncmp(names.item[i], "s-", 2) != 0)
-            continue;
-        char *dir = sm_path_join(tmp, names.item[i]);
-        st = dir ? SM_OK : store_nomem(err);
-        *out = dir && !is_dead(dir);
-        free(dir);
-    }
-    sm_list_free(&names);
-    return st == SM_ENOENT ? SM_OK : st;
-}
-
 void store_clean_staging(sm_store *s)
 {
     char *tmp = store_path(s, "tmp");

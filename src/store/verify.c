@@ -28,7 +28,7 @@ typedef struct verifier {
     void (*emit)(void *self, const char *line);
     void *self;
     int64_t n_checked;
-    bool has_log; /* it could be read, whatever it says */
+    bool has_log; /* a record of it at least could be read and verifies */
     bool failed;  /* out of memory while noting */
 } verifier;
 
@@ -43,6 +43,14 @@ static void found(verifier *v, const char *fmt, ...)
     va_end(ap);
     if (!sm_list_push(&v->found, line))
         v->failed = true;
+}
+
+static bool is_found(const verifier *v, const char *line)
+{
+    for (size_t i = 0; i < v->found.n; i++)
+        if (strcmp(v->found.item[i], line) == 0)
+            return true;
+    return false;
 }
 
 /* Findings reach the caller outside of all locks. */
@@ -92,7 +100,7 @@ static sm_status apply_one(verifier *v, const audit_record *rec, sm_err *err)
             return st;
     }
     st = apply_record(v->mem, v->s, rec, &inner);
-    if (st == SM_ECORRUPT) /* the object is named by the object check */
+    if (st == SM_ECORRUPT || st == SM_EIO) /* the object check names it */
         return catalog_run(v->mem, err, "INSERT OR IGNORE INTO unread VALUES(?,?)", "ss",
                            json_string_value(json_object_get(rec->detail, "manifest")),
                            json_string_value(json_object_get(rec->detail, "content")));
@@ -109,14 +117,32 @@ static sm_status log_one(void *self, const audit_record *rec, const char *findin
     return SM_OK;
 }
 
-/* An error that is a finding: note it and go on. */
+/* An error that is a finding: note it, once, and go on. */
 static sm_status as_finding(verifier *v, sm_status st, const sm_err *inner, sm_err *err)
 {
     if (st == SM_OK)
         return SM_OK;
     if (st == SM_ENOMEM)
         return sm_fail(err, st, "%s", inner->msg);
-    found(v, "%s", inner->msg);
+    if (!is_found(v, inner->msg))
+        found(v, "%s", inner->msg);
+    return SM_OK;
+}
+
+/* A log of which nothing verifies is of another key: that is one finding, not one a line. */
+static sm_status found_foreign(verifier *v, size_t n_before, int64_t n_records,
+                               sm_err *err)
+{
+    char key[65];
+    sm_status st = key_public_hex(key, v->s, err);
+    if (st)
+        return st;
+    while (v->found.n > n_before)
+        free(v->found.item[--v->found.n]);
+    found(v,
+          "audit/log.jsonl: none of %lld records verifies with the key %s of "
+          "keys/ed25519.pub",
+          (long long)n_records, key);
     return SM_OK;
 }
 
@@ -126,8 +152,11 @@ static sm_status check_log(verifier *v, sm_err *err)
     audit_head start = {.n = 0}, head;
     audit_scan scan = {.each = log_one, .self = v};
     memset(start.hash.hex, '0', 64);
+    size_t n_before = v->found.n;
     sm_status st = audit_read(&scan, v->s, &start, &inner);
-    v->has_log = st == SM_OK || st == SM_ECORRUPT;
+    v->has_log = st == SM_OK && scan.end.n > 0;
+    if (!st && scan.end.n == 0 && scan.n_bad > 1)
+        return found_foreign(v, n_before, scan.n_bad, err);
     if (!st)
         st = catalog_head(&head, v->s->db, &inner);
     if (!st)

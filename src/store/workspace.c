@@ -19,6 +19,15 @@ sm_status store_nomem(sm_err *err)
     return sm_fail(err, SM_ENOMEM, "store: out of memory");
 }
 
+sm_status store_damage(sm_status st, sm_err *err)
+{
+    if (st != SM_EINVAL)
+        return st;
+    if (err)
+        err->status = SM_ECORRUPT;
+    return SM_ECORRUPT;
+}
+
 void store_enter(sm_store *s)
 {
     pthread_mutex_lock(&s->mutex);
@@ -81,6 +90,32 @@ const char *sm_store_dir(const sm_store *s)
 
 /* ----------------------------------------------------------------------- open */
 
+sm_status store_hold(int *fd, const char *dir, int how, sm_err *err)
+{
+    int rc, f = -1;
+    char *path = sm_path_join(dir, "format");
+    if (!path)
+        return store_nomem(err);
+    sm_status st = sm_file_open_regular(&f, NULL, path, O_RDONLY, err);
+    if (st)
+        goto done;
+    while ((rc = flock(f, how == LOCK_EX ? LOCK_EX | LOCK_NB : how)) != 0 &&
+           errno == EINTR)
+        ;
+    if (rc == 0)
+        *fd = f;
+    else if (errno == EWOULDBLOCK)
+        st = sm_fail(err, SM_EDENIED,
+                     "%s: another process has the workspace open; want none", dir);
+    else
+        st = sm_fail_errno(err, errno, "%s: lock", path);
+    if (st)
+        close(f);
+done:
+    free(path);
+    return st;
+}
+
 static sm_status open_lock(sm_store *s, sm_err *err)
 {
     char *path = store_path(s, "lock");
@@ -102,7 +137,7 @@ static sm_status check_format(const sm_store *s, sm_err *err)
     char *path = store_path(s, "format");
     if (!path)
         return store_nomem(err);
-    sm_status st = sm_file_read(&text, NULL, path, 4096, err);
+    sm_status st = store_damage(sm_file_read(&text, NULL, path, 4096, err), err);
     if (!st && strcmp(text, STORE_FORMAT) != 0)
         st = sm_fail(err, SM_ECORRUPT, "%s: got \"%.40s\", want \"%.*s\"", path, text,
                      (int)sizeof STORE_FORMAT - 2, STORE_FORMAT);
@@ -194,8 +229,11 @@ static sm_status mutex_init(pthread_mutex_t *m, sm_err *err)
     return rc == 0 ? SM_OK : store_nomem(err);
 }
 
+/* Who opens: init has yet to write the first record, and a rebuild holds the workspace. */
+typedef enum open_mode { OPEN_SHARED, OPEN_NEW, OPEN_HELD } open_mode;
+
 /* Open root/.smelt; takes `root` (malloc'd) whatever the outcome. */
-static sm_status open_at(sm_store **out, char *root, sm_err *err)
+static sm_status open_at(sm_store **out, char *root, open_mode mode, sm_err *err)
 {
     sm_store *s = sm_alloc(1, sizeof *s);
     if (!s || mutex_init(&s->mutex, err)) {
@@ -204,14 +242,16 @@ static sm_status open_at(sm_store **out, char *root, sm_err *err)
         return store_nomem(err);
     }
     s->root = root;
-    s->lock_fd = s->session_fd = -1;
+    s->lock_fd = s->session_fd = s->open_fd = -1;
     s->dir = sm_path_join(root, ".smelt");
     sm_status st = s->dir ? check_layout(s, err) : store_nomem(err);
     if (!st)
         st = open_lock(s, err);
+    if (!st && mode != OPEN_HELD)
+        st = store_hold(&s->open_fd, s->dir, LOCK_SH, err);
     if (!st)
         st = open_catalog(s, err);
-    if (!st)
+    if (!st && mode != OPEN_NEW)
         st = change_recover(s, err);
     if (st) {
         sm_store_close(s);
@@ -240,7 +280,7 @@ char *store_find_root(const char *dir)
     return NULL;
 }
 
-sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err)
+static sm_status open_found(sm_store **out, const char *dir, open_mode mode, sm_err *err)
 {
     const char *from = dir ? dir : ".";
     if (!sm_path_is_dir(from))
@@ -251,7 +291,17 @@ sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err)
             err, SM_ENOENT,
             "no workspace (.smelt) in %s or above it; make one with: smelt init",
             dir ? dir : "the current directory");
-    return open_at(out, root, err);
+    return open_at(out, root, mode, err);
+}
+
+sm_status sm_store_open(sm_store **out, const char *dir, sm_err *err)
+{
+    return open_found(out, dir, OPEN_SHARED, err);
+}
+
+sm_status store_open_held(sm_store **out, const char *dir, sm_err *err)
+{
+    return open_found(out, dir, OPEN_HELD, err);
 }
 
 void sm_store_close(sm_store *s)
@@ -267,6 +317,8 @@ void sm_store_close(sm_store *s)
     sqlite3_close_v2(s->db);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
+    if (s->open_fd >= 0)
+        close(s->open_fd);
     EVP_PKEY_free(s->key);
     EVP_PKEY_free(s->pub);
     pthread_mutex_destroy(&s->mutex);
@@ -317,7 +369,7 @@ static sm_status start_log(char *parent, sm_err *err)
     sm_store *s = NULL;
     char key[65];
     json_t *detail = NULL;
-    sm_status st = open_at(&s, parent, err);
+    sm_status st = open_at(&s, parent, OPEN_NEW, err);
     if (st)
         return st;
     st = key_public_hex(key, s, err);

@@ -3,7 +3,7 @@
  * Files: whole reads, mappings, atomic writes.
  * Atomic write: 1. temporary in the target's directory; 2. fsync; 3. rename; 4. fsync of
  * the directory.  A crash between any two leaves the old file, plus at most a temporary
- * whose name starts with ".sm-tmp-".
+ * whose name starts with SM_TEMP_PREFIX.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -149,7 +149,7 @@ static sm_status create_temporary(sm_file_writer *w, unsigned mode, sm_err *err)
 {
     sm_buf tmp = {0};
     char *dir = parent_of(w->path);
-    bool ok = dir && sm_buf_printf(&tmp, "%s/.sm-tmp-XXXXXX", dir);
+    bool ok = dir && sm_buf_printf(&tmp, "%s/" SM_TEMP_PREFIX "XXXXXX", dir);
     free(dir);
     if (!ok)
         return sm_fail(err, SM_ENOMEM, "%s: out of memory", w->path);

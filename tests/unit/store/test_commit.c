@@ -109,6 +109,24 @@ static void test_ids_are_sha256(void **state)
     sm_artifact_free(&a);
 }
 
+/* What an atomic write could not remove is not taken for a result. */
+static void test_temporary_is_refused(void **state)
+{
+    world *w = *state;
+    sm_artifact a = {0};
+    char *staging = NULL;
+    OK(sm_store_staging(&staging, w->s, "temp", &err));
+    put_file(staging, "data", "data", 4);
+    put_file(staging, "sub/" SM_TEMP_PREFIX "spool-ab12cd", "", 0);
+    json_t *recipe = sm_recipe_new("t.temp", 1, NULL, 0, NULL, NULL);
+    assert_int_equal(
+        sm_store_commit(&a, w->s, "source", recipe, staging, "docs", NULL, &err), SM_EIO);
+    assert_non_null(strstr(err.msg, SM_TEMP_PREFIX "spool-ab12cd: got a temporary file"));
+    json_decref(recipe);
+    free(staging);
+    assert_int_equal(sm_store_find(&a, w->s, "docs", NULL), SM_ENOENT);
+}
+
 static void test_leaf_table(void **state)
 {
     world *w = *state;
@@ -417,17 +435,12 @@ static void test_list_and_metrics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_init_and_open),
-        T(test_layout_is_checked),
-        T(test_ids_are_sha256),
-        T(test_leaf_table),
-        T(test_refs),
-        T(test_refused_names),
-        T(test_ref_like_an_id),
-        T(test_linked_files),
-        T(test_bad_staging),
-        T(test_copy),
-        T(test_list_and_metrics),
+        T(test_init_and_open),  T(test_layout_is_checked),
+        T(test_ids_are_sha256), T(test_leaf_table),
+        T(test_refs),           T(test_refused_names),
+        T(test_ref_like_an_id), T(test_linked_files),
+        T(test_bad_staging),    T(test_temporary_is_refused),
+        T(test_copy),           T(test_list_and_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
