@@ -9,15 +9,19 @@
  *     that libarchive never skips (and decompresses) bytes that are not counted.
  *  3. `produced` grows with every byte that any level hands out; check_limit() follows.
  *  4. After an error the container gives no more entries.
+ *  5. A read of the file that fails is an error of its own, SM_EIO, never damage nor an end:
+ *     libarchive takes one at the beginning for an empty file.
  */
 #include "container.h"
 
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "container_lines.h"
 #include "names.h"
@@ -49,6 +53,9 @@ struct sm_container {
     void *filter_self;
     int64_t file_bytes, produced;
     bool is_archive, is_bomb;
+    int fd;       /* of the file; -1: in memory */
+    int io_errno; /* of the first read of it that failed, 0: none */
+    char *name;
     const void *memory; /* of sm_container_open_memory */
     size_t memory_len;
     sm_lines lines; /* of a .jsonl entry under way; its block is the one below */
@@ -83,8 +90,19 @@ static sm_status bomb(const sm_container *c, sm_err *err)
                    c->limits.max_ratio);
 }
 
+/* Not to be passed over as damage is, whatever the cause. */
+static sm_status unreadable(int error, const char *name, sm_err *err)
+{
+    sm_fail_errno(err, error, "%s: cannot be read", name);
+    if (err)
+        err->status = SM_EIO;
+    return SM_EIO;
+}
+
 static sm_status damaged(const sm_container *c, const level *l, sm_err *err)
 {
+    if (c->io_errno)
+        return unreadable(c->io_errno, c->name, err);
     if (c->is_bomb)
         return bomb(c, err);
     const char *why = archive_error_string(l->a);
@@ -131,6 +149,42 @@ static la_ssize_t read_below(struct archive *a, void *data, const void **out)
     return n;
 }
 
+/* libarchive asks for bytes of the file. */
+static la_ssize_t read_disk(struct archive *a, void *data, const void **out)
+{
+    level *l = data;
+    ssize_t n;
+    do
+        n = read(l->c->fd, l->input, sizeof l->input);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        l->c->io_errno = errno;
+        archive_set_error(a, errno, "read");
+    }
+    *out = l->input;
+    return n;
+}
+
+/* A zip is read from the directory at its end. */
+static la_int64_t seek_disk(struct archive *a, void *data, la_int64_t offset, int whence)
+{
+    level *l = data;
+    off_t at = lseek(l->c->fd, offset, whence);
+    if (at >= 0)
+        return at;
+    l->c->io_errno = errno;
+    archive_set_error(a, errno, "seek");
+    return ARCHIVE_FATAL;
+}
+
+static int open_disk(level *l)
+{
+    archive_read_set_read_callback(l->a, read_disk);
+    archive_read_set_seek_callback(l->a, seek_disk);
+    archive_read_set_callback_data(l->a, l);
+    return archive_read_open1(l->a);
+}
+
 static struct archive *new_reader(void)
 {
     struct archive *a = archive_read_new();
@@ -151,8 +205,8 @@ static struct archive *new_reader(void)
 
 /* Push a level: over the entry the top level stands in, or, as the first, over the file or
  * the memory of the container. */
-static sm_status push(sm_container *c, const char *disk_path, const char *prefix,
-                      const char *package_at, level_role role, sm_err *err)
+static sm_status push(sm_container *c, const char *prefix, const char *package_at,
+                      level_role role, sm_err *err)
 {
     level *l = sm_alloc(1, sizeof *l);
     if (!l)
@@ -169,7 +223,7 @@ static sm_status push(sm_container *c, const char *disk_path, const char *prefix
     }
     c->level[c->depth++] = l;
     int r = l->index > 0 ? archive_read_open(l->a, l, NULL, read_below, NULL)
-            : disk_path  ? archive_read_open_filename(l->a, disk_path, BLOCK)
+            : c->fd >= 0 ? open_disk(l)
                          : archive_read_open_memory(l->a, c->memory, c->memory_len);
     if (r >= ARCHIVE_WARN)
         return SM_OK;
@@ -368,7 +422,7 @@ static sm_status take_file(sm_container *c, sm_entry *e, const char *name, bool 
         if (c->depth == SM_CONTAINER_DEPTH)
             return too_deep(c, e, err);
         *again = true;
-        return push(c, NULL, e->path, l->package_at, ROLE_NORMAL, err);
+        return push(c, e->path, l->package_at, ROLE_NORMAL, err);
     }
     if (sm_name_is_jsonl(name)) {
         if (!sm_lines_begin(&c->lines, e->path, c->limits.max_file_bytes))
@@ -393,7 +447,7 @@ static sm_status take_member(sm_container *c, sm_entry *e, const char *name, boo
     }
     if ((!control && !data) || c->depth == SM_CONTAINER_DEPTH)
         return drain(c, err);
-    return push(c, NULL, l->prefix, l->prefix, control ? ROLE_CONTROL : ROLE_DATA, err);
+    return push(c, l->prefix, l->prefix, control ? ROLE_CONTROL : ROLE_DATA, err);
 }
 
 /* What this level turned out to be, known at its first header. */
@@ -502,6 +556,8 @@ sm_status sm_container_next(sm_container *c, sm_entry *out, bool *got, sm_err *e
         bool again = false;
         *out = (sm_entry){0};
         sm_status s = step(c, out, &again, err);
+        if (!s && c->io_errno)
+            s = unreadable(c->io_errno, c->name, err);
         if (s) {
             sm_entry_free(out);
             while (c->depth > 0)
@@ -517,21 +573,29 @@ sm_status sm_container_next(sm_container *c, sm_entry *out, bool *got, sm_err *e
     return SM_OK;
 }
 
-static sm_status open_container(sm_container **out, const char *disk_path,
-                                const void *data, int64_t bytes, const char *name,
+static sm_status open_container(sm_container **out, int fd, const void *data,
+                                int64_t bytes, const char *name,
                                 const sm_container_limits *limits, sm_entry_filter filter,
                                 void *filter_self, sm_err *err)
 {
     sm_container *c = sm_alloc(1, sizeof *c);
-    if (!c)
+    if (!c) {
+        if (fd >= 0)
+            close(fd);
         return sm_fail(err, SM_ENOMEM, "%s: no memory for a reader", name);
+    }
+    c->fd = fd;
     c->limits = *limits;
     c->filter = filter;
     c->filter_self = filter_self;
     c->file_bytes = bytes;
     c->memory = data;
     c->memory_len = (size_t)bytes;
-    sm_status s = push(c, disk_path, name, NULL, ROLE_NORMAL, err);
+    c->name = sm_strdup(name);
+    sm_status s = c->name ? push(c, name, NULL, ROLE_NORMAL, err)
+                          : sm_fail(err, SM_ENOMEM, "%s: no memory for a reader", name);
+    if (!s && c->io_errno)
+        s = unreadable(c->io_errno, name, err);
     if (s)
         sm_container_close(c);
     else
@@ -544,9 +608,15 @@ sm_status sm_container_open(sm_container **out, const char *disk_path, const cha
                             void *filter_self, sm_err *err)
 {
     struct stat st;
-    if (stat(disk_path, &st) != 0)
-        return sm_fail_errno(err, errno, "%s", disk_path);
-    return open_container(out, disk_path, NULL, (int64_t)st.st_size, name, limits, filter,
+    int fd = open(disk_path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return unreadable(errno, disk_path, err);
+    if (fstat(fd, &st) != 0) {
+        int error = errno;
+        close(fd);
+        return unreadable(error, disk_path, err);
+    }
+    return open_container(out, fd, NULL, (int64_t)st.st_size, name, limits, filter,
                           filter_self, err);
 }
 
@@ -554,8 +624,8 @@ sm_status sm_container_open_memory(sm_container **out, const void *data, size_t 
                                    const char *name, const sm_container_limits *limits,
                                    sm_entry_filter filter, void *filter_self, sm_err *err)
 {
-    return open_container(out, NULL, data, (int64_t)len, name, limits, filter,
-                          filter_self, err);
+    return open_container(out, -1, data, (int64_t)len, name, limits, filter, filter_self,
+                          err);
 }
 
 bool sm_container_is_archive(const sm_container *c)
@@ -570,5 +640,8 @@ void sm_container_close(sm_container *c)
     while (c->depth > 0)
         pop(c);
     sm_lines_free(&c->lines);
+    if (c->fd >= 0)
+        close(c->fd);
+    free(c->name);
     free(c);
 }

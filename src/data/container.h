@@ -60,7 +60,8 @@ typedef struct sm_container sm_container;
 /**
  * @param disk_path  the file
  * @param name       what it is called inside the source
- * @return SM_ENOENT, SM_EIO; SM_ECORRUPT when it has the magic of an archive but is none
+ * @return SM_EIO when it cannot be opened or read; SM_ECORRUPT when it has the magic of an
+ *         archive but is none
  */
 sm_status sm_container_open(sm_container **out, const char *disk_path, const char *name,
                             const sm_container_limits *limits, sm_entry_filter filter,
@@ -73,7 +74,7 @@ sm_status sm_container_open_memory(sm_container **out, const void *data, size_t 
 /**
  * The next entry; *got false at the end.  Caller frees it with sm_entry_free.
  * @return SM_ECORRUPT (damaged or truncated), SM_EDENIED (a name that leaves the archive, a
- *         bomb); the container is then at its end
+ *         bomb), SM_EIO (a read of the file failed); the container is then at its end
  */
 sm_status sm_container_next(sm_container *c, sm_entry *out, bool *got, sm_err *err);
 /** True once a second name or a compression was seen: it is more than a plain file. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Containers and `data add`: archives written by libarchive and by dpkg-like assembly, then
  * damaged, hostile and nested ones. */
+#include "container.h"
 #include "room.h"
 
 #define MAN(title, text)                                                        \
@@ -412,14 +413,45 @@ static void test_determinism(void **state)
     room_close(&r);
 }
 
+static const char *take_all(void *self, const char *path, bool in_package)
+{
+    (void)self;
+    (void)path;
+    (void)in_package;
+    return NULL;
+}
+
+/* What opens and whose reads fail, as a folder does, is neither empty nor damaged. */
+static void test_read_error(void **state)
+{
+    (void)state;
+    room r;
+    sm_err e = {0};
+    sm_entry entry;
+    bool got = true;
+    sm_container *c = NULL;
+    const sm_container_limits limits = {
+        .max_file_bytes = 1 << 20, .floor_bytes = 1 << 20, .max_ratio = 100};
+    room_open(&r, 1);
+    sm_status s = sm_container_open(&c, r.dir, "notes.txt", &limits, take_all, NULL, &e);
+    if (!s)
+        s = sm_container_next(c, &entry, &got, &e);
+    assert_int_equal(s, SM_EIO);
+    assert_int_equal(e.status, SM_EIO);
+    assert_non_null(strstr(e.msg, "notes.txt: cannot be read: Is a directory"));
+    sm_container_close(c);
+    room_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_archives),    cmocka_unit_test(test_deb),
-        cmocka_unit_test(test_nested),      cmocka_unit_test(test_traversal),
-        cmocka_unit_test(test_bomb),        cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_jsonl),       cmocka_unit_test(test_directory),
-        cmocka_unit_test(test_determinism), cmocka_unit_test(test_nested_package),
+        cmocka_unit_test(test_archives),       cmocka_unit_test(test_deb),
+        cmocka_unit_test(test_nested),         cmocka_unit_test(test_traversal),
+        cmocka_unit_test(test_bomb),           cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_read_error),     cmocka_unit_test(test_jsonl),
+        cmocka_unit_test(test_directory),      cmocka_unit_test(test_determinism),
+        cmocka_unit_test(test_nested_package),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
