@@ -152,7 +152,9 @@ static sm_status long_flag(parser *p, const char *flag, sm_err *err)
         return unknown_flag(p, flag, key, err);
     if (at.option->type == SM_OPT_BOOL) {
         if (value)
-            return sm_fail(err, SM_EINVAL, "--%s: takes no value", flag);
+            return sm_fail(
+                err, SM_EINVAL, "--%s: takes no value (--no-%.*s switches it off)", flag,
+                (int)strcspn(flag, "=") - (clear ? 3 : 0), flag + (clear ? 3 : 0));
         json_object_set_new(at.given, at.option->key, json_boolean(!clear));
         return SM_OK;
     }

@@ -44,7 +44,7 @@ static sm_status open_ref(opened *o, app *a, const char *ref, sm_err *err)
     if (!s)
         s = sm_store_find(&o->artifact, store, ref, err);
     if (!s && strcmp(o->artifact.kind, "source") && strcmp(o->artifact.kind, "dataset"))
-        s = sm_fail(err, SM_EINVAL, "%s: got a %s, want a source or a dataset", ref,
+        s = sm_fail(err, SM_EINVAL, "%s: got kind %s, want a source or a dataset", ref,
                     o->artifact.kind);
     o->files.name = ref;
     for (size_t i = 0; i < sizeof file / sizeof *file && !s; i++) {

@@ -76,8 +76,10 @@ sm_status sm_json_parse(json_t **out, const char *data, size_t len, const char *
     if (!v) {
         if (json_error_code(&e) == json_error_out_of_memory)
             return sm_fail(err, SM_ENOMEM, "%s: out of memory", name);
+        bool is_nul = json_error_code(&e) == json_error_null_character;
         return sm_fail(err, SM_ECORRUPT, "%s:%d:%d: %s", name, e.line > 0 ? e.line : 1,
-                       e.column > 0 ? e.column : 1, e.text);
+                       e.column > 0 ? e.column : 1,
+                       is_nul ? "got \\u0000, want text without NUL" : e.text);
     }
     *out = v;
     return SM_OK;

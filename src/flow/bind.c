@@ -47,7 +47,8 @@ sm_status sm_bind_model(sm_bound_model *out, const sm_ctx *ctx, sm_store *store,
     if (profile && strlen(profile) >= sizeof trained)
         s = sm_fail(err, SM_EINVAL, "profile: got %s, want bf16/1 or f32/1", profile);
     if (!s && strcmp(model->kind, "model") != 0)
-        s = sm_fail(err, SM_EINVAL, "got a %s, want a model", model->kind);
+        s = sm_fail(err, SM_EINVAL, "got %s %s, want a model", flow_article(model->kind),
+                    model->kind);
     for (int i = 0; i < 3 && !s; i++)
         s = sm_store_whole_path(&path[i], store, model, file[i], err);
     if (!s && profile)
@@ -100,7 +101,8 @@ sm_status sm_bind_index(sm_index **out, sm_store *store, const sm_artifact *inde
     sm_buf cache = {0};
     sm_status s = SM_OK;
     if (strcmp(index->kind, "index") != 0)
-        s = sm_fail(err, SM_EINVAL, "got a %s, want an index", index->kind);
+        s = sm_fail(err, SM_EINVAL, "got %s %s, want an index", flow_article(index->kind),
+                    index->kind);
     if (!s)
         s = sm_store_whole_path(&path, store, index, "passages.jsonl", err);
     if (!s && may_cache)
@@ -169,8 +171,10 @@ static sm_status find_last_gate(sm_servable *v, sm_store *store, sm_err *err)
     else if (!s)
         s = read_release(v, store, err);
     if (!s && !v->cut_short && !is_of_model(v))
-        s = sm_fail(err, SM_ECORRUPT, "release %.12s: got a verdict on another model, want "
-                    "one on %.12s", v->release.content.hex, v->model.content.hex);
+        s = sm_fail(err, SM_ECORRUPT,
+                    "release %.12s: got a verdict on another model, want "
+                    "one on %.12s",
+                    v->release.content.hex, v->model.content.hex);
     json_decref(detail);
     return s;
 }
@@ -222,8 +226,8 @@ sm_status sm_servable_find(sm_servable *out, sm_store *store, const char *ref,
         v.model = named;
         s = find_release(&v, store, err);
     } else if (!s) {
-        s = sm_fail(err, SM_EINVAL, "%s: got a %s, want a release or a model", ref,
-                    named.kind);
+        s = sm_fail(err, SM_EINVAL, "%s: got %s %s, want a release or a model", ref,
+                    flow_article(named.kind), named.kind);
         sm_artifact_free(&named);
     }
     if (!s && index_ref && *index_ref)

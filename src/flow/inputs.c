@@ -87,7 +87,7 @@ static void put_wanted(sm_buf *out, const input_kind *kind, size_t n)
     }
 }
 
-static const char *article(const char *kind)
+const char *flow_article(const char *kind)
 {
     return strchr("aeio", *kind) ? "an" : "a";
 }
@@ -98,7 +98,7 @@ static void put_given(sm_buf *out, const char *const *kind, const char *const *r
 {
     for (size_t i = 0; i < n; i++)
         sm_buf_printf(out, "%s%s, %s %s", i ? "; " : " (given: ", ref[i],
-                      article(kind[i]), kind[i]);
+                      flow_article(kind[i]), kind[i]);
     if (n)
         sm_buf_putc(out, ')');
 }
@@ -143,7 +143,8 @@ sm_status flow_inputs_fit(const sm_step *step, const char *const *kind,
         sm_buf_printf(&got, "no %s", want[missing].kind);
         put_given(&got, kind, ref, n);
     } else {
-        sm_buf_printf(&got, "%s (%s %s)", ref[over], article(kind[over]), kind[over]);
+        sm_buf_printf(&got, "%s (%s %s)", ref[over], flow_article(kind[over]),
+                      kind[over]);
     }
     sm_status s =
         got.failed || wanted.failed

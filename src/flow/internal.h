@@ -18,6 +18,9 @@ typedef struct input_kind {
 /** Split a declaration such as "source+ tokenizer?"; returns how many kinds there are. */
 size_t flow_input_kinds(input_kind out[MAX_KINDS], const char *inputs);
 
+/** "a" or "an". */
+const char *flow_article(const char *kind);
+
 /** Do inputs of these kinds fit the step?  `ref` [n] are their names, for the message.
  * @return SM_EINVAL */
 sm_status flow_inputs_fit(const sm_step *step, const char *const *kind,

@@ -22,7 +22,8 @@ bad 2 "threads: got \"many\", want an integer from 0 to 256" status --threads ma
 bad 2 "threads: got 257, want an integer from 0 to 256" status --threads 257
 bad 2 "threads: got -1, want" status --threads=-1
 bad 2 "threads: got \"99999999999999999999\", want" status --threads 99999999999999999999
-bad 2 "--json=yes: takes no value" status --json=yes
+bad 2 "--json=yes: takes no value .--no-json switches it off" status --json=yes
+bad 2 "--tied=false: takes no value .--no-tied switches" train --tied=false
 bad 2 "status: unexpected 'words', want no words" status words
 bad 1 "workspace|smelt init" status
 bad 1 "workspace|smelt init" lineage docs
@@ -200,7 +201,7 @@ bad 2 "passage_words" index set --passage-words 0
 
 # ------------------------------------------------- datasets, evaluation, answers
 bad 1 "nothing" data show nothing
-bad 2 "tok: got a tokenizer, want a source or a dataset" data show tok
+bad 2 "tok: got kind tokenizer, want a source or a dataset" data show tok
 bad 2 "n_samples: got 1000, want an integer from 0 to 100" data show set --n-samples 1000
 bad 1 "No such file" data show set --html no/such/dir/x.html
 bad 2 "data export: got 1 word, want REF FILE" data export set
