@@ -72,7 +72,8 @@ typedef struct sm_retrieval_config {
  * lexical, ask_gain.* = ask - bm25.  Intervals: Wilson's of recalls, the bootstrap over
  * questions of MRR and differences.  The model's weight is
  * chosen on one half of the questions (even or odd by hash) and used on the other; figure
- * "w_model" is the weight chosen on all of them, or 0 when MRR did not gain that way.
+ * "w_model" is the weight chosen on all of them, or 0 when MRR did not gain that way, and
+ * "w_model.even" and "w_model.odd" are those chosen on the halves.
  * @param x       opened without names
  * @param scorer  NULL: no model
  * @return SM_EINVAL when fewer than 2 questions are left, errors of search

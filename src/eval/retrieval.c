@@ -4,6 +4,7 @@
  * lexical ranking with the model's term at weight 1; other weights only reorder those hits,
  * so the choice of a weight costs nothing.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +28,8 @@ sm_status sm_eval_questions(sm_question **out, int64_t *n, const sm_index *x,
     for (size_t d = 0; d < n_doc; d++) {
         sm_passage p = sm_index_passage(x, sm_index_first_passage(x, (int32_t)d));
         if (*p.summary)
-            q[(*n)++] = (sm_question){.text = p.summary, .doc = (int32_t)d,
+            q[(*n)++] = (sm_question){.text = p.summary,
+                                      .doc = (int32_t)d,
                                       .seen = is_seen && is_seen(self, p.id)};
     }
     *out = q;
@@ -107,7 +109,8 @@ static int32_t rank_at_weight(const answer_list *a, double w)
         int32_t rank = 1;
         for (int32_t j = 0; j < a->n; j++) {
             double other = a->hit[j].lexical + w * a->hit[j].model;
-            rank += j != i && (other > mine || (other == mine && a->hit[j].doc < a->hit[i].doc));
+            rank += j != i &&
+                    (other > mine || (other == mine && a->hit[j].doc < a->hit[i].doc));
         }
         if (best == 0 || rank < best)
             best = rank;
@@ -236,6 +239,13 @@ static sm_status search_all(table *t, const sm_ctx *ctx, sm_index *x,
     return SM_OK;
 }
 
+/* A weight that was chosen, not estimated: no bounds. */
+static bool set_weight(json_t *figures, const char *name, double w, int64_t n)
+{
+    const sm_interval only = {.value = w, .low = NAN, .high = NAN, .n = n};
+    return sm_figure_set(figures, name, &only, "weight");
+}
+
 static sm_status report_model(json_t *figures, table *t, uint64_t seed, sm_err *err)
 {
     double w[2] = {best_weight(t, 1), best_weight(t, 0)}; /* chosen on the other half */
@@ -245,10 +255,9 @@ static sm_status report_model(json_t *figures, table *t, uint64_t seed, sm_err *
     double gain = 0;
     for (int64_t i = 0; i < t->n; i++)
         gain += t->model[i].v[RECIPROCAL_RANK] - t->lex[i].v[RECIPROCAL_RANK];
-    sm_interval all = {.value = gain > 0 ? best_weight(t, -1) : 0, .n = t->n};
-    all.low = w[0] < w[1] ? w[0] : w[1];
-    all.high = w[0] < w[1] ? w[1] : w[0];
-    if (!sm_figure_set(figures, "w_model", &all, "weight"))
+    if (!set_weight(figures, "w_model", gain > 0 ? best_weight(t, -1) : 0, t->n) ||
+        !set_weight(figures, "w_model.even", w[1], (t->n + 1) / 2) ||
+        !set_weight(figures, "w_model.odd", w[0], t->n / 2))
         return sm_fail(err, SM_ENOMEM, "eval: out of memory");
     sm_status s = report(figures, t, "ask", t->model, NULL, seed, err);
     if (!s)

@@ -18,24 +18,59 @@
 #include "without.h"
 
 static const sm_option eval_options[] = {
-    {.key = "heldout_docs", .type = SM_OPT_INT, .def = "0", .min = 0, .max = 1e9,
-     .unit = "documents", .help = "held-out documents scored for bits per byte; 0: all",
+    {.key = "heldout_docs",
+     .type = SM_OPT_INT,
+     .def = "0",
+     .min = 0,
+     .max = 1e9,
+     .unit = "documents",
+     .help = "held-out documents scored for bits per byte; 0: all",
      .affects_result = true},
-    {.key = "questions", .type = SM_OPT_INT, .def = "0", .min = 0, .max = 1e9,
-     .help = "NAME lines asked as questions; 0: all that qualify", .affects_result = true},
-    {.key = "unseen_only", .type = SM_OPT_BOOL, .def = "true",
-     .help = "ask only for pages that the model was not trained on; --no-unseen-only: of all",
+    {.key = "questions",
+     .type = SM_OPT_INT,
+     .def = "0",
+     .min = 0,
+     .max = 1e9,
+     .help = "NAME lines asked as questions; 0: all that qualify",
      .affects_result = true},
-    {.key = "pairs", .type = SM_OPT_PATH, .def = "",
-     .help = "minimal pairs, JSONL as BLiMP's", .affects_result = false},
-    {.key = "max_pairs", .type = SM_OPT_INT, .def = "0", .min = 0, .max = 1e9,
-     .help = "pairs of each phenomenon; 0: all", .affects_result = true},
-    {.key = "samples", .type = SM_OPT_LIST, .def = "",
-     .help = "prompts to continue, a few tokens each", .affects_result = true},
-    {.key = "sample_tokens", .type = SM_OPT_INT, .def = "64", .min = 1, .max = 4096,
-     .unit = "tokens", .help = "length of a sample", .affects_result = true},
-    {.key = "seed", .type = SM_OPT_INT, .def = "1", .min = 0, .max = 9e15,
-     .help = "of folds, resamples and samples", .affects_result = true},
+    {.key = "unseen_only",
+     .type = SM_OPT_BOOL,
+     .def = "true",
+     .help =
+         "ask only for pages that the model was not trained on; --no-unseen-only: of all",
+     .affects_result = true},
+    {.key = "pairs",
+     .type = SM_OPT_PATH,
+     .def = "",
+     .help = "minimal pairs, JSONL as BLiMP's",
+     .affects_result = false},
+    {.key = "max_pairs",
+     .type = SM_OPT_INT,
+     .def = "0",
+     .min = 0,
+     .max = 1e9,
+     .help = "pairs of each phenomenon; 0: all",
+     .affects_result = true},
+    {.key = "samples",
+     .type = SM_OPT_LIST,
+     .def = "",
+     .help = "prompts to continue, a few tokens each",
+     .affects_result = true},
+    {.key = "sample_tokens",
+     .type = SM_OPT_INT,
+     .def = "64",
+     .min = 1,
+     .max = 4096,
+     .unit = "tokens",
+     .help = "length of a sample",
+     .affects_result = true},
+    {.key = "seed",
+     .type = SM_OPT_INT,
+     .def = "1",
+     .min = 0,
+     .max = 9e15,
+     .help = "of folds, resamples and samples",
+     .affects_result = true},
     SM_OPTION_END};
 
 /* The pairs enter the recipe by their bytes, not by their path. */
@@ -76,24 +111,28 @@ static sm_status report_left_out(work *w, size_t n, sm_err *err)
     size_t n_left = n - w->n_unseen;
     sm_interval v = {.value = (double)n_left, .low = NAN, .high = NAN, .n = (int64_t)n};
     if (n_left > 0)
-        sm_log_line(w->io->ctx->log, SM_LOG_WARN,
-                    "eval: %zu of %zu held-out documents left out: the model was trained on "
-                    "them", n_left, n);
+        sm_log_line(
+            w->io->ctx->log, SM_LOG_WARN,
+            "eval: %zu of %zu held-out documents left out: the model was trained on "
+            "them",
+            n_left, n);
     if (n > 0 && w->n_unseen == 0)
-        return sm_fail(err, SM_EINVAL, "dataset %.12s: the model was trained on all of its "
+        return sm_fail(err, SM_EINVAL,
+                       "dataset %.12s: the model was trained on all of its "
                        "%zu held-out documents, want one that it has not seen",
                        w->io->input[flow_input_of(w->io, "dataset")].content.hex, n);
     return sm_figure_set(w->figures, "heldout.left_out", &v, "documents")
-               ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
+               ? SM_OK
+               : sm_fail(err, SM_ENOMEM, "out of memory");
 }
 
 static sm_status open_heldout(work *w, sm_err *err)
 {
     const sm_step_io *io = w->io;
     sm_document d;
-    sm_status s = flow_open_part(&w->heldout, io->ctx, io->store,
-                                 &io->input[flow_input_of(io, "dataset")], "heldout.jsonl",
-                                 err);
+    sm_status s =
+        flow_open_part(&w->heldout, io->ctx, io->store,
+                       &io->input[flow_input_of(io, "dataset")], "heldout.jsonl", err);
     if (!s)
         s = flow_trained_ids(&w->trained, io, err);
     size_t n = s ? 0 : sm_dataset_n(w->heldout);
@@ -129,7 +168,8 @@ static sm_status bits_per_byte(work *w, sm_err *err)
     if (max > 0 && max < text.n)
         text.n = max;
     if (text.n == 0) {
-        sm_log_line(io->ctx->log, SM_LOG_WARN, "eval: no held-out documents, so no bits per "
+        sm_log_line(io->ctx->log, SM_LOG_WARN,
+                    "eval: no held-out documents, so no bits per "
                     "byte");
         return SM_OK;
     }
@@ -142,15 +182,17 @@ static sm_status bits_per_byte(work *w, sm_err *err)
     sm_bpb b;
     sm_status s = sm_token_data_build(&data, io->ctx, &text, tok, &tc, err);
     if (!s)
-        s = sm_eval_bpb(&b, io->ctx, w->bound.model, w->bound.profile, data, 4, NULL, err);
+        s = sm_eval_bpb(&b, io->ctx, w->bound.model, w->bound.profile, data, 4, NULL,
+                        err);
     sm_token_data_free(data);
     if (s)
         return s;
     double half = b.n_doc > 1 ? 1.96 * b.std_err : NAN; /* one document has no spread */
-    sm_interval v = {.value = b.bpb, .low = b.bpb - half, .high = b.bpb + half,
-                     .n = b.n_doc};
+    sm_interval v = {
+        .value = b.bpb, .low = b.bpb - half, .high = b.bpb + half, .n = b.n_doc};
     return sm_figure_set(w->figures, "heldout.bpb", &v, "bits/byte")
-               ? SM_OK : sm_fail(err, SM_ENOMEM, "out of memory");
+               ? SM_OK
+               : sm_fail(err, SM_ENOMEM, "out of memory");
 }
 
 static sm_status retrieval(work *w, sm_err *err)
@@ -172,8 +214,10 @@ static sm_status retrieval(work *w, sm_err *err)
     for (int64_t k = 0; k < n; k++)
         n_ask += !c.unseen_only || !q[k].seen;
     if (!s && n_ask < 2)
-        sm_log_line(io->ctx->log, SM_LOG_WARN, "eval: %lld pages have a summary to ask for, "
-                    "so no retrieval figures", (long long)n_ask);
+        sm_log_line(io->ctx->log, SM_LOG_WARN,
+                    "eval: %lld pages have a summary to ask for, "
+                    "so no retrieval figures",
+                    (long long)n_ask);
     else if (!s)
         s = sm_eval_retrieval(&f, io->ctx, w->index, q, n, &c, &w->bound.scorer, err);
     if (f && !s)
@@ -189,9 +233,9 @@ static sm_status pairs(work *w, sm_err *err)
     json_t *f = NULL;
     if (!*path)
         return SM_OK;
-    sm_status s = sm_eval_pairs(&f, w->io->ctx, path,
-                                sm_opt_int(w->io->options, "max_pairs"), &w->bound.scorer,
-                                err);
+    sm_status s =
+        sm_eval_pairs(&f, w->io->ctx, path, sm_opt_int(w->io->options, "max_pairs"),
+                      &w->bound.scorer, err);
     if (!s)
         json_object_update(w->figures, f);
     json_decref(f);
@@ -200,12 +244,13 @@ static sm_status pairs(work *w, sm_err *err)
 
 /* ------------------------------------------------------------------ output */
 
-static sm_status write_file(const work *w, const char *name, const sm_buf *text, sm_err *err)
+static sm_status write_file(const work *w, const char *name, const sm_buf *text,
+                            sm_err *err)
 {
     char *path = sm_path_join(w->io->staging, name);
     sm_status s = path && !text->failed
-                      ? sm_file_write_atomic(path, text->data ? text->data : "", text->len,
-                                             0644, err)
+                      ? sm_file_write_atomic(path, text->data ? text->data : "",
+                                             text->len, 0644, err)
                       : sm_fail(err, SM_ENOMEM, "out of memory");
     free(path);
     return s;
@@ -226,9 +271,11 @@ static sm_status write_samples(work *w, sm_err *err)
         sm_buf text = {0};
         s = sm_engine_complete(w->bound.engine, prompt, strlen(prompt), &how, &text, NULL,
                                err);
-        json_t *line = s ? NULL : json_pack("{s:s, s:o}", "prompt", prompt, "text",
-                                            flow_clean_string(&text));
-        if (!s && (!line || sm_json_canonical(&out, line, err) || !sm_buf_putc(&out, '\n')))
+        json_t *line = s ? NULL
+                         : json_pack("{s:s, s:o}", "prompt", prompt, "text",
+                                     flow_clean_string(&text));
+        if (!s &&
+            (!line || sm_json_canonical(&out, line, err) || !sm_buf_putc(&out, '\n')))
             s = sm_fail(err, SM_ENOMEM, "out of memory");
         json_decref(line);
         sm_buf_free(&text);
@@ -287,7 +334,8 @@ static sm_status run(const sm_step_io *io, sm_err *err)
 
 const sm_step step_eval = {
     .name = "eval",
-    .version = 2, /* 1: held out by the dataset given, percentile intervals of shares */
+    .version = 3, /* 1: held out by the dataset given, percentile intervals of shares;
+                   * 2: bounds of w_model, which were the weights of the halves */
     .output = "evaluation",
     .inputs = "model dataset index?",
     .also = "model",
