@@ -160,7 +160,8 @@ static sm_status long_flag(parser *p, const char *flag, sm_err *err)
     }
     if (!value) {
         if (p->at >= p->argc)
-            return sm_fail(err, SM_EINVAL, "--%s: missing its value", flag);
+            return sm_fail(err, SM_EINVAL, "--%s: missing its value, want %s", flag,
+                           sm_option_metavar(at.option));
         value = p->argv[p->at++];
     }
     sm_status s = sm_options_set_text(at.given, at.table, at.option->key, value, err);

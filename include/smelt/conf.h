@@ -128,6 +128,9 @@ SM_API const char *sm_opt_str(const json_t *resolved, const char *key);
 /** Borrowed array of strings. */
 SM_API const json_t *sm_opt_list(const json_t *resolved, const char *key);
 
+/** What stands for the value in help: "N", "PATH", an ENUM's choices; "" for a BOOL.  Borrowed. */
+SM_API const char *sm_option_metavar(const sm_option *o);
+
 /* Renderings of a table: text for --help, Markdown for docs/, roff for the man page. */
 SM_API bool sm_options_help(sm_buf *out, const sm_option *table);
 SM_API bool sm_options_markdown(sm_buf *out, const sm_option *table);

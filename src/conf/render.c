@@ -18,8 +18,7 @@ static void put_flag(sm_buf *out, const char *key, bool roff)
     }
 }
 
-/* The word after a flag, "" for a boolean. */
-static const char *metavar(const sm_option *o)
+const char *sm_option_metavar(const sm_option *o)
 {
     static const char *const word[] = {
         [SM_OPT_BOOL] = "",       [SM_OPT_INT] = "N",     [SM_OPT_FLOAT] = "X",
@@ -59,8 +58,8 @@ bool sm_options_help(sm_buf *out, const sm_option *table)
         sm_buf_puts(out, "  ");
         size_t start = out->len;
         put_flag(out, o->key, false);
-        if (*metavar(o))
-            sm_buf_printf(out, " %s", metavar(o));
+        if (*sm_option_metavar(o))
+            sm_buf_printf(out, " %s", sm_option_metavar(o));
         size_t width = out->len - start;
         if (width > 26) {
             sm_buf_printf(out, "\n%30s", "");
@@ -129,9 +128,9 @@ bool sm_options_roff(sm_buf *out, const sm_option *table)
         sm_buf_puts(out, ".TP\n\\fB");
         put_flag(out, o->key, true);
         sm_buf_puts(out, "\\fR");
-        if (*metavar(o)) {
+        if (*sm_option_metavar(o)) {
             sm_buf_puts(out, " \\fI");
-            put_roff_text(out, metavar(o));
+            put_roff_text(out, sm_option_metavar(o));
             sm_buf_puts(out, "\\fR");
         }
         sm_buf_putc(out, '\n');

@@ -17,7 +17,7 @@ bad 2 "status: unknown option '-x'" status -x
 bad 2 "train: unknown option '--hlep' \(did you mean '--help'\?\)" train --hlep
 bad 2 "option '--n-steps': got no verb before it, want one" --n-steps 5 train
 bad 2 "unknown verb 'dat' \(did you mean 'data'\?\)" dat add
-bad 2 "--threads: missing its value" status --threads
+bad 2 "--threads: missing its value, want N" status --threads
 bad 2 "threads: got \"many\", want an integer from 0 to 256" status --threads many
 bad 2 "threads: got 257, want an integer from 0 to 256" status --threads 257
 bad 2 "threads: got -1, want" status --threads=-1
