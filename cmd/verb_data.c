@@ -109,6 +109,9 @@ static int run_show(app *a, const verb *self, const args *in)
     sm_err err = {0};
     sm_buf out = {0};
     const char *html = sm_opt_str(in->opt, "html");
+    if (a->json && !strcmp(html, "-"))
+        return app_usage(a, "data show: got 2 results for standard output, want one of "
+                            "--json, --html -");
     sm_data_form form = *html ? SM_DATA_HTML : a->json ? SM_DATA_JSON : SM_DATA_TEXT;
     sm_status s = show(&out, a, in, form, &err);
     app_settle(a);

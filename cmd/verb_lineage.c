@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* smelt lineage: what an artifact was made from. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd.h"
 
@@ -37,6 +38,11 @@ static sm_status render_json(sm_buf *out, const json_t *graph, sm_err *err)
     return sm_json_pretty(out, graph, err);
 }
 
+static bool is_stdout(const char *file)
+{
+    return strcmp(file, "-") == 0;
+}
+
 static int run(app *a, const verb *self, const args *in)
 {
     (void)self;
@@ -45,6 +51,12 @@ static int run(app *a, const verb *self, const args *in)
     json_t *graph = NULL;
     const char *svg = sm_opt_str(in->opt, "svg"), *dot = sm_opt_str(in->opt, "dot"),
                *file = sm_opt_str(in->opt, "json_file");
+    int n = is_stdout(svg) + is_stdout(dot) + is_stdout(file) + a->json;
+    if (n > 1)
+        return app_usage(a,
+                         "lineage: got %d results for standard output, want one of "
+                         "--json, --svg -, --dot -, --json-file -",
+                         n);
     sm_status s = app_store(&store, a, &err);
     if (!s)
         s = sm_store_lineage(&graph, store, in->pos[0], &err);
@@ -67,8 +79,9 @@ const verb verb_lineage = {
     .name = "lineage",
     .usage = "REF",
     .summary = "show what an artifact was made from, down to its sources",
-    .details = "A tree, unless a drawing is asked for: each of --svg, --dot and --json-file\n"
-               "takes the file to write.",
+    .details =
+        "A tree, unless a drawing is asked for: each of --svg, --dot and --json-file\n"
+        "takes the file to write.",
     .example = "smelt lineage unix-moe\nsmelt lineage unix-moe --svg lineage.svg\n"
                "smelt lineage unix-moe --json-file lineage.json",
     .options = options,

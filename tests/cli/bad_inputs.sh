@@ -202,6 +202,8 @@ bad 2 "passage_words" index set --passage-words 0
 # ------------------------------------------------- datasets, evaluation, answers
 bad 1 "nothing" data show nothing
 bad 2 "tok: got kind tokenizer, want a source or a dataset" data show tok
+expect 2 "data show: got 2 results for standard output" data show set --html - --json
+expect 2 "lineage: got 2 results for standard output" lineage set --svg - --json
 bad 2 "n_samples: got 1000, want an integer from 0 to 100" data show set --n-samples 1000
 bad 1 "No such file" data show set --html no/such/dir/x.html
 bad 2 "data export: got 1 word, want REF FILE" data export set
