@@ -7,7 +7,8 @@ set(SMELT_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wstrict-prot
     -Wconversion -Wno-sign-conversion)
 set(SMELT_CODEGEN -fno-common -fvisibility=hidden -fno-omit-frame-pointer
     -ffp-contract=off)
-if(NOT SMELT_COVERAGE) # what is built does not know where; gcov has to find the sources
+# What is built does not know where; but coverage has to find the sources.
+if(NOT SMELT_COVERAGE AND NOT CMAKE_C_FLAGS MATCHES "coverage")
   list(APPEND SMELT_CODEGEN -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 endif()
 set(SMELT_LINK "")
