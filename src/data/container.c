@@ -165,14 +165,14 @@ static la_ssize_t read_disk(struct archive *a, void *data, const void **out)
     return n;
 }
 
-/* A zip is read from the directory at its end. */
+/* A zip is read from the directory at its end.  Only a place that cannot be fails, which is
+ * what a damaged one says, not the disk. */
 static la_int64_t seek_disk(struct archive *a, void *data, la_int64_t offset, int whence)
 {
     level *l = data;
     off_t at = lseek(l->c->fd, offset, whence);
     if (at >= 0)
         return at;
-    l->c->io_errno = errno;
     archive_set_error(a, errno, "seek");
     return ARCHIVE_FATAL;
 }
