@@ -1,21 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """README's tables of a demo, from a result of bench/demo."""
+from . import machine
 
 
 def interval(figure, sign=""):
     if figure.get("low") is None:
         return f"{figure['value']:{sign}.3f} | "
     return f"{figure['value']:{sign}.3f} | {figure['low']:{sign}.3f} to {figure['high']:{sign}.3f}"
-
-
-def kernels(cpu):
-    """The widest rung that a CPU's features allow, in words."""
-    have = cpu["features"]
-    for feature, words in (("amx_bf16", "AMX"), ("avx512f", "AVX-512 and no AMX"),
-                           ("avx2", "AVX2 and no AVX-512")):
-        if feature in have:
-            return words
-    return "neither AVX2 nor more"
 
 
 def figures_table(d, where):
@@ -33,7 +24,7 @@ def figures_table(d, where):
     if d["seconds"]:
         rows.insert(0, ("the whole demo, downloads and build included, tools installed",
                         f"{d['seconds'] // 60} min {d['seconds'] % 60} s | "))
-    head = (f"Recipe `{d['recipe']}` on {d['cpu']['cores']} cores with {kernels(d['cpu'])}: "
+    head = (f"Recipe `{d['recipe']}` on {machine.label(d['cpu'])} cores with {machine.kernels(d['cpu'])}: "
             f"{m['active'] / 1e6:.1f} M active of {m['parameters'] / 1e6:.1f} M parameters, "
             f"{d['n_steps']:,} steps, {m['tokens'] / 1e6:.1f} M tokens of "
             f"{curated / 1e6:.0f} MB of curated text ({where}).\n\n")

@@ -2,7 +2,7 @@
 """Tables of docs/performance.md and README.md, written between markers from bench/results.
 
 `<!-- figures: train -->` ... `<!-- end -->` holds the figures of a group: for each figure
-the newest result that has a value, with a link to its file.  `<!-- roofline: dense32m -->`
+and machine the newest result that has a value, with a link to its file.  `<!-- roofline: dense32m -->`
 holds the newest table of operations of a shape, `<!-- loss: dense -->` the newest comparison
 of losses, `<!-- demo: figures -->` and `<!-- demo: compare -->` the newest demo.
 """
@@ -12,7 +12,7 @@ import os
 import re
 import sys
 
-from . import demo, figures, roofline
+from . import demo, figures, machine, roofline
 from .report import bound, number
 
 MARK = re.compile(r"(<!-- (figures|roofline|loss|demo): (\w+) -->\n)(.*?)(<!-- end -->)", re.S)
@@ -34,12 +34,14 @@ def link(name, content):
 
 
 def newest(root):
-    """{figure name: (its record, file name, the file's object)}, the newest with a value."""
+    """{figure name: {machine: (its record, file name, the file's object)}}, the newest with
+    a value."""
     out = {}
     for name, content in results(root, "smelt-bench/1"):
+        on = machine.label(content["cpu"])
         for record in content["figures"]:
-            if record["value"] is not None or record["name"] not in out:
-                out[record["name"]] = (record, name, content)
+            if record["value"] is not None:
+                out.setdefault(record["name"], {})[on] = (record, name, content)
     return out
 
 
@@ -74,22 +76,22 @@ def loss_table(root, model):
 
 
 def table(group, found):
-    lines = ["| figure | value | must (goal) | spread | n | measured |",
-             "|---|---|---|---|---|---|"]
+    lines = ["| figure | machine | value | must (goal) | spread | n | measured |",
+             "|---|---|---|---|---|---|---|"]
     for f in figures.FIGURES:
         if f.group != group:
             continue
         if f.name not in found:
-            lines.append(f"| `{f.name}`: {f.what} | not measured | {bound(f)} | | | |")
-            continue
-        r, file, content = found[f.name]
-        value = "-" if r["value"] is None else f"**{number(r['value'])}** {f.unit}"
-        if r["pass"] is False:
-            value += " (missed)"
-        where = link(file, content)
-        note = f"; {r['note']}" if r.get("note") else ""
-        lines.append(f"| `{f.name}`: {f.what} | {value} | {bound(f)} | "
-                     f"{number(r['spread'])} | {r['n']} | {where}{note} |")
+            lines.append(f"| `{f.name}`: {f.what} | | not measured | {bound(f)} | | | |")
+        name, must = f"`{f.name}`: {f.what}", bound(f)
+        for on, (r, file, content) in sorted(found.get(f.name, {}).items(), reverse=True):
+            value = f"**{number(r['value'])}** {f.unit}"
+            if r["pass"] is False:
+                value += " (missed)"
+            note = f"; {r['note']}" if r.get("note") else ""
+            lines.append(f"| {name} | {on} | {value} | {must} | {number(r['spread'])} | "
+                         f"{r['n']} | {link(file, content)}{note} |")
+            name = must = ""
     return "\n".join(lines) + "\n"
 
 

@@ -42,6 +42,21 @@ def cpu():
             "features": [x for x in FEATURES if x in flags], "caches": caches}
 
 
+def kernels(described):
+    """The widest rung that a CPU's features allow, in words."""
+    for feature, words in (("amx_bf16", "AMX"), ("avx512f", "AVX-512 and no AMX"),
+                           ("avx2", "AVX2 and no AVX-512")):
+        if feature in described["features"]:
+            return words
+    return "neither AVX2 nor more"
+
+
+def label(described):
+    """What tells machines apart in a table: "2 x Intel Xeon"."""
+    model = re.sub(r"\((R|TM)\)|Processor|CPU|@.*", "", described["model"] or "unknown")
+    return f"{described['cores']} x {' '.join(model.split())}"
+
+
 def memory_bytes():
     with open("/proc/meminfo", encoding="ascii") as f:
         return int(re.search(r"MemTotal:\s+(\d+)", f.read()).group(1)) * 1024
