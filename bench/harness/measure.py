@@ -14,10 +14,12 @@ from . import machine
 TIMEOUT_S = 3600
 # A rival's f32 product slower than this share of ours runs on an unoptimised BLAS.
 SLOW_BLAS_FRAC = 0.4
-# Kernels of OpenBLAS that use no AVX.  It knows CPUs by their model number, and takes
-# Prescott (SSE3, a fifth of the speed) for one that is newer than itself.
+# Kernels of OpenBLAS by what they use.  It knows CPUs by their model number, and takes for
+# one that is newer than itself Prescott (SSE3, a fifth of the speed) where Intel made it,
+# Haswell (AVX2, half the speed where there is AVX-512) where AMD did.
 CORES_WITHOUT_AVX = {"Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Atom",
                      "Opteron", "Opteron_SSE3", "Barcelona", "Bobcat"}
+CORES_WITH_AVX512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 # Both sides without AVX-512 and AMX: what most laptops are.
 PEER_AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2",
              "OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "avx2"}
@@ -50,11 +52,12 @@ def blas_core(python):
 def fit_blas(python):
     """Environment in which OpenBLAS uses the kernels that this CPU can run: empty where
     it finds them itself."""
-    features = machine.cpu()["features"]
-    want = "SkylakeX" if "avx512f" in features else "Haswell" if "avx2" in features else None
-    if not want or blas_core(python) not in CORES_WITHOUT_AVX:
-        return {}
-    return {"OPENBLAS_CORETYPE": want}
+    features, core = machine.cpu()["features"], blas_core(python)
+    if "avx512f" in features and core and core not in CORES_WITH_AVX512:
+        return {"OPENBLAS_CORETYPE": "SkylakeX"}
+    if "avx2" in features and core in CORES_WITHOUT_AVX:
+        return {"OPENBLAS_CORETYPE": "Haswell"}
+    return {}
 
 
 def sha256_of(path):
