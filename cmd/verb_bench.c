@@ -140,8 +140,8 @@ const verb verb_bench = {
         "round.\n"
         "`peak` is a rate against the bf16/1 product, `read` against the memory (above\n"
         "100 %: the operands stay in cache).  Nothing recorded depends on it.\n"
-        "SMELT_CPU=ref|avx2|avx512|amx in the environment says what kernels to measure;\n"
-        "by default the best that the processor has.",
+        "SMELT_CPU=ref|avx2|avx512|avx512bf16|amx in the environment says what kernels\n"
+        "to measure; by default the fastest here.",
     .example = "smelt bench --threads 2\n"
                "SMELT_CPU=avx2 smelt bench",
     .options = options,

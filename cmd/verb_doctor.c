@@ -15,13 +15,12 @@
 
 static json_t *cpu_report(void)
 {
-    static const char *const name[] = {"ref", "avx2", "avx512", "amx"};
     const sm_cpu *cpu = sm_cpu_get();
     json_t *rungs = json_array();
-    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+    for (int i = 0; sm_kern_rung_name(i); i++) {
         const sm_kern *k;
-        if (!sm_kern_get(&k, name[i], NULL))
-            json_array_append_new(rungs, json_string(name[i]));
+        if (!sm_kern_get(&k, sm_kern_rung_name(i), NULL))
+            json_array_append_new(rungs, json_string(sm_kern_rung_name(i)));
     }
     return json_pack("{s:s, s:i, s:b, s:b, s:b, s:b, s:o}", "model", cpu->model,
                      "processors", cpu->n_cpu, "avx2", cpu->avx2, "avx512", cpu->avx512,

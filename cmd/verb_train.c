@@ -88,8 +88,8 @@ const verb verb_train = {
         "--find-lr raises the learning rate exponentially until the loss breaks, shows\n"
         "the curve and suggests a peak rate for the options given.\n"
         "--profile records every operation of every thread; it changes no result.\n"
-        "Neither does SMELT_CPU=ref|avx2|avx512|amx in the environment, which says what\n"
-        "kernels to compute with; by default the best that the processor has.",
+        "Neither does SMELT_CPU=ref|avx2|avx512|avx512bf16|amx in the environment, which\n"
+        "says what kernels to compute with; by default the fastest here.",
     .example =
         "smelt train unix unix-tokenizer --as unix-moe --n-expert 8 --d-expert 256\n"
         "smelt train config.yaml --dry-run\n"

@@ -20,7 +20,14 @@ extern "C" {
 
 typedef enum sm_dtype { SM_F32 = 0, SM_BF16 = 1 } sm_dtype;
 
-typedef enum sm_rung { SM_RUNG_REF, SM_RUNG_AVX2, SM_RUNG_AVX512, SM_RUNG_AMX } sm_rung;
+/** avx512bf16 is avx512 with bf16 products by VDPBF16PS. */
+typedef enum sm_rung {
+    SM_RUNG_REF,
+    SM_RUNG_AVX2,
+    SM_RUNG_AVX512,
+    SM_RUNG_AVX512_BF16,
+    SM_RUNG_AMX
+} sm_rung;
 
 /**
  * Matrix products of one numerics profile.  C[i,j] (+)= sum_p A[i,p] * B[j,p].
@@ -83,7 +90,7 @@ typedef struct sm_attn_scores {
  * acc[i%32] += x[i] (absent x = +0 up to a multiple of 32), then halves 16,8,4,2,1. */
 typedef struct sm_kern {
     sm_rung rung;
-    const char *name; /* "ref", "avx2", "avx512", "amx" */
+    const char *name; /* sm_kern_rung_name(rung) */
     sm_prod bf16, f32;
 
     /* reductions over one row */
@@ -168,10 +175,13 @@ typedef struct sm_kern {
                   const sm_adamw *h);
 } sm_kern;
 
-/** The table of a rung, or of the best one this CPU has.  Honours SMELT_CPU when `want`
+/** The table of a rung, or of the fastest that this CPU has.  Honours SMELT_CPU when `want`
  * is NULL. SM_EUNSUPPORTED when the CPU lacks the rung asked for; SM_EINVAL for a name
  * that is no rung.  Static storage. */
 SM_API sm_status sm_kern_get(const sm_kern **out, const char *want, sm_err *err);
+
+/** Name of a rung ("ref", "avx2", ...), the lowest first; NULL for a number that is none. */
+SM_API const char *sm_kern_rung_name(int rung);
 
 /** What this machine can do at best with a table and a pool: the figures that a benchmark
  * or the progress line of a training run puts its own rate beside. */

@@ -93,7 +93,7 @@ expect 0 "train model [0-9a-f]{12}: same bits" replay tiny --whole
 expect 0 "docs: same bits" replay docs
 expect 0 "release: same bits" replay release
 expect 0 "eval evaluation [0-9a-f]{12}: same bits" replay release --whole
-for cpu in ref avx2 avx512; do
+for cpu in ref avx2 avx512 avx512bf16; do
   grep -q "\"$cpu\"" < <(smelt doctor --json) || continue
   for threads in 1 3; do
     SMELT_CPU=$cpu expect 0 "same bits" replay tiny --threads $threads

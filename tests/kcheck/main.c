@@ -5,8 +5,8 @@
 #include "kcheck.h"
 
 static const char usage[] =
-    "usage: kcheck [--rung ref|avx2|avx512|amx] [--only PATTERN] [--trials N] [--seed "
-    "S]\n"
+    "usage: kcheck [--rung ref|avx2|avx512|avx512bf16|amx] [--only PATTERN]\n"
+    "              [--trials N] [--seed S]\n"
     "              [--exhaustive: functions of one argument on all 2^32 inputs]\n"
     "       kcheck --oracle | --bench [PATTERN]\n"
     "Compares every kernel with the reference, bit for bit.  Without --rung: all "
@@ -90,19 +90,18 @@ static long check_rung(const options *o, const char *name)
 
 static int bench(const options *o)
 {
-    static const char *const names[] = {"ref", "avx2", "avx512", "amx"};
-    const sm_kern *rungs[4];
+    const sm_kern *rungs[SM_RUNG_AMX + 1];
+    const char *name;
     int n = 0;
-    for (int i = 0; i < 4; i++)
-        if ((!o->rung || strcmp(o->rung, names[i]) == 0) &&
-            sm_kern_get(&rungs[n], names[i], NULL) == SM_OK)
+    for (int i = 0; (name = sm_kern_rung_name(i)); i++)
+        if ((!o->rung || strcmp(o->rung, name) == 0) &&
+            sm_kern_get(&rungs[n], name, NULL) == SM_OK)
             n++;
     return kc_bench(rungs, n, o->pattern);
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"ref", "avx2", "avx512", "amx"};
     options o;
     if (!parse(&o, argc, argv)) {
         fputs(usage, stderr);
@@ -118,8 +117,8 @@ int main(int argc, char **argv)
         failures = kc_check_complete() + kc_check_tile_model();
         if (o.rung)
             failures += check_rung(&o, o.rung);
-        for (int i = 0; i < 4 && !o.rung; i++)
-            failures += check_rung(&o, names[i]);
+        for (int i = 0; sm_kern_rung_name(i) && !o.rung; i++)
+            failures += check_rung(&o, sm_kern_rung_name(i));
     }
     sm_fp_leave(saved);
     return failures ? 1 : 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ceilings of one thread, measured: independent FMAs or tile products, and loads from L1,
- * each at the width that a rung may use.  ref is plain C: four lanes, what every x86-64
- * has.
+ * Ceilings of one thread, measured: independent FMAs, dot products or tile products, and
+ * loads from L1, each at the width that a rung may use.  ref is plain C: four lanes, what
+ * every x86-64 has.
  */
 #include "kcheck.h"
 #include "smelt/sys.h"
@@ -12,20 +12,13 @@ enum { RUNS = 5 };
 
 /* Twelve independent chains, one instruction each; registers are named so that no
  * compiler moves them. */
-#define PEAK(reg)                                                                   \
+#define LINK(op, reg, i) op " %%" reg "15,%%" reg "14,%%" reg #i "\n\t"
+#define LINKS(op, reg, i, j, k, l) \
+    LINK(op, reg, i) LINK(op, reg, j) LINK(op, reg, k) LINK(op, reg, l)
+#define PEAK(op, reg)                                                               \
     __asm__ volatile("1:\n\t"                                                       \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "0\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "1\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "2\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "3\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "4\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "5\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "6\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "7\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "8\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "9\n\t"           \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "10\n\t"          \
-                     "vfmadd213ps %%" reg "15,%%" reg "14,%%" reg "11\n\t"          \
+                     LINKS(op, reg, 0, 1, 2, 3) LINKS(op, reg, 4, 5, 6, 7)          \
+                     LINKS(op, reg, 8, 9, 10, 11)                                   \
                      "dec %0\n\t"                                                   \
                      "jnz 1b\n\t"                                                   \
                      "vzeroupper"                                                   \
@@ -60,8 +53,9 @@ static void tile_products(long loops)
 }
 
 /* FLOP of one call at a rung; 0 where it has no instruction for it. */
-static double multiply(sm_rung rung, bool is_tile)
+static double multiply(sm_rung rung, bool is_bf16)
 {
+    bool is_tile = rung == SM_RUNG_AMX && is_bf16;
     long loops = is_tile ? 100000 : 500000;
     double n = (double)loops;
     if (is_tile) {
@@ -70,22 +64,25 @@ static double multiply(sm_rung rung, bool is_tile)
     }
     if (!sm_cpu_get()->avx2)
         return 0;
+    if (rung == SM_RUNG_AVX512_BF16 && is_bf16) {
+        PEAK("vdpbf16ps", "zmm");
+        return n * 12 * 2 * 32;
+    }
     if (rung == SM_RUNG_REF)
-        PEAK("xmm");
+        PEAK("vfmadd213ps", "xmm");
     else if (rung == SM_RUNG_AVX2)
-        PEAK("ymm");
+        PEAK("vfmadd213ps", "ymm");
     else
-        PEAK("zmm");
+        PEAK("vfmadd213ps", "zmm");
     return n * 12 * 2 * (rung == SM_RUNG_REF ? 4 : rung == SM_RUNG_AVX2 ? 8 : 16);
 }
 
 double kc_product_peak(const sm_kern *k, const sm_prod *p)
 {
-    bool is_tile = k->rung == SM_RUNG_AMX && p == &k->bf16;
     double best = 0;
     for (int r = 0; r < RUNS; r++) {
         int64_t start = sm_clock_ns();
-        double flops = multiply(k->rung, is_tile);
+        double flops = multiply(k->rung, p == &k->bf16);
         double rate = flops / (double)(sm_clock_ns() - start);
         best = rate > best ? rate : best;
     }

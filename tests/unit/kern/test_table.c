@@ -11,14 +11,19 @@
 #include "internal.h"
 #include "smelt/sys.h"
 
-static const char *const names[] = {"ref", "avx2", "avx512", "amx"};
+static const char *const names[] = {"ref", "avx2", "avx512", "avx512bf16", "amx"};
+
+enum { N_NAMES = sizeof names / sizeof *names };
 
 static void rungs_are_named_and_ordered(void **state)
 {
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    assert_null(sm_kern_rung_name(-1));
+    assert_null(sm_kern_rung_name(N_NAMES));
+    for (int i = 0; i < N_NAMES; i++) {
         const sm_kern *k = NULL;
         sm_err err;
+        assert_string_equal(sm_kern_rung_name(i), names[i]);
         sm_status s = sm_kern_get(&k, names[i], &err);
         if (s == SM_OK) {
             assert_int_equal(k->rung, i);
@@ -63,7 +68,7 @@ static void environment_selects(void **state)
 static void panels_are_whole_lines(void **state)
 {
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < N_NAMES; i++) {
         const sm_kern *k;
         if (sm_kern_get(&k, names[i], NULL) != SM_OK)
             continue;
@@ -104,6 +109,47 @@ static void ceilings_are_plausible(void **state)
     sm_pool_free(pool);
 }
 
+/* Least time of some products in cache, ns. */
+static int64_t product_ns(const sm_kern *k, const char *packed_a, const char *packed_b)
+{
+    enum { N = 128 };
+    static float c[N * N];
+    int64_t least = INT64_MAX;
+    for (int round = 0; round < 30; round++) {
+        int64_t start = sm_clock_ns();
+        k->bf16.gemm(c, N, packed_a, packed_b, N, N, N, false);
+        int64_t ns = sm_clock_ns() - start;
+        least = ns < least ? ns : least;
+    }
+    return least;
+}
+
+/* VDPBF16PS is twice as fast as FMA on one make of CPU and half as fast on another. */
+static void of_two_equal_rungs_the_faster_is_taken(void **state)
+{
+    (void)state;
+    const sm_kern *fma, *dot, *best;
+    unsetenv("SMELT_CPU");
+    assert_int_equal(sm_kern_get(&best, NULL, NULL), SM_OK);
+    if (sm_kern_get(&dot, "avx512bf16", NULL) || best->rung > dot->rung) {
+        print_message("skipped: the choice is not between avx512 and avx512bf16\n");
+        return;
+    }
+    assert_int_equal(sm_kern_get(&fma, "avx512", NULL), SM_OK);
+    const sm_kern *other = best == dot ? fma : dot;
+    char *a = sm_aligned_alloc(1 << 20), *b = sm_aligned_alloc(1 << 20);
+    assert_non_null(a);
+    assert_non_null(b);
+    memset(a, 0, 1 << 20); /* zeros in any layout */
+    memset(b, 0, 1 << 20);
+    int64_t taken = product_ns(best, a, b), left = product_ns(other, a, b);
+    print_message("%s %lld ns, %s %lld ns\n", best->name, (long long)taken, other->name,
+                  (long long)left);
+    assert_true(taken < left + left / 3);
+    sm_aligned_free(a);
+    sm_aligned_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +157,7 @@ int main(void)
         cmocka_unit_test(unknown_names_are_refused),
         cmocka_unit_test(environment_selects),
         cmocka_unit_test(panels_are_whole_lines),
+        cmocka_unit_test(of_two_equal_rungs_the_faster_is_taken),
         cmocka_unit_test(ceilings_are_plausible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

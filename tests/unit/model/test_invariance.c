@@ -117,7 +117,8 @@ static void test_profile(const char *profile)
         {"ref", 1, 4, false},   {"ref", 2, 2, false},    {"ref", 4, 1, false},
         {"ref", 1, 4, true},    {NULL, 2, 1, true},      {"avx2", 1, 4, false},
         {"avx2", 4, 2, true},   {"avx512", 1, 4, false}, {"avx512", 2, 1, false},
-        {"avx512", 4, 2, true}, {"amx", 2, 2, false},
+        {"avx512", 4, 2, true}, {"avx512bf16", 2, 4, false},
+        {"amx", 2, 2, false},
     };
     batch_data *data = calloc(1, sizeof *data);
     for (int i = 0; i < N_KIND; i++) {

@@ -27,10 +27,9 @@ static inline float *randoms(int64_t n, uint32_t stream)
 /* The i-th rung of this machine, NULL behind the last. */
 static inline const sm_kern *rung(int i)
 {
-    static const char *const names[] = {"ref", "avx2", "avx512", "amx"};
     const sm_kern *k = NULL;
-    for (int r = 0; r < 4; r++)
-        if (sm_kern_get(&k, names[r], NULL) == SM_OK && i-- == 0)
+    for (int r = 0; sm_kern_rung_name(r); r++)
+        if (sm_kern_get(&k, sm_kern_rung_name(r), NULL) == SM_OK && i-- == 0)
             return k;
     return NULL;
 }

@@ -63,6 +63,7 @@ static void same_bits(const sm_train_config *c, uint64_t golden)
         {NULL, 2, 1, false, 1},          {NULL, 1, 4, true, SIZE_MAX},
         {NULL, 2, 0, true, SIZE_MAX},    {NULL, 4, 2, true, 1},
         {"avx2", 2, 2, false, SIZE_MAX}, {"avx512", 2, 0, false, SIZE_MAX},
+        {"avx512bf16", 2, 4, false, SIZE_MAX},
         {"amx", 2, 0, false, SIZE_MAX},  {"ref", 2, 4, false, SIZE_MAX},
     };
     uint64_t want = run_variant(*c, &list[0]);

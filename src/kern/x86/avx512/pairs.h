@@ -74,14 +74,22 @@ static inline __m512i words_at(const matrix *s, ptrdiff_t index, ptrdiff_t count
     return _mm512_cvtepu16_epi32(round_bf16(load_part(s, index, count)));
 }
 
+/* 16 elements from `low` in the low halves of lanes, 16 from `high` in the high ones; so
+ * many of each as said (<= 0: zeros). */
+static inline __m512i lanes_of(const matrix *s, ptrdiff_t low, ptrdiff_t n_low,
+                               ptrdiff_t high, ptrdiff_t n_high)
+{
+    __m512i zero = _mm512_setzero_si512();
+    __m512i l = n_low > 0 ? words_at(s, low, n_low) : zero;
+    __m512i h = n_high > 0 ? words_at(s, high, n_high) : zero;
+    return _mm512_or_si512(l, _mm512_slli_epi32(h, 16));
+}
+
 /* Columns p (at index) and p+1, 16 rows of B, paired in lanes. */
 static inline __m512i pairs_of_columns(const matrix *s, ptrdiff_t index, ptrdiff_t even,
                                        ptrdiff_t odd)
 {
-    __m512i low = words_at(s, index, even);
-    __m512i high =
-        odd > 0 ? words_at(s, index + s->col_stride, odd) : _mm512_setzero_si512();
-    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+    return lanes_of(s, index, even, index + s->col_stride, odd);
 }
 
 #endif
