@@ -79,6 +79,9 @@ refused "packages: got --lst, want --list" packages --lst
 refused "packages: got check, want nothing more" packages build check
 refused "demo: got --small, want --tiny" demo --small
 refused "demo: --source nowhere: cannot be read" demo --source nowhere
+refused "demo: --like nowhere: no result of a demo" demo --like nowhere
+refused "demo: --like $ROOT/LICENSE: no result of a demo" demo --like "$ROOT/LICENSE"
+refused "demo: --like: got --tiny as well" demo --like x --tiny
 
 # Paths are those of whoever calls, wherever that is.
 mkdir -p "$WORK/with blanks/documents"
