@@ -90,29 +90,40 @@ static void pack_a(void *dst, const void *src, sm_dtype type, ptrdiff_t m, ptrdi
     }
 }
 
+/* 16 rows from row j, 32 k from p. */
+static inline void pack_part_of_b(int32_t *dst, const matrix *s, ptrdiff_t j, ptrdiff_t p)
+{
+    vf v[16];
+    if (s->col_stride == 1) {
+        for (ptrdiff_t r = 0; r < W; r++)
+            v[r] = j + r < s->rows
+                       ? chains_of_row(s, (j + r) * s->row_stride + p, s->k - p)
+                       : vzero();
+        transpose(v);
+    } else {
+        ptrdiff_t rows = sm_min_index(W, s->rows - j);
+        for (ptrdiff_t q = 0; q < 16; q++)
+            v[q] = vfloat(chains_of_columns(s, j, p + q / 2 * QUAD + q % 2, rows));
+    }
+    int32_t *d = dst + (j / NR * sm_round_up(s->k, SM_K_GROUP) + p) * NR / 2 + j % NR;
+    for (ptrdiff_t q = 0; q < 16; q++)
+        viput(d + q * NR, vbits(v[q]));
+}
+
+/* Along what is contiguous: rows one strip after the other, columns across all strips. */
 static void pack_b(void *dst, const void *src, sm_dtype type, ptrdiff_t n, ptrdiff_t k,
                    ptrdiff_t row_stride, ptrdiff_t col_stride)
 {
     matrix s = {src, type, n, k, row_stride, col_stride};
-    ptrdiff_t kp = sm_round_up(k, SM_K_GROUP);
-    for (ptrdiff_t p = 0; p < kp; p += SM_K_GROUP)
-        for (ptrdiff_t j = 0; j < sm_round_up(n, NR); j += W) {
-            vf v[16];
-            int32_t *d = (int32_t *)dst + (j / NR * kp + p) * NR / 2 + j % NR;
-            if (col_stride == 1) {
-                for (ptrdiff_t r = 0; r < W; r++)
-                    v[r] = j + r < n ? chains_of_row(&s, (j + r) * row_stride + p, k - p)
-                                     : vzero();
-                transpose(v);
-            } else {
-                ptrdiff_t rows = sm_min_index(W, n - j);
-                for (ptrdiff_t q = 0; q < 16; q++)
-                    v[q] =
-                        vfloat(chains_of_columns(&s, j, p + q / 2 * QUAD + q % 2, rows));
-            }
-            for (ptrdiff_t q = 0; q < 16; q++)
-                viput(d + q * NR, vbits(v[q]));
-        }
+    ptrdiff_t np = sm_round_up(n, NR), kp = sm_round_up(k, SM_K_GROUP);
+    if (col_stride == 1)
+        for (ptrdiff_t j = 0; j < np; j += W)
+            for (ptrdiff_t p = 0; p < kp; p += SM_K_GROUP)
+                pack_part_of_b(dst, &s, j, p);
+    else
+        for (ptrdiff_t p = 0; p < kp; p += SM_K_GROUP)
+            for (ptrdiff_t j = 0; j < np; j += W)
+                pack_part_of_b(dst, &s, j, p);
 }
 
 /* ------------------------------------------------------------------ products */
