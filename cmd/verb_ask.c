@@ -129,8 +129,9 @@ const verb verb_ask = {
     .usage = "QUESTION",
     .summary = "answer a question from the documents, with citations",
     .details = "Retrieves passages by BM25 over fields, passages and titles, re-ranks them\n"
-               "with the model's query likelihood, and answers with sentences of the best\n"
-               "passage.  Every passage names its page, package, version and licence.\n"
+               "with the model's query likelihood where its evaluation showed that to help,\n"
+               "and answers with sentences of the best passage.  Every passage names its page,\n"
+               "package, version and licence.\n"
                "Where no document holds half of the question, rare words counting for more,\n"
                "nothing is found, which is said and ends with exit status 1.\n"
                "\n"

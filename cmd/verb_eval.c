@@ -12,7 +12,9 @@ const verb verb_eval = {
         "heldout.left_out says how many.  With an INDEX, each page's NAME line, which is\n"
         "then left out of the index, is a question whose answer is that page; the\n"
         "figures state apart what plain BM25, fields and passages, and the model each\n"
-        "contribute.  The result is an artifact.",
+        "contribute.  w_model is the weight with which a release re-ranks by the model:\n"
+        "0, not at all, unless the 95 % interval of model_gain.mrr lies above 0.\n"
+        "The result is an artifact.",
     .example = "smelt eval unix-moe unix unix-index --as unix-eval",
     .options = step_verb_options,
     .step = "eval",

@@ -9,6 +9,10 @@ def interval(figure, sign=""):
     return f"{figure['value']:{sign}.3f} | {figure['low']:{sign}.3f} to {figure['high']:{sign}.3f}"
 
 
+def served(weight):
+    return f"served with weight {weight:g}" if weight else "not served"
+
+
 def figures_table(d, where):
     m, f = d["model"], d["figures"]
     curated = d["dataset"]["train_bytes"] + d["dataset"]["heldout_bytes"]
@@ -19,8 +23,8 @@ def figures_table(d, where):
              interval(f["bm25.recall_at_5"])),
             ("the same, `ask`: fields, passages, titles", interval(f["lexical.recall_at_5"])),
             ("gain of fields, passages and titles", interval(f["lexical_gain.recall_at_5"], "+")),
-            ("further gain of the model's re-ranking, served with weight {:g}".format(
-                f["w_model"]["value"]), interval(f["model_gain.recall_at_5"], "+"))]
+            (f"further gain of the model's re-ranking, {served(f['w_model']['value'])}",
+             interval(f["model_gain.recall_at_5"], "+"))]
     if d["seconds"]:
         rows.insert(0, ("the whole demo, downloads and build included, tools installed",
                         f"{d['seconds'] // 60} min {d['seconds'] % 60} s | "))

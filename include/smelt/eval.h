@@ -70,10 +70,12 @@ typedef struct sm_retrieval_config {
  *   ask.*      the same with the model's query likelihood; only with a scorer
  * and of the paired differences lexical_gain.* = lexical - bm25, model_gain.* = ask -
  * lexical, ask_gain.* = ask - bm25.  Intervals: Wilson's of recalls, the bootstrap over
- * questions of MRR and differences.  The model's weight is
- * chosen on one half of the questions (even or odd by hash) and used on the other; figure
- * "w_model" is the weight chosen on all of them, or 0 when MRR did not gain that way, and
- * "w_model.even" and "w_model.odd" are those chosen on the halves.
+ * questions of MRR and differences.  The model's weight is chosen on one half of the
+ * questions (even or odd by hash) and used on the other: ask.*, model_gain.* and ask_gain.*
+ * are of that, whatever is served.  Figure "w_model" is the weight to serve with: the one
+ * chosen on all questions when the interval of model_gain.mrr lies above 0; else, also where
+ * there is none, 0: no re-ranking, and what is served is lexical.*.  "w_model.even" and
+ * "w_model.odd" are the weights chosen on the halves.
  * @param x       opened without names
  * @param scorer  NULL: no model
  * @return SM_EINVAL when fewer than 2 questions are left, errors of search
@@ -96,7 +98,7 @@ SM_API sm_status sm_eval_pairs(json_t **figures, const sm_ctx *ctx, const char *
 
 /* ------------------------------------------------------------------ report */
 
-/** Figures as an aligned table for a terminal. */
+/** Figures as an aligned table for a terminal, and a line below it where "w_model" is 0. */
 SM_API bool sm_eval_table(sm_buf *out, const json_t *figures);
 
 #ifdef __cplusplus

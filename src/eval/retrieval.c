@@ -246,20 +246,27 @@ static bool set_weight(json_t *figures, const char *name, double w, int64_t n)
     return sm_figure_set(figures, name, &only, "weight");
 }
 
+/* A gain on the other half that may be chance is not worth serving with: it costs a pass of
+ * the model over every candidate.  No interval (NaN) shows nothing either. */
+static bool helps(const sm_interval *gain)
+{
+    return gain->low > 0;
+}
+
 static sm_status report_model(json_t *figures, table *t, uint64_t seed, sm_err *err)
 {
     double w[2] = {best_weight(t, 1), best_weight(t, 0)}; /* chosen on the other half */
     for (int64_t i = 0; i < t->n; i++)
         t->model[i] = measure_of(rank_at_weight(&t->lexical[i], w[i & 1]));
-    /* a weight that did not pay on the other half is not worth serving with */
-    double gain = 0;
-    for (int64_t i = 0; i < t->n; i++)
-        gain += t->model[i].v[RECIPROCAL_RANK] - t->lex[i].v[RECIPROCAL_RANK];
-    if (!set_weight(figures, "w_model", gain > 0 ? best_weight(t, -1) : 0, t->n) ||
+    sm_interval gain;
+    sm_status s = interval_of(&gain, t, RECIPROCAL_RANK, t->model, t->lex, seed, err);
+    if (s)
+        return s;
+    if (!set_weight(figures, "w_model", helps(&gain) ? best_weight(t, -1) : 0, t->n) ||
         !set_weight(figures, "w_model.even", w[1], (t->n + 1) / 2) ||
         !set_weight(figures, "w_model.odd", w[0], t->n / 2))
         return sm_fail(err, SM_ENOMEM, "eval: out of memory");
-    sm_status s = report(figures, t, "ask", t->model, NULL, seed, err);
+    s = report(figures, t, "ask", t->model, NULL, seed, err);
     if (!s)
         s = report(figures, t, "model_gain", t->model, t->lex, seed, err);
     if (!s)

@@ -74,6 +74,13 @@ static void print_interval(char out[64], const json_t *f)
         snprintf(out, 64, "%22s", "-");
 }
 
+/* The weight 0 of an evaluation with a model: what is served is `lexical`, not `ask`. */
+static bool is_off(const json_t *figures)
+{
+    const json_t *w = json_object_get(json_object_get(figures, "w_model"), "value");
+    return json_is_number(w) && json_number_value(w) == 0;
+}
+
 bool sm_eval_table(sm_buf *out, const json_t *figures)
 {
     const char *name;
@@ -89,5 +96,7 @@ bool sm_eval_table(sm_buf *out, const json_t *figures)
                       (long long)json_integer_value(json_object_get(f, "n")),
                       json_string_value(json_object_get(f, "unit")));
     }
+    if (is_off(figures))
+        sm_buf_puts(out, "\nre-ranking with the model did not help measurably: off\n");
     return !out->failed;
 }

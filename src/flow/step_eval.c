@@ -334,8 +334,9 @@ static sm_status run(const sm_step_io *io, sm_err *err)
 
 const sm_step step_eval = {
     .name = "eval",
-    .version = 3, /* 1: held out by the dataset given, percentile intervals of shares;
-                   * 2: bounds of w_model, which were the weights of the halves */
+    .version = 4, /* 1: held out by the dataset given, percentile intervals of shares;
+                   * 2: bounds of w_model, which were the weights of the halves;
+                   * 3: w_model where the gain's interval holds 0, unnoted in the report */
     .output = "evaluation",
     .inputs = "model dataset index?",
     .also = "model",

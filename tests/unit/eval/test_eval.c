@@ -320,129 +320,6 @@ static void retrieval_figures_are_as_defined(void **state)
     sm_index_close(x);
 }
 
-/* Two questions; a page without a summary stands above the right page of each by `gap`.
- * The model makes that up from the weight `least` on. */
-typedef struct two_questions {
-    const char *first; /* the question that is asked first */
-    double gap[2], least[2];
-} two_questions;
-
-static int asked(two_questions *t, const char *question)
-{
-    if (!t->first)
-        t->first = question;
-    return t->first != question && strcmp(t->first, question) != 0;
-}
-
-static sm_status from_a_weight_on(void *self, const char *prefix, size_t n, const char *q,
-                                  size_t nq, double *nats, int64_t *n_token, sm_err *err)
-{
-    two_questions *t = self;
-    int k = asked(t, q);
-    (void)n, (void)nq, (void)err;
-    *nats = strstr(prefix, "decoy") ? -1 - t->gap[k] / (0.9 * t->least[k]) : -1;
-    *n_token = 1;
-    return SM_OK;
-}
-
-static void put_page(sm_buf *b, int doc, const char *summary, const char *text)
-{
-    sm_buf_printf(b,
-                  "{\"doc\":\"%032d\",\"title\":\"T\",\"summary\":\"%s\","
-                  "\"heading\":\"D\",\"text\":\"%s\"}\n",
-                  doc, summary, text);
-}
-
-static sm_index *open_two_questions(void)
-{
-    sm_buf b = {0};
-    sm_index *x = NULL;
-    put_page(&b, 0, "red apple", "apple and some more");
-    put_page(&b, 1, "", "decoy red apple");
-    put_page(&b, 2, "blue pear", "pear and some more");
-    put_page(&b, 3, "", "decoy blue pear");
-    for (int i = 4; i < 12; i++)
-        put_page(&b, i, "", "none of them");
-    char *path = sm_path_join(dir, "two.jsonl");
-    assert_int_equal(sm_file_write_atomic(path, b.data, b.len, 0644, NULL), SM_OK);
-    assert_int_equal(sm_index_open(&x, path, NULL, false, NULL), SM_OK);
-    sm_buf_free(&b);
-    free(path);
-    return x;
-}
-
-static double lexical_gap(sm_index *x, const char *question, const sm_rank *rank)
-{
-    sm_hit hit[20];
-    int32_t n = 0;
-    assert_int_equal(sm_index_search(x, question, rank, NULL, hit, 20, &n, NULL), SM_OK);
-    assert_int_equal(n, 2);
-    assert_true(hit[0].doc % 2 == 1 && hit[0].lexical > hit[1].lexical);
-    return hit[0].lexical - hit[1].lexical;
-}
-
-/* Figures of the two questions, the model right from these weights on. */
-static json_t *figures_of_two(double first, double second)
-{
-    sm_index *x = open_two_questions();
-    sm_ctx ctx = {0};
-    two_questions t = {.gap = {1, 1}, .least = {first, second}};
-    sm_scorer scorer = {.self = &t, .score = from_a_weight_on};
-    sm_retrieval_config c = SM_RETRIEVAL_CONFIG_DEFAULT;
-    sm_question *q;
-    int64_t n;
-    json_t *f;
-    assert_int_equal(sm_eval_questions(&q, &n, x, NULL, NULL, NULL), SM_OK);
-    assert_int_equal(n, 2);
-    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, NULL), SM_OK);
-    json_decref(f); /* now t.first is known */
-    for (int i = 0; i < 2; i++)
-        t.gap[asked(&t, q[i].text)] = lexical_gap(x, q[i].text, &c.rank);
-    assert_int_equal(sm_eval_retrieval(&f, &ctx, x, q, n, &c, &scorer, NULL), SM_OK);
-    free(q);
-    sm_index_close(x);
-    return f;
-}
-
-/* The weights that the halves chose, whichever of them is the even one. */
-static void halves_chose(const json_t *f, double one, double other)
-{
-    double even = value(f, "w_model.even", "value"),
-           odd = value(f, "w_model.odd", "value");
-    assert_true((even == one && odd == other) || (even == other && odd == one));
-}
-
-/*
- * Crossed halves, by hand.  The model puts question 0 right from weight 0.25 on and question
- * 1 from weight 1 on.  So 0.25 is what question 0 alone would choose and 1 what question 1
- * would: question 0 is judged at 1 and gains, question 1 at 0.25 and does not.  Were a
- * question judged at the weight that it chose itself, both would gain.
- */
-static void a_weight_is_judged_on_the_other_half(void **state)
-{
-    (void)state;
-    json_t *f = figures_of_two(0.25, 1);
-    assert_true(value(f, "lexical.recall_at_1", "value") == 0);
-    assert_true(value(f, "ask.recall_at_1", "value") == 0.5);
-    assert_true(value(f, "model_gain.mrr", "value") == 0.25);
-    assert_true(value(f, "w_model", "value") == 1);
-    assert_null(json_object_get(json_object_get(f, "w_model"), "low"));
-    halves_chose(f, 0.25, 1);
-    json_decref(f);
-}
-
-/* A weight that helps one half only is chosen there and pays nothing on the other: it is not
- * worth serving with. */
-static void a_weight_that_does_not_pay_is_none(void **state)
-{
-    (void)state;
-    json_t *f = figures_of_two(0.25, 1e9);
-    assert_true(value(f, "model_gain.mrr", "value") == 0);
-    assert_true(value(f, "w_model", "value") == 0);
-    halves_chose(f, 0, 0.25);
-    json_decref(f);
-}
-
 /* Finds all texts alike. */
 static sm_status indifferent(void *self, const char *prefix, size_t n, const char *q,
                              size_t nq, double *nats, int64_t *n_token, sm_err *err)
@@ -621,8 +498,6 @@ int main(void)
         cmocka_unit_test(half_an_interval_is_none),
         cmocka_unit_test(retrieval_separates_the_models_share),
         cmocka_unit_test(retrieval_figures_are_as_defined),
-        cmocka_unit_test(a_weight_is_judged_on_the_other_half),
-        cmocka_unit_test(a_weight_that_does_not_pay_is_none),
         cmocka_unit_test(hits_that_were_not_read_stay_below),
         cmocka_unit_test(pairs_are_counted_by_uid),
         cmocka_unit_test(a_tie_is_no_hit),
