@@ -8,6 +8,8 @@
 
 #include <sys/stat.h>
 
+#include "internal.h" /* to sign what no workspace would */
+
 typedef struct log_text {
     char *path, *text;
     size_t len;
@@ -150,6 +152,65 @@ static void lose_catalog(world *w)
     free(db);
 }
 
+/* Two records in a row, the first as told, signed with the key of the workspace. */
+static void store_signed(world *w, const char *event, const char *key)
+{
+    audit_head head = {.n = 0};
+    sm_buf text = {0};
+    json_t *detail = json_pack("{s:s*}", "key", key);
+    char *path = path_of(w->dir, ".smelt/audit/log.jsonl");
+    memset(head.hash.hex, '0', 64);
+    for (int i = 0; i < 2; i++) {
+        audit_record rec = {0};
+        sm_buf line = {0};
+        OK(audit_make(&line, &rec, w->s, &head, i ? "note" : event, detail, &err));
+        sm_buf_put(&text, line.data, line.len);
+        head = (audit_head){.n = rec.n, .bytes = (int64_t)text.len, .hash = rec.hash};
+        audit_record_free(&rec);
+        sm_buf_free(&line);
+    }
+    OK(sm_file_write_atomic(path, text.data, text.len, 0644, &err));
+    sm_buf_free(&text);
+    json_decref(detail);
+    free(path);
+}
+
+static void expect_bad_first(world *w, const char *key)
+{
+    findings f = {.n = 0};
+    assert_int_equal(sm_audit_verify(w->s, NULL, NULL, &err), SM_ECORRUPT);
+    if (!strstr(err.msg, "line 1: want workspace.init with key") || !strstr(err.msg, key))
+        fail_msg("%s", err.msg);
+    assert_int_equal(sm_store_verify(w->s, NULL, find_line, &f, NULL, &err), SM_ECORRUPT);
+    assert_non_null(strstr(f.text.data, "line 1: want workspace.init with key"));
+    sm_buf_free(&f.text);
+}
+
+/* Who holds the key can sign any record, but the log of a workspace begins with the record
+ * that names its key, also when the catalog is made again from it. */
+static void test_first_record(void **state)
+{
+    world *w = *state;
+    char own[65], other[65];
+    OK(key_public_hex(own, w->s, &err));
+    memcpy(other, own, sizeof own);
+    other[63] = own[63] == '0' ? '1' : '0';
+    const struct {
+        const char *event, *key;
+    } first[] = {{"workspace.init", other}, {"workspace.init", NULL}, {"note", own}};
+    for (int i = 0; i < 3; i++) {
+        store_signed(w, first[i].event, first[i].key);
+        expect_bad_first(w, own);
+        lose_catalog(w);
+        OK(sm_store_open(&w->s, w->dir, &err));
+        expect_bad_first(w, own);
+    }
+    store_signed(w, "workspace.init", own);
+    lose_catalog(w);
+    OK(sm_store_open(&w->s, w->dir, &err));
+    OK(sm_audit_verify(w->s, NULL, NULL, &err));
+}
+
 /* Without its catalog a damaged log is still that log: no whole line of it is removed, it
  * does not look clean, and it goes on once it is whole again. */
 static void test_lost_catalog(void **state)
@@ -238,6 +299,28 @@ static void test_lost_catalog_without_key(void **state)
     assert_non_null(strstr(l.line[6], "catalog.rebuild"));
     unload(&l);
     free(key);
+}
+
+/* A checkpoint says which log it is of, and when it was made. */
+static void test_checkpoint_says(void **state)
+{
+    world *w = *state;
+    char *point = path_of(w->dir, "checkpoint.json"), before[32], after[32], key[65];
+    json_t *said = NULL;
+    make_log(w);
+    sm_wall_format(before, sm_wall_ns());
+    OK(sm_audit_checkpoint(w->s, point, &err));
+    sm_wall_format(after, sm_wall_ns());
+    OK(sm_json_load(&said, point, &err));
+    OK(key_public_hex(key, w->s, &err));
+    const char *time = sm_json_text(said, "time");
+    if (strlen(time) != strlen(before) || strcmp(time, before) < 0 ||
+        strcmp(time, after) > 0)
+        fail_msg("got time %s, want %s to %s", time, before, after);
+    assert_string_equal(sm_json_text(said, "key"), key);
+    assert_int_equal(sm_json_int(said, "n"), 6);
+    json_decref(said);
+    free(point);
 }
 
 static void test_checkpoint(void **state)
@@ -396,9 +479,11 @@ int main(void)
         T(test_append),
         T(test_tampering),
         T(test_foreign_log),
+        T(test_first_record),
         T(test_lost_catalog),
         T(test_lost_catalog_foreign_log),
         T(test_lost_catalog_without_key),
+        T(test_checkpoint_says),
         T(test_checkpoint),
         T(test_against_openssl),
         T(test_sign),
