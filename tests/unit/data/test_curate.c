@@ -218,6 +218,63 @@ static void test_refusals(void **state)
     room_close(&r);
 }
 
+/* How stats.json says that a step removed n documents for a reason. */
+static void expect_removed(const json_t *stats, const char *step, const char *reason,
+                           int n)
+{
+    const json_t *row = json_object_get(json_object_get(stats, "reasons"), reason);
+    size_t i;
+    json_t *s;
+    if (!row || strcmp(sm_json_text(row, "step"), step) != 0)
+        fail_msg("%s: got step \"%s\", want %s", reason, sm_json_text(row, "step"), step);
+    assert_int_equal(sm_json_int(row, "documents"), n);
+    json_array_foreach(json_object_get(stats, "steps"), i, s)
+    {
+        if (!strcmp(sm_json_text(s, "step"), step))
+            assert_int_equal(sm_json_int(s, "removed"), n);
+    }
+}
+
+/* A document is counted where it left, once: by a step that sees it alone, or by one that
+ * sees them all, such as the last two here. */
+static void test_who_removed_what(void **state)
+{
+    (void)state;
+    static const char *const in[] = {"in.jsonl", NULL};
+    const char *o = "{\"steps\": [\"length\", \"licence\", \"exact_dedup\", "
+                    "\"minhash_dedup\"], \"min_chars\": 10, \"heldout_frac\": 0}";
+    static const struct {
+        const char *text, *licence;
+    } doc[] = {
+        {"short", "MIT"},           {"brief", "unknown"},        {"tiny", "MIT"},
+        {"one of them", "MIT"},     {"a third text", "unknown"}, {"one of  them", "MIT"},
+        {"yet another one", "MIT"}, {"and more text", ""}};
+    sm_buf a = {0};
+    room r;
+    sm_err e = {0};
+    size_t len;
+    json_t *stats = NULL;
+    room_open(&r, 2);
+    for (uint32_t i = 0; i < sizeof doc / sizeof *doc; i++) {
+        char id[33];
+        snprintf(id, sizeof id, "%032x", i + 1);
+        put_doc(&a, id, doc[i].text, doc[i].licence);
+    }
+    room_put(&r, "in.jsonl", a.data, a.len);
+    if (run_curate(&r, in, "o", o, NULL, &e))
+        fail_msg("%s", e.msg);
+    char *text = room_get(&r, "o/stats.json", &len);
+    assert_int_equal(sm_json_parse(&stats, text, len, "stats.json", &e), SM_OK);
+    expect_removed(stats, "length", "length.short", 3);
+    expect_removed(stats, "licence", "licence.unknown", 2);
+    expect_removed(stats, "exact_dedup", "exact.duplicate", 1);
+    assert_int_equal(json_object_size(json_object_get(stats, "reasons")), 3);
+    json_decref(stats);
+    free(text);
+    sm_buf_free(&a);
+    room_close(&r);
+}
+
 /* ------------------------------------------------------------- the reader */
 
 static void test_dataset_round_trip(void **state)
@@ -539,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_one_document_of_two_inputs),
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_who_removed_what),
         cmocka_unit_test(test_dataset_round_trip),
         cmocka_unit_test(test_dataset_damaged),
         cmocka_unit_test(test_json_line),

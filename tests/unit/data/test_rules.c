@@ -425,9 +425,15 @@ static void test_fineweb(void **state)
     /* "abcd" again: 4 of 10 characters without line ends: allowed; 4 of 9 not */
     is(fineweb(&p, "abcd\nabcd\nef"), NULL);
     is(fineweb(&p, "abcd\nabcd\ne"), "fineweb.char_dup");
+    p.char_dup = 0;
+    is(fineweb(&p, "abcd\n \nef\n\ng"), NULL); /* neither do blank lines repeat */
     p = (fineweb_params){.short_line = 1, .char_dup = 1, .list = 0.3};
     is(fineweb(&p, "a b c d e\nf g h i j\n a b"), NULL); /* 2 line ends, 12 words */
     is(fineweb(&p, "a\nb\nc\n"), "fineweb.list");
+    p.list = 0.5;
+    is(fineweb(&p, "a\nb c\nd"), NULL); /* 2 line ends, 4 words: at the bound */
+    p.line_punct = 1;
+    is(fineweb(&p, " \n\n\t\n"), NULL); /* no lines, nothing to count */
 }
 
 /* FW1 against datatrove's TERMINAL_PUNCTUATION: 159 characters, among them the full stops of
