@@ -468,8 +468,28 @@ static void faults_of_pairs_have_a_place(void **state)
                        "faults.jsonl:2: UID: got \"accuracy\"");
     expect_pairs_fault(longest + 100 - 2, "a", SM_ECORRUPT,
                        "faults.jsonl:2: UID: got 102 bytes");
+    longest[99] = 'x'; /* and 50 of two bytes */
+    expect_pairs_fault(longest + 99, "a", SM_ECORRUPT,
+                       "faults.jsonl:2: UID: got 101 bytes, want at most 100");
     expect_pairs_fault("x", "a sentence that is long", SM_EINVAL,
                        "faults.jsonl:2: sentence_good: got 23 tokens");
+}
+
+/* The longest UID there may be names its figure in full. */
+static void the_longest_uid_is_not_cut(void **state)
+{
+    (void)state;
+    char text[300], name[120], uid[101];
+    json_t *f;
+    for (int i = 0; i < 100; i++)
+        uid[i] = (char)('a' + i % 26);
+    uid[100] = 0;
+    snprintf(name, sizeof name, "pairs.%s", uid);
+    snprintf(text, sizeof text,
+             "{\"sentence_good\":\"a\",\"sentence_bad\":\"aa\",\"UID\":\"%s\"}\n", uid);
+    assert_int_equal(run_pairs(&f, text, 0, NULL), SM_OK);
+    assert_true(value(f, name, "value") == 1);
+    json_decref(f);
 }
 
 /* A pair counts when the good sentence is the more likely one (Warstadt et al.): not when
@@ -503,6 +523,7 @@ int main(void)
         cmocka_unit_test(a_tie_is_no_hit),
         cmocka_unit_test(blank_lines_of_pairs_are_skipped),
         cmocka_unit_test(faults_of_pairs_have_a_place),
+        cmocka_unit_test(the_longest_uid_is_not_cut),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }
