@@ -132,6 +132,38 @@ static void states_are_kept_of_a_model_made_before(void **state)
     sm_remove_tree(other.dir, NULL);
 }
 
+/* Where they cannot be made, here because of a stop, the step has not done what was asked
+ * of it, although its model is there. */
+static void states_that_cannot_be_made_are_an_error(void **state)
+{
+    lab *l = *state;
+    sm_err err = {0};
+    sm_flow_result r = {0};
+    sm_artifact kept = {0};
+    lab other = elsewhere(l);
+    sm_id model;
+    volatile int stop = 1;
+    const char *in[] = {l->set.hex, l->tokenizer.hex};
+    json_t *o = keeping();
+    lab_train(&model, &other, lab_train_options());
+    other.ctx.stop = &stop;
+    assert_int_equal(sm_flow_step(&r, &other.ctx, other.store, "train", in, 2, o, "test",
+                                  "late", &err),
+                     SM_ECANCEL);
+    assert_int_equal(strncmp(err.msg, "train: ", 7), 0);
+    assert_int_equal(sm_store_find(&kept, other.store, "checkpoint", NULL), SM_ENOENT);
+    other.ctx.stop = NULL;
+    OK(sm_flow_step(&r, &other.ctx, other.store, "train", in, 2, o, "test", "late",
+                    &err));
+    assert_true(r.was_there);
+    OK(sm_store_find(&kept, other.store, "checkpoint", &err));
+    json_decref(o);
+    sm_flow_result_free(&r);
+    sm_artifact_free(&kept);
+    sm_store_close(other.store);
+    sm_remove_tree(other.dir, NULL);
+}
+
 /* --------------------------------------------------------------- kill -9 */
 
 static json_t *keeping_with(int seed, bool keep)
@@ -492,6 +524,7 @@ int main(void)
         cmocka_unit_test(weights_in_16_bits),
         cmocka_unit_test(kept_states_are_a_function_of_the_recipe),
         cmocka_unit_test(states_are_kept_of_a_model_made_before),
+        cmocka_unit_test(states_that_cannot_be_made_are_an_error),
         cmocka_unit_test(no_kept_state_is_lost_by_a_kill),
         cmocka_unit_test(states_that_were_not_kept_are_made_again),
         cmocka_unit_test(a_forged_run_is_caught),
