@@ -234,6 +234,53 @@ static void what_a_clock_decided_is_replayed(void **state)
     sm_flow_result_free(&c);
 }
 
+/* At which second each evaluation of a run was reached, from rates written here. */
+static void expect_seconds(const fixture *f, const tracks_run *r, int n,
+                           const double *want)
+{
+    const tracks_runs t = {.store = f->store};
+    sm_err err = {0};
+    json_t *v = NULL;
+    if (tracks_describe(&v, &t, r, &err))
+        fail_msg("%s", err.msg);
+    json_t *got = json_object_get(v, "seconds");
+    assert_int_equal(json_array_size(got), n);
+    for (int i = 0; i < n; i++) {
+        const json_t *row = json_array_get(got, (size_t)i);
+        double second = json_number_value(json_array_get(row, 1));
+        assert_int_equal(json_integer_value(json_array_get(row, 0)), 2 * (i + 1));
+        if (fabs(second - want[i]) > 1.5e-3) /* cut to milliseconds */
+            fail_msg("step %d: got %g s, want %g", 2 * (i + 1), second, want[i]);
+    }
+    assert_int_equal(json_is_true(json_object_get(v, "stopped")), r->stop_step > 0);
+    json_decref(v);
+}
+
+/* Of 100 tokens a step, steps 1, 2 and 4 took 1, 2 and 4 seconds; the rates of the others
+ * were lost, so each counts as their mean, 7/3.  Steps that the run has not are not counted,
+ * nor a rate of nothing. */
+static void lost_rates_take_the_mean(void **state)
+{
+    fixture *f = *state;
+    static const struct {
+        int step;
+        double rate;
+    } row[] = {{0, 1}, {1, 100}, {2, 50}, {4, 25}, {5, 0}, {9, 1}, {99, 1}};
+    const tracks_track track = {.name = "t", .family = "dense", .tok_per_step = 100};
+    tracks_run r = {.track = &track, .steps = 8, .eval_steps = 2};
+    memset(r.recipe, 'a', 64);
+    memset(r.content, 'b', 64);
+    expect_seconds(f, &r, 0, NULL); /* none is known */
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        assert_int_equal(sm_store_metric(f->store, r.recipe, "tok_per_s", row[i].step,
+                                         row[i].rate, NULL),
+                         SM_OK);
+    expect_seconds(f, &r, 4,
+                   (double[]){3, 3 + 4 + 7. / 3, 7 + 3 * 7. / 3, 7 + 5 * 7. / 3});
+    r.stop_step = 4;
+    expect_seconds(f, &r, 2, (double[]){3, 3 + 4 + 7. / 3});
+}
+
 /* Survivors end in what their recipe gives undisturbed; the dropped are models too; both
  * are replayed from nothing to the same bits. */
 static void halving_disturbs_nobody(void **state)
@@ -399,7 +446,8 @@ static void what_is_known_is_refused_before_training(void **state)
     longest[59] = 0;
     snprintf(text, sizeof text,
              "name: %s\nbudget_steps: 8\nseeds: [123456789]\nin: [set, tok]\nevals: 4\n"
-             "tracks:\n  - {name: %s}\n", longest, longest);
+             "tracks:\n  - {name: %s}\n",
+             longest, longest);
     write_file(f->file, text);
     expect_refusal(f, NULL, "ref: got \"nnn");
     make(f, "data.curate", "docs", json_pack("{s:f}", "heldout_frac", 0.0), "no-heldout");
@@ -452,6 +500,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_budget_of_flops_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_clock_decided_is_replayed, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(lost_rates_take_the_mean, set_up, tear_down),
         cmocka_unit_test_setup_teardown(halving_disturbs_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_interrupted_file_goes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_files_may_take_a_paused_run, set_up,

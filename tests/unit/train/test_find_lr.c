@@ -21,6 +21,55 @@ static sm_lr_range look(const sm_train_config *c, int n_threads, int64_t n_steps
     return r;
 }
 
+/* What a range test of n steps must say of its points: as find_lr.c and train.h have it. */
+static void expect_reading(const sm_lr_range *r, int64_t n_steps)
+{
+    int64_t first = n_steps / 10 > 2 ? n_steps / 10 : 2, lowest = first, steepest = -1;
+    double best = 0, least = INFINITY;
+    for (int64_t i = 0; i < r->n; i++) { /* it ends where it breaks, not later */
+        least = fmin(least, r->point[i].smooth);
+        assert_true(i == r->n - 1 || r->point[i].smooth <= 1.2 * least);
+    }
+    for (int64_t i = first; i < r->n; i++)
+        if (r->point[i].smooth < r->point[lowest].smooth)
+            lowest = i;
+    for (int64_t i = first; i <= lowest && i < r->n - 2; i++) {
+        double fall = r->point[i - 2].smooth - r->point[i + 2].smooth;
+        if (fall > best) {
+            best = fall;
+            steepest = i;
+        }
+    }
+    if (steepest < 0) {
+        assert_true(r->suggestion == 0);
+        return;
+    }
+    double geometric = sqrt(r->point[steepest].lr * r->point[lowest].lr / 10);
+    assert_int_equal(r->steepest, steepest);
+    assert_int_equal(r->lowest, lowest);
+    assert_true(fabs(r->suggestion / geometric - 1) < 1e-9);
+}
+
+/* Curves that fall to the end, that turn, that begin too high, that break, that waver. */
+static void test_reading(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t n;
+        double lo, hi;
+    } row[] = {{100, 1e-6, 1},  {60, 1e-3, 10},  {100, 3e-2, 10}, {100, 0.5, 10},
+               {31, 1e-4, 0.3}, {10, 9, 10},     {100, 0.1, 0.2}, {100, 0.3, 0.4},
+               {60, 0.1, 0.11}, {11, 0.01, 0.1}, {12, 0.1, 0.11}, {10, 0.3, 0.45},
+               {13, 0.3, 0.9}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        for (int moe = 0; moe <= 1; moe++) {
+            sm_train_config c = moe ? tiny_moe() : tiny_dense();
+            sm_lr_range r = look(&c, 2, row[i].n, row[i].lo, row[i].hi);
+            expect_reading(&r, row[i].n);
+            sm_lr_range_free(&r);
+        }
+}
+
 static void test_rates(void **state)
 {
     (void)state;
@@ -123,9 +172,9 @@ static void test_bad_arguments(void **state)
     sm_ctx ctx = make_ctx(NULL, 1);
     sm_token_data *data = tiny_data(c.n_ctx);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_int_equal(sm_train_find_lr(&r, &ctx, &c, data, bad[i].n, bad[i].lo,
-                                          bad[i].hi, &err),
-                         SM_EINVAL);
+        assert_int_equal(
+            sm_train_find_lr(&r, &ctx, &c, data, bad[i].n, bad[i].lo, bad[i].hi, &err),
+            SM_EINVAL);
     int stop = 1;
     ctx.stop = &stop;
     assert_int_equal(sm_train_find_lr(&r, &ctx, &c, data, 20, 1e-6, 1, &err), SM_ECANCEL);
@@ -137,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_reading),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_broken_loss_ends_it),
         cmocka_unit_test(test_suggestion_is_good),
