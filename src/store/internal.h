@@ -192,6 +192,9 @@ typedef struct audit_scan {
     int64_t size;   /* of the file: more than tail when a line is unfinished */
     int64_t n_bad;
 } audit_scan;
+/* getline for the log, of a line that begins at byte `at`: over after an interruption; -1 also
+ * where the reading of a line fails, then ferror(f) and errno say so. */
+ssize_t audit_line(char **line, size_t *cap, FILE *f, int64_t at);
 sm_status audit_read(audit_scan *scan, sm_store *s, const audit_head *from, sm_err *err);
 /* Copy the unfinished line at the end to audit/removed-SHA256; *what gets {"bytes",
  * "removed"}. */
