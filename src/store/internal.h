@@ -59,8 +59,9 @@ void store_leave(sm_store *s);
 void store_point(sm_store *s, const char *point);
 /* malloc'd dir/rel, NULL when out of memory. */
 char *store_path(const sm_store *s, const char *rel);
-/* The nearest directory at or above `dir` with a .smelt; malloc'd, NULL when none. */
-char *store_find_root(const char *dir);
+/* The nearest directory at or above `dir` (NULL: where we are) with a .smelt; malloc'd.
+ * SM_ENOENT when there is none. */
+sm_status store_find_root(char **out, const char *dir, sm_err *err);
 sm_status store_nomem(sm_err *err);
 /* A file of the workspace that is no regular file, or too large: damage, not wrong usage. */
 sm_status store_damage(sm_status st, sm_err *err);
