@@ -78,6 +78,9 @@ SM_API sm_status sm_mkdirs(const char *path, sm_err *err);
 SM_API sm_status sm_remove_tree(const char *path, sm_err *err);
 SM_API bool sm_path_exists(const char *path);
 SM_API bool sm_path_is_dir(const char *path);
+/** The same where not being able to look is an error: a failing disk, a closed folder above.
+ * @return SM_OK too where there is nothing; else SM_EIO and what errno says */
+SM_API sm_status sm_path_look_dir(bool *is_dir, const char *path, sm_err *err);
 /** Is it there, through links, and neither a regular file nor a directory? */
 SM_API bool sm_path_is_special(const char *path);
 /** "a/b" from a and b; *out is malloc'd, NULL when out of memory. */

@@ -101,6 +101,20 @@ static sm_status add_named(add_items *items, const json_t *options, const char *
     return sm_add_push_item(items, &item, path, name, err);
 }
 
+static sm_status add_path(add_items *items, const json_t *options, const char *path,
+                          uint32_t group, sm_err *err)
+{
+    bool is_dir = false;
+    sm_status s = sm_path_look_dir(&is_dir, path, err);
+    if (s)
+        return s;
+    if (is_dir)
+        return sm_add_walk(items, options, path, group, err);
+    if (!sm_path_exists(path))
+        return sm_fail(err, SM_ENOENT, "%s: no such file or directory", path);
+    return add_named(items, options, path, group, err);
+}
+
 static int compare_items(const void *a, const void *b)
 {
     const add_item *x = a, *y = b;
@@ -123,14 +137,8 @@ sm_status sm_add_list_items(add_items *out, const json_t *options, sm_err *err)
         const char *path = json_string_value(json_array_get(paths, i));
         out->group[i] = base_name(path);
         out->n_group++;
-        if (!out->group[i])
-            s = sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
-        else if (!sm_path_exists(path))
-            s = sm_fail(err, SM_ENOENT, "%s: no such file or directory", path);
-        else if (sm_path_is_dir(path))
-            s = sm_add_walk(out, options, path, (uint32_t)i, err);
-        else
-            s = add_named(out, options, path, (uint32_t)i, err);
+        s = out->group[i] ? add_path(out, options, path, (uint32_t)i, err)
+                          : sm_fail(err, SM_ENOMEM, "%s: out of memory", path);
     }
     if (s)
         sm_add_items_free(out);

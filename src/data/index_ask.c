@@ -31,7 +31,7 @@ static sm_status find_in(word_rows *r, sm_index *x, const verdict *v, const char
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_text(q, 1, match, -1, SQLITE_STATIC);
     if (rc != SQLITE_OK)
-        return sm_fail(err, SM_EIO, "index: SQLite: %s", sqlite3_errmsg(x->db));
+        return sm_index_fail(err, x->db);
     while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
         int64_t doc = sqlite3_column_int64(q, 0) - 1;
         if (is_by_passage)
@@ -43,9 +43,7 @@ static sm_status find_in(word_rows *r, sm_index *x, const verdict *v, const char
     }
     sqlite3_finalize(q);
     r->n_doc = n_doc > r->n_doc ? n_doc : r->n_doc;
-    return rc == SQLITE_DONE
-               ? SM_OK
-               : sm_fail(err, SM_EIO, "index: SQLite: %s", sqlite3_errmsg(x->db));
+    return rc == SQLITE_DONE ? SM_OK : sm_index_fail(err, x->db);
 }
 
 /* A word may stand between spaces in one document, and within a run of Han in another. */

@@ -6,6 +6,7 @@
  * or another process is replacing it, is made anew under another name and renamed.  So it
  * need not be durable; and against who would forge both it does not help.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,23 +15,33 @@
 
 #include "index_internal.h"
 
-enum { CACHE_FORMAT = 6, SEAL_MAX = 160 };
+enum { CACHE_FORMAT = 6, SEAL_MAX = 160, BUSY_MS = 10000 };
+
+sm_status sm_index_fail(sm_err *err, sqlite3 *db)
+{
+    int e = 0;
+    const char *file = sqlite3_db_filename(db, "main"), *why = sqlite3_errmsg(db);
+    sm_status s = sqlite3_errcode(db) == SQLITE_FULL ? SM_ENOSPC : SM_EIO;
+    sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &e);
+    if (!file || !*file)
+        return sm_fail(err, s, "index: SQLite: %s", why);
+    /* FTS5 calls malformed what the disk does not give. */
+    return e ? sm_fail_errno(err, e, "%s: SQLite", file)
+             : sm_fail(err, s, "%s: SQLite: %s", file, why);
+}
 
 sm_status sm_index_sql(sqlite3 *db, const char *sql, sm_err *err)
 {
-    char *why = NULL;
-    if (sqlite3_exec(db, sql, NULL, NULL, &why) == SQLITE_OK)
-        return SM_OK;
-    sm_status s = sm_fail(err, sqlite3_errcode(db) == SQLITE_FULL ? SM_ENOSPC : SM_EIO,
-                          "index: SQLite: %s", why ? why : sqlite3_errmsg(db));
-    sqlite3_free(why);
-    return s;
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? SM_OK
+                                                                : sm_index_fail(err, db);
 }
 
 static sm_status open_db(sqlite3 **out, const char *path, int flags, sm_err *err)
 {
-    if (sqlite3_open_v2(path, out, flags, NULL) == SQLITE_OK)
+    if (sqlite3_open_v2(path, out, flags, NULL) == SQLITE_OK) {
+        sqlite3_busy_timeout(*out, BUSY_MS); /* a lock server may be slow */
         return SM_OK;
+    }
     sm_status s = sm_fail(err, SM_EIO, "%s: SQLite: %s", path,
                           *out ? sqlite3_errmsg(*out) : "out of memory");
     sqlite3_close(*out);
@@ -91,7 +102,7 @@ static sm_status make(sm_index *x, const sm_map *passages, const char *path,
     if (!s)
         s = seal_of(seal, x, passages, tmp.data, err);
     if (!s && rename(tmp.data, path) != 0)
-        s = sm_fail(err, SM_EIO, "%s: cannot rename the cache", path);
+        s = sm_fail_errno(err, errno, "%s: rename", path);
     if (!s)
         s = sm_file_write_atomic(seal_path, seal, strlen(seal), 0644, err);
     if (s)

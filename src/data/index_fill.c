@@ -27,8 +27,7 @@ static sm_status bind_row(sqlite3_stmt *q, sqlite3_int64 rowid, const char *cons
     sqlite3_reset(q);
     if (rc == SQLITE_DONE)
         return SM_OK;
-    return sm_fail(err, rc == SQLITE_FULL ? SM_ENOSPC : SM_EIO, "index: SQLite: %s",
-                   sqlite3_errmsg(sqlite3_db_handle(q)));
+    return sm_index_fail(err, sqlite3_db_handle(q));
 }
 
 static bool is_hidden(const sm_index *x, const sm_passage *p)
@@ -150,7 +149,7 @@ static sm_status prepare(sqlite3_stmt **out, sqlite3 *db, const char *sql, sm_er
 {
     if (sqlite3_prepare_v2(db, sql, -1, out, NULL) == SQLITE_OK)
         return SM_OK;
-    return sm_fail(err, SM_EIO, "index: SQLite: %s", sqlite3_errmsg(db));
+    return sm_index_fail(err, db);
 }
 
 sm_status sm_index_fill(sm_index *x, sm_err *err)

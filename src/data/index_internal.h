@@ -60,5 +60,7 @@ sm_status sm_index_attach(sm_index *x, const char *cache_path, const sm_map *pas
 /** Make the full-text tables in an open, empty database. */
 sm_status sm_index_fill(sm_index *x, sm_err *err);
 sm_status sm_index_sql(sqlite3 *db, const char *sql, sm_err *err);
+/* What SQLite says of its last call, with the file where there is one. */
+sm_status sm_index_fail(sm_err *err, sqlite3 *db);
 
 #endif

@@ -49,7 +49,7 @@ static sm_status each_row(sm_index *x, const char *sql, const char *match, int l
 {
     sqlite3_stmt *q = NULL;
     if (sqlite3_prepare_v2(x->db, sql, -1, &q, NULL) != SQLITE_OK)
-        return sm_fail(err, SM_EIO, "index: SQLite: %s", sqlite3_errmsg(x->db));
+        return sm_index_fail(err, x->db);
     sqlite3_bind_text(q, 1, match, -1, SQLITE_STATIC);
     sqlite3_bind_int(q, 2, limit);
     int rc;
@@ -57,7 +57,7 @@ static sm_status each_row(sm_index *x, const char *sql, const char *match, int l
         visit(x, c, sqlite3_column_int64(q, 0) - 1, -sqlite3_column_double(q, 1));
     sqlite3_finalize(q);
     if (rc != SQLITE_DONE)
-        return sm_fail(err, SM_EIO, "index: SQLite: %s", sqlite3_errmsg(x->db));
+        return sm_index_fail(err, x->db);
     return SM_OK;
 }
 

@@ -122,6 +122,22 @@ static int write_at(int fd, const char *data, size_t len, int64_t at)
     return 0;
 }
 
+/* All of `len` bytes, or the errno; EIO where there are not so many. */
+static int read_at(int fd, char *data, size_t len, int64_t at)
+{
+    while (len > 0) {
+        ssize_t n = pread(fd, data, len, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : EIO;
+        data += n;
+        at += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
 /* What the log ends with must be what the catalog saw last: else it was truncated or
  * rewritten, and nothing may be added to it. */
 static sm_status check_end(int fd, const char *path, const audit_head *head, sm_err *err)
@@ -141,9 +157,9 @@ static sm_status check_end(int fd, const char *path, const audit_head *head, sm_
                        (long long)size, (long long)head->bytes);
     if (len == 0)
         return SM_OK;
-    ssize_t n = pread(fd, tail, len, (off_t)(head->bytes - (int64_t)len));
-    if (n != (ssize_t)len)
-        return sm_fail_errno(err, n < 0 ? errno : EIO, "%s: read", path);
+    int e = read_at(fd, tail, len, head->bytes - (int64_t)len);
+    if (e != 0)
+        return sm_fail_errno(err, e, "%s: read", path);
     tail[len] = 0;
     /* hash, n, prev, sig and time end a line, in less than 512 bytes */
     snprintf(want, sizeof want, "\"hash\":\"%s\"", head->hash.hex);
@@ -276,6 +292,21 @@ static sm_status scan_line(audit_scan *scan, sm_store *s, audit_head *before,
     return st;
 }
 
+/* A line whose reading failed half-way is none: getline would hand out its beginning. */
+ssize_t audit_line(char **line, size_t *cap, FILE *f, int64_t at)
+{
+    for (;;) {
+        ssize_t n = getline(line, cap, f);
+        if (!ferror(f))
+            return n;
+        if (errno != EINTR)
+            return -1;
+        clearerr(f);
+        if (fseeko(f, (off_t)at, SEEK_SET) != 0)
+            return -1;
+    }
+}
+
 sm_status audit_read(audit_scan *scan, sm_store *s, const audit_head *from, sm_err *err)
 {
     int fd = -1;
@@ -298,7 +329,8 @@ sm_status audit_read(audit_scan *scan, sm_store *s, const audit_head *from, sm_e
         st = sm_fail_errno(err, errno, "%s", path);
         goto done;
     }
-    while (!st && (n = getline(&line, &cap, f)) > 0 && line[n - 1] == '\n') {
+    while (!st && (n = audit_line(&line, &cap, f, scan->tail)) > 0 &&
+           line[n - 1] == '\n') {
         scan->tail += n;
         st = scan_line(scan, s, &before, line, (size_t)n - 1, ++line_no, err);
     }
@@ -321,13 +353,14 @@ sm_status audit_keep_tail(json_t **what, sm_store *s, const audit_scan *scan, sm
     char name[96];
     sm_id id;
     size_t len = (size_t)(scan->size - scan->tail);
+    int e = 0;
     sm_status st = log_open(&fd, &path, s, O_RDONLY, err);
     if (st)
         return st;
     if (!(bytes = malloc(len ? len : 1)))
         st = store_nomem(err);
-    else if (pread(fd, bytes, len, (off_t)scan->tail) != (ssize_t)len)
-        st = sm_fail_errno(err, EIO, "%s: read", path);
+    else if ((e = read_at(fd, bytes, len, scan->tail)) != 0)
+        st = sm_fail_errno(err, e, "%s: read", path);
     if (!st)
         st = sm_id_of_bytes(&id, bytes, len, err);
     if (!st) {

@@ -52,21 +52,24 @@ static sm_status take_line(json_t **detail, sm_store *s, const wanted *w, const 
 static sm_status read_log(json_t **detail, sm_store *s, const wanted *w, FILE *f,
                           int64_t bytes, sm_err *err)
 {
+    int64_t at = 0;
     char *line = NULL;
     size_t cap = 0;
     ssize_t n;
     sm_status st = SM_OK;
-    while (!st && bytes > 0 && (n = getline(&line, &cap, f)) > 0) {
-        bytes -= n;
+    while (!st && bytes > at && (n = audit_line(&line, &cap, f, at)) > 0) {
+        at += n;
         if (line[n - 1] == '\n')
             line[n - 1] = 0;
         st = take_line(detail, s, w, line, (size_t)n - 1, err);
     }
-    if (!st && bytes != 0)
+    if (!st && ferror(f))
+        st = sm_fail_errno(err, errno, "audit/log.jsonl: read");
+    else if (!st && at != bytes)
         st = sm_fail(err, SM_ECORRUPT,
                      "audit/log.jsonl: got %lld bytes less than the catalog has seen: "
                      "truncated or rewritten",
-                     (long long)bytes);
+                     (long long)(bytes - at));
     free(line);
     return st;
 }

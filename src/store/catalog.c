@@ -36,28 +36,46 @@ static const char schema[] =
     "CREATE TABLE metric(run TEXT NOT NULL, name TEXT NOT NULL, step INTEGER NOT NULL,"
     " value REAL NOT NULL, PRIMARY KEY(run, name, step)) WITHOUT ROWID;";
 
+/* The errno of the call that failed, for SQLite's errors of files; else 0. */
+static int system_error(sqlite3 *db)
+{
+    int code = sqlite3_errcode(db) & 0xff, e = 0;
+    if (code == SQLITE_IOERR || code == SQLITE_CANTOPEN)
+        return sqlite3_system_errno(db);
+    /* A page that the disk does not give is to SQLite one that is malformed; its file knows,
+     * which is attached as `disk` where verify compares. */
+    if (code == SQLITE_CORRUPT)
+        sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &e);
+    if (code == SQLITE_CORRUPT && e == 0)
+        sqlite3_file_control(db, "disk", SQLITE_FCNTL_LAST_ERRNO, &e);
+    return e;
+}
+
 /* SQLite says "disk I/O error" of a full disk when it is its index of the WAL, 32 KiB of
  * shared memory beside the catalog, that finds no room. */
 static bool is_full(sqlite3 *db)
 {
-    int code = sqlite3_extended_errcode(db);
-    return code == SQLITE_IOERR_SHMSIZE || (code & 0xff) == SQLITE_FULL ||
-           ((code & 0xff) == SQLITE_IOERR && sqlite3_system_errno(db) == ENOSPC);
+    int code = sqlite3_extended_errcode(db) & 0xff;
+    return code == SQLITE_FULL || (code == SQLITE_IOERR && system_error(db) == ENOSPC);
 }
 
 sm_status catalog_fail(sm_err *err, sqlite3 *db, const char *what)
 {
-    int code = sqlite3_errcode(db) & 0xff;
+    int code = sqlite3_errcode(db) & 0xff, e = system_error(db);
     sm_status st = SM_EIO;
     if (is_full(db))
         st = SM_ENOSPC;
     else if (code == SQLITE_NOMEM)
         st = SM_ENOMEM;
-    else if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+    else if (e == 0 && (code == SQLITE_CORRUPT || code == SQLITE_NOTADB))
         st = SM_ECORRUPT;
     const char *file = sqlite3_db_filename(db, "main");
     if (st == SM_ECORRUPT && file && *file)
         return sm_fail(err, st, "%s: %s; " STORE_REBUILD_HINT, file, sqlite3_errmsg(db));
+    if (st == SM_EIO && e != 0 && e != ENOENT) /* that is of files that need not be */
+        return sm_fail_errno(err, e, "%s: %s%s%s", file && *file ? file : "catalog", what,
+                             code == SQLITE_CORRUPT ? "" : ": ",
+                             code == SQLITE_CORRUPT ? "" : sqlite3_errmsg(db));
     return sm_fail(err, st, "%s: %s: %s", file && *file ? file : "catalog", what,
                    st == SM_ENOSPC ? "no space left on the disk" : sqlite3_errmsg(db));
 }
@@ -92,6 +110,9 @@ static sm_status fail_open(sm_err *err, sqlite3 *db, const char *path)
                        "%s: got %s, want a regular file; " STORE_REBUILD_HINT, path,
                        S_ISDIR(info.st_mode) ? "a directory" : "a special file");
     sm_status st = catalog_fail(err, db, "open");
+    int e = system_error(db);
+    if (st == SM_EIO && e != 0 && e != ENOENT)
+        return sm_fail_errno(err, e, "%s: open: %s", path, sqlite3_errmsg(db));
     return sm_fail(err, st, "%s: open: %s", path, sqlite3_errmsg(db));
 }
 

@@ -59,8 +59,9 @@ void store_leave(sm_store *s);
 void store_point(sm_store *s, const char *point);
 /* malloc'd dir/rel, NULL when out of memory. */
 char *store_path(const sm_store *s, const char *rel);
-/* The nearest directory at or above `dir` with a .smelt; malloc'd, NULL when none. */
-char *store_find_root(const char *dir);
+/* The nearest directory at or above `dir` (NULL: where we are) with a .smelt; malloc'd.
+ * SM_ENOENT when there is none. */
+sm_status store_find_root(char **out, const char *dir, sm_err *err);
 sm_status store_nomem(sm_err *err);
 /* A file of the workspace that is no regular file, or too large: damage, not wrong usage. */
 sm_status store_damage(sm_status st, sm_err *err);
@@ -192,6 +193,9 @@ typedef struct audit_scan {
     int64_t size;   /* of the file: more than tail when a line is unfinished */
     int64_t n_bad;
 } audit_scan;
+/* getline for the log, of a line that begins at byte `at`: over after an interruption; -1 also
+ * where the reading of a line fails, then ferror(f) and errno say so. */
+ssize_t audit_line(char **line, size_t *cap, FILE *f, int64_t at);
 sm_status audit_read(audit_scan *scan, sm_store *s, const audit_head *from, sm_err *err);
 /* Copy the unfinished line at the end to audit/removed-SHA256; *what gets {"bytes",
  * "removed"}. */

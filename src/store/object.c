@@ -336,6 +336,13 @@ static void judge(object_report *r, bool name_matches, const leaf_hash *h,
     }
 }
 
+/* Of an error about a path what comes after the path. */
+static const char *reason(const sm_err *e)
+{
+    const char *text = strrchr(e->msg, ':');
+    return text ? text + 1 + strspn(text + 1, " ") : e->msg;
+}
+
 static sm_status check_open(object_report *r, const char *path, const sm_id *id, int fd,
                             sm_err *err)
 {
@@ -350,7 +357,7 @@ static sm_status check_open(object_report *r, const char *path, const sm_id *id,
         goto done;
     if (hash_fd(&h, &found, fd, -1, path, &inner)) {
         r->wrong |= OBJECT_UNREADABLE;
-        snprintf(r->why, sizeof r->why, "%.120s", inner.msg);
+        snprintf(r->why, sizeof r->why, "%.100s", reason(&inner));
         goto done;
     }
     r->bytes = h.bytes;
@@ -360,7 +367,7 @@ static sm_status check_open(object_report *r, const char *path, const sm_id *id,
     }
     if (sm_file_read(&table, &len, leaf.data, STORE_JSON_MAX, &inner)) {
         r->wrong |= OBJECT_LEAF_FILE;
-        snprintf(r->why, sizeof r->why, "cannot be read");
+        snprintf(r->why, sizeof r->why, "cannot be read: %.100s", reason(&inner));
     }
     if (table)
         judge(r, id_equal(&found, id), &h, table, len);
@@ -387,11 +394,8 @@ sm_status object_check(object_report *r, sm_store *s, const sm_id *id, sm_err *e
         close(fd);
     } else {
         r->wrong = st == SM_ENOENT ? OBJECT_MISSING : OBJECT_UNREADABLE;
-        const char *text = strrchr(why.msg, ':'); /* after the path */
         snprintf(r->why, sizeof r->why, "%.100s",
-                 st == SM_EINVAL ? "want a regular file"
-                 : text          ? text + 1 + strspn(text + 1, " ")
-                                 : why.msg);
+                 st == SM_EINVAL ? "want a regular file" : reason(&why));
         st = SM_OK;
     }
     free(path);

@@ -18,10 +18,10 @@
 /* The nearest workspace, as open would find it, without opening its catalog. */
 static sm_status find_dir(char **out, const char *dir, sm_err *err)
 {
-    char *root = store_find_root(dir ? dir : ".");
-    if (!root)
-        return sm_fail(err, SM_ENOENT, "no workspace (.smelt) in %s or above it",
-                       dir ? dir : "the current directory");
+    char *root = NULL;
+    sm_status st = store_find_root(&root, dir, err);
+    if (st)
+        return st;
     *out = sm_path_join(root, ".smelt");
     free(root);
     return *out ? SM_OK : store_nomem(err);

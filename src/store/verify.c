@@ -100,7 +100,10 @@ static sm_status apply_one(verifier *v, const audit_record *rec, sm_err *err)
             return st;
     }
     st = apply_record(v->mem, v->s, rec, &inner);
-    if (st == SM_ECORRUPT || st == SM_EIO) /* the object check names it */
+    if (st == SM_EIO) /* now; it may be whole when the objects' turn comes */
+        found(v, "catalog.db: the rows of record %lld cannot be compared: %s",
+              (long long)rec->n, inner.msg);
+    if (st == SM_ECORRUPT || st == SM_EIO) /* else the object check names it */
         return catalog_run(v->mem, err, "INSERT OR IGNORE INTO unread VALUES(?,?)", "ss",
                            json_string_value(json_object_get(rec->detail, "manifest")),
                            json_string_value(json_object_get(rec->detail, "content")));
@@ -206,7 +209,8 @@ static sm_status compare_table(verifier *v, const struct table *t, sm_err *err)
     sqlite3_stmt *q = NULL;
     bool row = false;
     sm_buf sql = {0};
-    bool by_manifest = strcmp(t->name, "recipe") != 0 && strcmp(t->name, "ref") != 0;
+    bool is_recipe = !strcmp(t->name, "recipe");
+    bool by_manifest = !is_recipe && strcmp(t->name, "ref") != 0;
     sm_buf_printf(&sql,
                   "SELECT DISTINCT %s FROM ("
                   "SELECT * FROM (SELECT * FROM main.%s EXCEPT SELECT * FROM disk.%s)"
@@ -214,6 +218,8 @@ static sm_status compare_table(verifier *v, const struct table *t, sm_err *err)
                   "SELECT * FROM (SELECT * FROM disk.%s EXCEPT SELECT * FROM main.%s))%s",
                   t->label, t->name, t->name, t->name, t->name,
                   by_manifest ? " WHERE manifest NOT IN (SELECT manifest FROM unread)"
+                  : is_recipe ? " WHERE id NOT IN (SELECT recipe FROM disk.artifact"
+                                " JOIN unread USING (manifest))"
                               : "");
     if (sql.failed)
         return store_nomem(err);

@@ -152,13 +152,14 @@ static sm_status check_layout(const sm_store *s, sm_err *err)
 {
     sm_status st = check_format(s, err);
     for (size_t i = 0; i < sizeof folders / sizeof *folders && !st; i++) {
+        bool there = false;
         char *path = store_path(s, folders[i]);
         if (!path)
             return store_nomem(err);
         /* Nothing in tmp is needed but room for what comes. */
         if (!strcmp(folders[i], "tmp"))
             st = sm_mkdirs(path, err);
-        else if (!sm_path_is_dir(path))
+        else if (!(st = sm_path_look_dir(&there, path, err)) && !there)
             st = sm_fail(err, SM_ECORRUPT,
                          "%s: the folder is missing; want it back from a copy", path);
         free(path);
@@ -262,35 +263,54 @@ static sm_status open_at(sm_store **out, char *root, open_mode mode, sm_err *err
     return SM_OK;
 }
 
-char *store_find_root(const char *dir)
+static sm_status want_dir(const char *dir, sm_err *err)
 {
-    char *at = realpath(dir, NULL);
-    while (at) {
+    bool there = false;
+    sm_status st = sm_path_look_dir(&there, dir, err);
+    return st || there ? st : sm_fail(err, SM_ENOENT, "%s: no such directory", dir);
+}
+
+/* Where `.smelt` cannot be looked for, the workspace above is not the one that was meant. */
+static sm_status look_upward(bool *found, char *at, sm_err *err)
+{
+    for (;;) {
         char *probe = sm_path_join(at, ".smelt");
-        bool found = probe && sm_path_is_dir(probe);
+        sm_status st = probe ? sm_path_look_dir(found, probe, err) : store_nomem(err);
         free(probe);
-        if (found)
-            return at;
         char *slash = strrchr(at, '/');
-        if (!slash || slash[1] == 0)
-            break;
+        if (st || *found || !slash || slash[1] == 0)
+            return st;
         slash[slash == at ? 1 : 0] = 0;
     }
-    free(at);
-    return NULL;
+}
+
+sm_status store_find_root(char **out, const char *dir, sm_err *err)
+{
+    const char *from = dir ? dir : ".";
+    bool found = false;
+    sm_status st = want_dir(from, err);
+    char *at = st ? NULL : realpath(from, NULL);
+    if (!st && !at)
+        st = sm_fail_errno(err, errno, "%s", from);
+    if (!st)
+        st = look_upward(&found, at, err);
+    if (!st && !found)
+        st = sm_fail(err, SM_ENOENT,
+                     "no workspace (.smelt) in %s or above it; make one with: smelt init",
+                     dir ? dir : "the current directory");
+    if (st)
+        free(at);
+    else
+        *out = at;
+    return st;
 }
 
 static sm_status open_found(sm_store **out, const char *dir, open_mode mode, sm_err *err)
 {
-    const char *from = dir ? dir : ".";
-    if (!sm_path_is_dir(from))
-        return sm_fail(err, SM_ENOENT, "%s: no such directory", from);
-    char *root = store_find_root(from);
-    if (!root)
-        return sm_fail(
-            err, SM_ENOENT,
-            "no workspace (.smelt) in %s or above it; make one with: smelt init",
-            dir ? dir : "the current directory");
+    char *root = NULL;
+    sm_status st = store_find_root(&root, dir, err);
+    if (st)
+        return st;
     return open_at(out, root, mode, err);
 }
 
@@ -418,11 +438,11 @@ done:
 
 sm_status sm_store_init(const char *dir, sm_err *err)
 {
-    if (!sm_path_is_dir(dir))
-        return sm_fail(err, SM_ENOENT, "%s: no such directory", dir);
+    sm_status st = want_dir(dir, err);
+    if (st)
+        return st;
     char *target = sm_path_join(dir, ".smelt");
     char *temp = sm_path_join(dir, ".smelt-init-XXXXXX");
-    sm_status st = SM_OK;
     if (!target || !temp)
         st = store_nomem(err);
     else if (sm_path_exists(target))

@@ -50,6 +50,16 @@ bool sm_path_is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+sm_status sm_path_look_dir(bool *is_dir, const char *path, sm_err *err)
+{
+    struct stat st;
+    int rc = stat(path, &st);
+    *is_dir = rc == 0 && S_ISDIR(st.st_mode);
+    return rc == 0 || errno == ENOENT || errno == ENOTDIR
+               ? SM_OK
+               : sm_fail_errno(err, errno, "%s", path);
+}
+
 char *sm_path_join(const char *a, const char *b)
 {
     sm_buf out = {0};
