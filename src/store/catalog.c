@@ -36,6 +36,19 @@ static const char schema[] =
     "CREATE TABLE metric(run TEXT NOT NULL, name TEXT NOT NULL, step INTEGER NOT NULL,"
     " value REAL NOT NULL, PRIMARY KEY(run, name, step)) WITHOUT ROWID;";
 
+/* The errno that a database's file or its log ran into last. */
+static int errno_of_file(sqlite3 *db, const char *name)
+{
+    int e = 0;
+    sqlite3_file *log = NULL;
+    sqlite3_file_control(db, name, SQLITE_FCNTL_LAST_ERRNO, &e);
+    if (e == 0 &&
+        sqlite3_file_control(db, name, SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+        log && log->pMethods)
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &e);
+    return e;
+}
+
 /* The errno of the call that failed, for SQLite's errors of files; else 0. */
 static int system_error(sqlite3 *db)
 {
@@ -45,9 +58,9 @@ static int system_error(sqlite3 *db)
     /* A page that the disk does not give is to SQLite one that is malformed; its file knows,
      * which is attached as `disk` where verify compares. */
     if (code == SQLITE_CORRUPT)
-        sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &e);
+        e = errno_of_file(db, "main");
     if (code == SQLITE_CORRUPT && e == 0)
-        sqlite3_file_control(db, "disk", SQLITE_FCNTL_LAST_ERRNO, &e);
+        e = errno_of_file(db, "disk");
     return e;
 }
 
