@@ -28,7 +28,8 @@ def figures_table(d, where):
     if d["seconds"]:
         rows.insert(0, ("the whole demo, downloads and build included, tools installed",
                         f"{d['seconds'] // 60} min {d['seconds'] % 60} s | "))
-    head = (f"Recipe `{d['recipe']}` on {machine.label(d['cpu'])} cores with {machine.kernels(d['cpu'])}: "
+    head = (f"Recipe `{d['recipe']}` on {machine.label(d['cpu'])} cores with "
+            f"{machine.kernels(d['cpu'])}: "
             f"{m['active'] / 1e6:.1f} M active of {m['parameters'] / 1e6:.1f} M parameters, "
             f"{d['n_steps']:,} steps, {m['tokens'] / 1e6:.1f} M tokens of "
             f"{curated / 1e6:.0f} MB of curated text ({where}).\n\n")

@@ -2,9 +2,10 @@
 """Tables of docs/performance.md and README.md, written between markers from bench/results.
 
 `<!-- figures: train -->` ... `<!-- end -->` holds the figures of a group: for each figure
-and machine the newest result that has a value, with a link to its file.  `<!-- roofline: dense32m -->`
-holds the newest table of operations of a shape, `<!-- loss: dense -->` the newest comparison
-of losses, `<!-- demo: figures -->` and `<!-- demo: compare -->` the newest demo.
+and machine the newest result that has a value, with a link to its file.
+`<!-- roofline: dense32m -->` holds the newest table of operations of a shape,
+`<!-- loss: dense -->` the newest comparison of losses, `<!-- demo: figures -->` and
+`<!-- demo: compare -->` the newest demo.
 """
 import glob
 import json

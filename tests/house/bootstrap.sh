@@ -82,6 +82,8 @@ refused "demo: --source nowhere: cannot be read" demo --source nowhere
 refused "demo: --like nowhere: no result of a demo" demo --like nowhere
 refused "demo: --like $ROOT/LICENSE: no result of a demo" demo --like "$ROOT/LICENSE"
 refused "demo: --like: got --tiny as well" demo --like x --tiny
+printf ' "%s": "%s",\n' format smelt-demo/1 unix-moe 12 recipe large n_steps -3 > "$WORK/like.json"
+refused "got recipe 'large' of '-3' steps, want full or small" demo --like "$WORK/like.json"
 
 # Paths are those of whoever calls, wherever that is.
 mkdir -p "$WORK/with blanks/documents"
